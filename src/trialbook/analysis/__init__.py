@@ -1,0 +1,1 @@
+"""Records into tables and series for people: typed results, no drawing."""

@@ -1,0 +1,1 @@
+"""The store: schema, engine, claims, pending writes, blobs, Optuna's storage."""

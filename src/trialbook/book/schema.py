@@ -1,0 +1,204 @@
+"""The tables of a book. Prefix ``tb_``, so that a book can share a database.
+
+JSON is text in Optuna's order. Times are seconds since the epoch (UTC), except a trial's start and
+completion, which are naive local times as Optuna keeps them. Ids are never reused.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+_DIGEST = String(64)
+NAME_LENGTH = 512
+
+book = Table(
+    "tb_book",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+study = Table(
+    "tb_study",
+    metadata,
+    Column("study_id", _ID, primary_key=True, autoincrement=True),
+    Column("uid", String(32), nullable=False, unique=True),
+    Column("name", String(NAME_LENGTH), nullable=False),
+    Column("directions", Text, nullable=False),
+    Column("spec", Text),
+    Column("origin", Text),
+    Column("next_number", Integer, nullable=False, server_default=text("0")),
+    Column("finished", BigInteger, nullable=False, server_default=text("0")),
+    Column("created", Float(53), nullable=False),
+    Column("deleted", Float(53)),
+    sqlite_autoincrement=True,
+)
+Index(
+    "tb_study_name",
+    study.c.name,
+    unique=True,
+    sqlite_where=study.c.deleted.is_(None),
+    postgresql_where=study.c.deleted.is_(None),
+)
+
+study_attr = Table(
+    "tb_study_attr",
+    metadata,
+    Column("study_id", _ID, ForeignKey("tb_study.study_id"), primary_key=True),
+    Column("scope", String(6), primary_key=True),
+    Column("key", String(NAME_LENGTH), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+trial = Table(
+    "tb_trial",
+    metadata,
+    Column("trial_id", _ID, primary_key=True, autoincrement=True),
+    Column("study_id", _ID, ForeignKey("tb_study.study_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("params", Text, nullable=False, server_default="{}"),
+    Column("space", _DIGEST),
+    Column("user_attrs", Text, nullable=False, server_default="{}"),
+    Column("system_attrs", Text, nullable=False, server_default="{}"),
+    Column("finish_seq", BigInteger),
+    Column("not_before", Float(53)),
+    Column("started", DateTime),
+    Column("completed", DateTime),
+    Column("record_digest", _DIGEST),
+    Column("deleted", Float(53)),
+    UniqueConstraint("study_id", "number"),
+    UniqueConstraint("study_id", "finish_seq"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "tb_trial_unfinished",
+    trial.c.study_id,
+    sqlite_where=trial.c.finish_seq.is_(None),
+    postgresql_where=trial.c.finish_seq.is_(None),
+)
+
+trial_value = Table(
+    "tb_trial_value",
+    metadata,
+    Column("trial_id", _ID, ForeignKey("tb_trial.trial_id"), primary_key=True),
+    Column("objective", SmallInteger, primary_key=True),
+    # What is queried; NULL for NaN. The eight bytes (IEEE 754, little-endian) are the value.
+    Column("value", Float(53)),
+    Column("bytes", LargeBinary(8), nullable=False),
+)
+
+worker = Table(
+    "tb_worker",
+    metadata,
+    Column("worker_id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("launcher", Text, nullable=False),
+    Column("job", Text),
+    Column("state", String(16), nullable=False),
+    Column("started", Float(53), nullable=False),
+    Column("ended", Float(53)),
+)
+
+attempt = Table(
+    "tb_attempt",
+    metadata,
+    Column("attempt_id", _ID, primary_key=True, autoincrement=True),
+    Column("trial_id", _ID, ForeignKey("tb_trial.trial_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("worker_id", String(32), ForeignKey("tb_worker.worker_id")),
+    Column("lease", Float(53)),
+    Column("code", _DIGEST),
+    Column("data", _DIGEST),
+    Column("config", _DIGEST),
+    Column("environment", _DIGEST),
+    Column("execution", _DIGEST),
+    Column("seeds", Text),
+    Column("started", Float(53), nullable=False),
+    Column("ended", Float(53)),
+    Column("end_reason", String(16)),
+    Column("exit_code", Integer),
+    Column("signal", String(16)),
+    Column("traceback", Text),
+    Column("outcome", Text),
+    Column("returned", Text),
+    Column("prune_answers", Text, nullable=False, server_default=""),
+    UniqueConstraint("trial_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+snapshot = Table(
+    "tb_snapshot",
+    metadata,
+    Column("digest", _DIGEST, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+blob = Table(
+    "tb_blob",
+    metadata,
+    Column("digest", _DIGEST, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("content", LargeBinary),
+    # Where the content lies when it is not in this row, relative to the book's blob directory.
+    Column("location", Text),
+)
+
+series = Table(
+    "tb_series",
+    metadata,
+    Column("attempt_id", _ID, ForeignKey("tb_attempt.attempt_id"), primary_key=True),
+    Column("metric", String(NAME_LENGTH), primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("first_step", BigInteger),
+    Column("last_step", BigInteger),
+    Column("last", Float(53)),
+    Column("min", Float(53)),
+    Column("max", Float(53)),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+artifact = Table(
+    "tb_artifact",
+    metadata,
+    Column("attempt_id", _ID, ForeignKey("tb_attempt.attempt_id"), primary_key=True),
+    Column("name", String(NAME_LENGTH), primary_key=True),
+    Column("digest", _DIGEST, ForeignKey("tb_blob.digest"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+)
+
+rerun = Table(
+    "tb_rerun",
+    metadata,
+    Column("rerun_id", _ID, primary_key=True, autoincrement=True),
+    Column("attempt_id", _ID, ForeignKey("tb_attempt.attempt_id"), nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("report", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

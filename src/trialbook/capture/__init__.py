@@ -1,0 +1,1 @@
+"""Observe the world into records; knows nothing of the book."""

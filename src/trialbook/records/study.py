@@ -1,0 +1,195 @@
+"""Records of studies, trials, attempts, artifacts and reruns, as the book gives them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from trialbook.records.config import SearchSettings
+from trialbook.records.coordinates import CoordinateDigests
+from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.verdict import RerunRecord
+
+TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """What a study was asked to be; kept in the book, so that it can be resumed by its name.
+
+    Args:
+        search: Sampler, pruner, seed and budget.
+        objective: ``FILE.py:function`` or ``module:function`` when the study came from a file
+            or a command, else ``None``.
+        isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
+        max_failures: Stop a run whose first so many trials all fail.
+        tags: Free key and value text.
+        changes: Every later change of the settings that was asked for, oldest first, as text.
+        source: Text of the study's YAML file, ``None`` without one.
+    """
+
+    search: SearchSettings = field(default_factory=SearchSettings)
+    objective: str | None = None
+    isolation: str = "auto"
+    max_failures: int = 3
+    tags: dict[str, str] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study. Times are seconds since the epoch.
+
+    Args:
+        study_id: The book's id.
+        uid: A random identity that moves with the study.
+        name: Its name.
+        directions: One for each objective.
+        spec: What was asked; ``None`` for a study that plain Optuna made.
+        origin: Proof of the machine that created it (see ``running/trust.py``); may be ``None``.
+        created_s: When it was created.
+        deleted_s: When it was deleted, ``None`` while it lives.
+        states: Number of trials in each state.
+        user_attrs: Optuna's user attributes.
+    """
+
+    study_id: int
+    uid: str
+    name: str
+    directions: tuple[Direction, ...]
+    spec: StudySpec | None
+    origin: str | None
+    created_s: float
+    deleted_s: float | None
+    states: dict[TrialState, int]
+    user_attrs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRecord:
+    """One parameter of a trial.
+
+    Args:
+        name: Its name.
+        value: What the objective saw.
+        internal: Optuna's internal value (for a categorical, the index of the choice).
+        distribution: ``optuna.distributions.distribution_to_json``.
+    """
+
+    name: str
+    value: Any
+    internal: float
+    distribution: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSummary:
+    """A metric without its points; ``last``, ``minimum`` and ``maximum`` as in ``Series``."""
+
+    metric: str
+    count: int
+    first_step: int | None
+    last_step: int | None
+    last: float | None
+    minimum: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A file that an attempt produced, kept by content."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One execution of a trial on one worker. Times are seconds since the epoch.
+
+    Args:
+        attempt_id: The book's id.
+        number: 1 for the first; also the fencing token.
+        coordinates: Digests of its five snapshots.
+        seeds: ``None`` for an attempt that was not tracked.
+        started_s: When it began.
+        ended_s: When it ended, ``None`` while it runs.
+        end_reason: ``None`` while it runs.
+        outcome: ``None`` while it runs.
+        returned: What the objective returned, before Optuna looked at it; floats, else text.
+        prune_answers: Each answer of ``should_prune``, in order.
+        series: Every metric, sorted by name.
+        artifacts: Sorted by name.
+        host: Host of the worker, ``None`` when no worker is recorded.
+    """
+
+    attempt_id: int
+    number: int
+    coordinates: CoordinateDigests
+    seeds: Seeds | None
+    started_s: float
+    ended_s: float | None
+    end_reason: EndReason | None
+    outcome: OutcomeState | None
+    returned: Any
+    prune_answers: tuple[bool, ...]
+    series: tuple[SeriesSummary, ...] = ()
+    artifacts: tuple[ArtifactRecord, ...] = ()
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial with its attempts.
+
+    Args:
+        trial_id: The book's id.
+        study: The study's name.
+        number: Its number in the study.
+        state: Optuna's state.
+        values: Objective values, one for each direction; ``None`` when there are none.
+        params: In the order in which they were asked.
+        user_attrs: Optuna's user attributes.
+        system_attrs: Optuna's system attributes.
+        started: Local wall time, as in Optuna.
+        completed: Local wall time, as in Optuna.
+        attempts: Oldest first; empty for a trial that was never executed under tracking.
+        current: Number of the attempt that counts; 0 when there is none.
+        record_digest: Digest of the finished record, ``None`` while unfinished.
+        deleted_s: When it was deleted, ``None`` while it lives.
+        reruns: Stored verdicts, oldest first.
+    """
+
+    trial_id: int
+    study: str
+    number: int
+    state: TrialState
+    values: tuple[float, ...] | None
+    params: tuple[ParamRecord, ...]
+    user_attrs: dict[str, Any]
+    system_attrs: dict[str, Any]
+    started: datetime | None
+    completed: datetime | None
+    attempts: tuple[AttemptRecord, ...] = ()
+    current: int = 0
+    record_digest: str | None = None
+    deleted_s: float | None = None
+    reruns: tuple[RerunRecord, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """``STUDY/NUMBER``."""
+        return f"{self.study}/{self.number}"
+
+    @property
+    def attempt(self) -> AttemptRecord | None:
+        """The attempt that counts, ``None`` when there is none."""
+        for attempt in self.attempts:
+            if attempt.number == self.current:
+                return attempt
+        return None

@@ -1,0 +1,1 @@
+"""Draw and write: figures, tables, documents."""

@@ -1,0 +1,1 @@
+"""Plan, restore, replay and compare a recorded trial."""

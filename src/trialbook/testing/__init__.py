@@ -1,0 +1,1 @@
+"""Contract suites that any book or launcher must pass."""

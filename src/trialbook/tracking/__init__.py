@@ -1,0 +1,1 @@
+"""Join an objective, capture and book."""
