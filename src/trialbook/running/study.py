@@ -1,0 +1,367 @@
+"""Studies: created, resumed with their recorded settings, and asked for trials reproducibly."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from trialbook.book.storage import BookStorage
+from trialbook.capture.search import component_settings
+from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError
+from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.study import StudyRecord, StudySpec
+from trialbook.running.samplers import (
+    DEFAULT_PRUNER,
+    DEFAULT_SAMPLER,
+    MissingSampler,
+    pruner_by_name,
+    reseed,
+    sampler_by_name,
+)
+from trialbook.running.trust import origin_of
+from trialbook.tracking.replaying import active_replay
+from trialbook.tracking.seeding import study_entropy
+
+Storage = str | Path | BaseStorage | None
+Direction = str | StudyDirection
+
+
+class Study(optuna.Study):
+    """An ``optuna.Study`` kept in a book.
+
+    It differs in one thing: before each trial its sampler is seeded from the study's seed and the
+    trial's number, so that a resumed search goes on where an uninterrupted one would be.
+    """
+
+    def __init__(
+        self,
+        study_name: str,
+        storage: BookStorage,
+        sampler: BaseSampler | None = None,
+        pruner: BasePruner | None = None,
+    ) -> None:
+        super().__init__(study_name, storage, sampler, pruner)
+        self._record = storage.get_study_record(self._study_id)
+        self._entropy = study_entropy(self.spec.search.seed, None, self._record.uid)
+
+    @property
+    def spec(self) -> StudySpec:
+        """What the study was asked to be, as recorded."""
+        return self._record.spec or StudySpec()
+
+    @property
+    def uid(self) -> str:
+        """The study's random identity, 32 hexadecimal digits."""
+        return self._record.uid
+
+    def ask(self, fixed_distributions: dict[str, BaseDistribution] | None = None) -> optuna.Trial:
+        """As in Optuna; the sampler is seeded for the new trial first."""
+        # Optuna's own ask makes the trial and shows it to the sampler in one go, while the seed
+        # depends on the number that the trial gets.
+        self._thread_local.cached_all_trials = None
+        trial_id = self._pop_waiting_trial_id()
+        if trial_id is None:
+            trial_id = self._storage.create_new_trial(self._study_id)
+        trial = self._trial(trial_id)
+        for name, distribution in (fixed_distributions or {}).items():
+            trial._suggest(name, distribution)
+        return trial
+
+    def _trial(self, trial_id: int) -> optuna.Trial:
+        number = self._storage.get_trial_number_from_id(trial_id)
+        reseed(self.sampler, self._entropy, number)
+        return optuna.Trial(self, trial_id)
+
+    def run_claimed(
+        self, trial_id: int, objective: Callable[[optuna.Trial], Any]
+    ) -> BaseException | None:
+        """Run one trial that was claimed before, and tell its result.
+
+        Args:
+            trial_id: The claimed trial.
+            objective: A tracked objective.
+
+        Returns:
+            The exception that left the objective, recorded already; ``None`` when none did.
+        """
+        self._thread_local.cached_all_trials = None
+        self._thread_local.in_optimize_loop = True
+        error: BaseException | None = None
+        value: Any = None
+        state: TrialState | None = None
+        try:
+            trial = self._trial(trial_id)
+            try:
+                value = objective(trial)
+            except optuna.TrialPruned as pruned:
+                error, state = pruned, TrialState.PRUNED
+            except (Exception, KeyboardInterrupt, SystemExit) as failure:
+                error, state = failure, TrialState.FAIL
+            with warnings.catch_warnings():
+                # A value that is no number makes the trial fail, and its record says so.
+                warnings.simplefilter("ignore")
+                self.tell(trial, value, state)
+        finally:
+            self._thread_local.in_optimize_loop = False
+        return error
+
+
+def create_study(
+    *,
+    storage: Storage = None,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+    study_name: str | None = None,
+    direction: Direction | None = None,
+    load_if_exists: bool = False,
+    directions: Sequence[Direction] | None = None,
+    seed: int | None = None,
+    allow: Container[str] = (),
+    spec: StudySpec | None = None,
+) -> Study:
+    """Create a study in a book, or resume it. The signature is Optuna's, with three more.
+
+    Args:
+        storage: The book: a storage URL, a file, a ``BookStorage``, or ``None`` for the default
+            book (``.trialbook/book.db``, found by walking up).
+        sampler: As in Optuna; ``None`` is TPE, or the recorded one when resuming.
+        pruner: As in Optuna; ``None`` is the median pruner, or the recorded one when resuming.
+        study_name: As in Optuna.
+        direction: As in Optuna.
+        load_if_exists: As in Optuna. A resumed study goes on with its recorded settings.
+        directions: As in Optuna.
+        seed: The study's seed, for samplers and trials. ``None`` lets the study's own random
+            identity stand for one, so that even then a resumed search is not repeated.
+        allow: ``("settings",)`` lets a resumed study go on with other settings; the change is
+            recorded.
+        spec: Everything else that a study's file says; its settings are used where the
+            arguments above are ``None``.
+
+    Raises:
+        optuna.exceptions.DuplicatedStudyError: It exists and ``load_if_exists`` is false.
+        SettingsDifferError: It exists with another sampler, pruner, seed or direction.
+        NotABookError: ``storage`` is another storage of Optuna.
+    """
+    replay = active_replay()
+    if replay is not None and replay.study is not None:
+        return replay.study  # type: ignore[return-value]
+    book = _book(storage)
+    asked = _asked(spec, sampler, pruner, seed)
+    try:
+        study_name = optuna.create_study(
+            storage=book, study_name=study_name, direction=direction, directions=directions
+        ).study_name
+        created = True
+    except DuplicatedStudyError:
+        if not load_if_exists or study_name is None:
+            raise
+        created = False
+    study_id = book.get_study_id_from_name(study_name)
+    record = book.get_study_record(study_id)
+    if created:
+        full = replace(
+            asked,
+            search=replace(
+                asked.search,
+                sampler=asked.search.sampler or DEFAULT_SAMPLER,
+                pruner=asked.search.pruner or DEFAULT_PRUNER,
+            ),
+        )
+        book.set_study_spec(study_id, full, origin=origin_of(record.uid))
+    else:
+        _resume(book, record, asked, _directions(direction, directions), allow)
+    return _opened(book, study_name, sampler, pruner)
+
+
+def load_study(
+    *,
+    study_name: str | None,
+    storage: Storage = None,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+    seed: int | None = None,
+    allow: Container[str] = (),
+) -> Study:
+    """Load a study of a book. The signature is Optuna's, with two more.
+
+    Args:
+        study_name: Its name; ``None`` when the book holds a single study.
+        storage: As in ``create_study``.
+        sampler: ``None`` for the recorded one.
+        pruner: ``None`` for the recorded one.
+        seed: ``None`` for the recorded one.
+        allow: As in ``create_study``.
+
+    Raises:
+        NotFoundError: The book holds no such study.
+        SettingsDifferError: It is recorded with another sampler, pruner or seed.
+    """
+    replay = active_replay()
+    if replay is not None and replay.study is not None:
+        return replay.study  # type: ignore[return-value]
+    book = _book(storage)
+    if study_name is None:
+        study_name = optuna.load_study(study_name=None, storage=book).study_name
+    try:
+        study_id = book.get_study_id_from_name(study_name)
+    except KeyError as error:
+        raise NotFoundError(
+            f"there is no study {study_name!r}",
+            where=book.url,
+            hint="list the studies with 'trialbook ls'",
+        ) from error
+    record = book.get_study_record(study_id)
+    _resume(book, record, _asked(None, sampler, pruner, seed), None, allow)
+    return _opened(book, study_name, sampler, pruner)
+
+
+def _book(storage: Storage) -> BookStorage:
+    if isinstance(storage, BookStorage):
+        return storage
+    if isinstance(storage, BaseStorage):
+        raise NotABookError(
+            f"{type(storage).__name__} is not a book", hint="storage=trialbook.BookStorage(URL)"
+        )
+    return BookStorage(storage)
+
+
+def _asked(
+    spec: StudySpec | None,
+    sampler: BaseSampler | None,
+    pruner: BasePruner | None,
+    seed: int | None,
+) -> StudySpec:
+    """The spec with what was passed as objects; parts that nobody asked for stay ``None``."""
+    spec = spec or StudySpec()
+    search = spec.search
+    if sampler is not None:
+        search = replace(search, sampler=component_settings(sampler))
+    if pruner is not None:
+        search = replace(search, pruner=component_settings(pruner))
+    if seed is not None:
+        search = replace(search, seed=seed)
+    return replace(spec, search=search)
+
+
+def _directions(
+    direction: Direction | None, directions: Sequence[Direction] | None
+) -> tuple[str, ...] | None:
+    if direction is None and directions is None:
+        return None
+    every = [direction] if directions is None else directions
+    return tuple(d.name.lower() if isinstance(d, StudyDirection) else str(d) for d in every)
+
+
+def _resume(
+    book: BookStorage,
+    record: StudyRecord,
+    asked: StudySpec,
+    directions: tuple[str, ...] | None,
+    allow: Container[str],
+) -> None:
+    """Check what is asked of an existing study against its record; keep an allowed change."""
+    if directions is not None and directions != record.directions:
+        raise SettingsDifferError(
+            f"study {record.name!r} is to {' and '.join(record.directions)}, "
+            f"not to {' and '.join(directions)}",
+            hint="choose a new study name; a study's directions never change",
+        )
+    recorded = record.spec
+    if recorded is None:
+        return
+    differences = _differences(recorded.search, asked.search)
+    if not differences:
+        _keep_budget(book, record, recorded, asked)
+        return
+    if "settings" not in allow:
+        raise SettingsDifferError(
+            f"study {record.name!r} is recorded with other settings: {'; '.join(differences)}",
+            hint="leave them out to go on as recorded, allow 'settings' to change them on the "
+            "record, or choose a new study name",
+        )
+    search = replace(
+        recorded.search,
+        sampler=asked.search.sampler or recorded.search.sampler,
+        pruner=asked.search.pruner or recorded.search.pruner,
+        seed=recorded.search.seed if asked.search.seed is None else asked.search.seed,
+    )
+    finished = sum(record.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+    note = f"after {finished} trials: {'; '.join(differences)}"
+    changed = replace(recorded, search=search, changes=(*recorded.changes, note))
+    book.set_study_spec(record.study_id, changed, origin=record.origin)
+
+
+def _keep_budget(
+    book: BookStorage, record: StudyRecord, recorded: StudySpec, asked: StudySpec
+) -> None:
+    """A budget may grow or shrink at any time; the last one asked for stands."""
+    search = recorded.search
+    trials = search.trials if asked.search.trials is None else asked.search.trials
+    hours = search.hours if asked.search.hours is None else asked.search.hours
+    if (trials, hours) != (search.trials, search.hours):
+        changed = replace(recorded, search=replace(search, trials=trials, hours=hours))
+        book.set_study_spec(record.study_id, changed, origin=record.origin)
+
+
+def _differences(recorded: SearchSettings, asked: SearchSettings) -> list[str]:
+    differences = []
+    for what in ("sampler", "pruner"):
+        old: ComponentSettings | None = getattr(recorded, what)
+        new: ComponentSettings | None = getattr(asked, what)
+        if old is not None and new is not None:
+            differences += _component_differences(what, old, new)
+    if asked.seed is not None and asked.seed != recorded.seed:
+        differences.append(f"seed {recorded.seed} is now {asked.seed}")
+    return differences
+
+
+def _component_differences(what: str, old: ComponentSettings, new: ComponentSettings) -> list[str]:
+    if old.name != new.name:
+        return [f"{what} {old.name} is now {new.name}"]
+    before, after = _settings_shown(what, old), _settings_shown(what, new)
+    return [
+        f"{what} {old.name}: {key} {before.get(key)!r} is now {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _settings_shown(what: str, component: ComponentSettings) -> Mapping[str, Any]:
+    """Settings with defaults filled in, so that naming a default is no difference."""
+    if not component.by_name:
+        return {key: value for key, value in component.settings.items() if key != "seed"}
+    build = sampler_by_name(component, 0) if what == "sampler" else pruner_by_name(component)
+    seen = {**component_settings(build).settings, **component.settings}
+    return {key: value for key, value in seen.items() if key != "seed"}
+
+
+def _opened(
+    book: BookStorage,
+    study_name: str,
+    sampler: BaseSampler | None,
+    pruner: BasePruner | None,
+) -> Study:
+    record = book.get_study_record(book.get_study_id_from_name(study_name))
+    search = record.spec.search if record.spec is not None else SearchSettings()
+    entropy = study_entropy(search.seed, None, record.uid)
+    if sampler is None and search.sampler is not None:
+        sampler = (
+            sampler_by_name(search.sampler, entropy)
+            if search.sampler.by_name
+            else MissingSampler(search.sampler)
+        )
+    if pruner is None and search.pruner is not None and search.pruner.by_name:
+        pruner = pruner_by_name(search.pruner)
+    return Study(study_name, book, sampler, pruner)

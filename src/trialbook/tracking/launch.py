@@ -1,0 +1,51 @@
+"""How this process came to run objectives; a worker says so before it imports anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trialbook.records.code import EntryPoint
+from trialbook.records.execution import Isolation
+from trialbook.tracking.console import ConsoleCapture
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The launch of this process.
+
+    Args:
+        isolation: ``none`` in the caller's own process, else how trials are kept apart.
+        reason: Why this isolation was chosen, ``None`` when nothing had to be chosen.
+        launcher: Engine that placed the worker.
+        job_id: The engine's id of the job.
+        entry: How the objective was named, when a command named it.
+        data: Input name to path, for inputs that lie elsewhere on this machine.
+        paranoid: Hash the data again even when its stat has not changed.
+        console: Makes the capture of a trial's console; the default replaces ``sys.stdout`` and
+            ``sys.stderr``.
+    """
+
+    isolation: Isolation = "none"
+    reason: str | None = None
+    launcher: str = "local"
+    job_id: str | None = None
+    entry: EntryPoint | None = None
+    data: Mapping[str, Path] = field(default_factory=dict)
+    paranoid: bool = False
+    console: Callable[[], ConsoleCapture] | None = None
+
+
+_launch = Launch()
+
+
+def set_launch(launch: Launch) -> None:
+    """Say how this process came to run objectives; call it before the first trial."""
+    global _launch
+    _launch = launch
+
+
+def current_launch() -> Launch:
+    """How this process came to run objectives."""
+    return _launch

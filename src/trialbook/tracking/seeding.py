@@ -1,0 +1,106 @@
+"""Seeds of a trial, and the global generators that are set from them.
+
+A trial's seed is a word of ``numpy.random.SeedSequence`` (O'Neill's ``seed_seq``) over the study's
+entropy with the trial's number as spawn key: the same study and number give the same seed in any
+process, and different numbers give independent ones.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import random
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from trialbook.records.execution import Seeds
+
+
+def trial_seed(entropy: int, number: int) -> int:
+    """The seed of a trial, 0 <= seed < 2**32.
+
+    Args:
+        entropy: The study's seed, or any other non-negative integer that is the study's own.
+        number: The trial's number.
+    """
+    return int(np.random.SeedSequence(entropy, spawn_key=(number,)).generate_state(1)[0])
+
+
+def study_entropy(study_seed: int | None, decorator_seed: int | None, study_uid: str) -> int:
+    """What trial seeds are derived from: the study's seed, the decorator's, or the study's uid."""
+    for seed in (study_seed, decorator_seed):
+        if seed is not None:
+            return seed if seed >= 0 else 2**64 + seed
+    return int(study_uid, 16)
+
+
+def seeds_of_trial(
+    *, number: int, study_seed: int | None, decorator_seed: int | None, study_uid: str
+) -> Seeds:
+    """The seeds of one trial, before any generator is set."""
+    entropy = study_entropy(study_seed, decorator_seed, study_uid)
+    return Seeds(trial_seed(entropy, number), study_seed, decorator_seed)
+
+
+def seedable() -> tuple[str, ...]:
+    """The names of the global generators that ``seed_globals`` sets, for the record."""
+    torch = "torch" if "torch" in sys.modules else "torch (on import)"
+    return ("random", "numpy", torch)
+
+
+def seed_globals(seed: int) -> None:
+    """Seed ``random``, NumPy's legacy generator and PyTorch, the latter on its import if need be.
+
+    Args:
+        seed: 0 <= seed < 2**32.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+        return
+    _TorchSeeder.wanted = seed
+    if not any(isinstance(finder, _TorchSeeder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TorchSeeder())
+
+
+class _TorchSeeder(importlib.abc.MetaPathFinder):
+    """Seeds PyTorch right after its first import with the seed of the trial that runs then."""
+
+    wanted: int | None = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec("torch")
+        if spec is not None and spec.loader is not None:
+            spec.loader = _SeedingLoader(spec.loader)
+        return spec
+
+
+class _SeedingLoader(importlib.abc.Loader):
+    """Loads as the loader that it wraps, then seeds."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        if _TorchSeeder.wanted is not None:
+            module.manual_seed(_TorchSeeder.wanted)

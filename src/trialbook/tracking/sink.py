@@ -1,0 +1,25 @@
+"""Where a tracked trial's observations go: the book's attempt, or a replay's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from trialbook.records.study import ArtifactRecord
+
+
+class Sink(Protocol):
+    """What a tracked trial tells about itself while it runs."""
+
+    def log(self, metrics: Mapping[str, float], step: int, seconds: float) -> None:
+        """Keep one point of each metric; ``seconds`` is wall time since the epoch."""
+
+    def answered(self, pruned: bool) -> None:
+        """Keep one answer of ``should_prune``."""
+
+    def returned(self, value: object) -> None:
+        """Keep what the objective returned."""
+
+    def add_artifact(self, name: str, path: Path, media_type: str) -> ArtifactRecord:
+        """Keep a file by content; one name holds the last file logged under it."""

@@ -1,0 +1,239 @@
+"""The trial that a tracked objective sees: Optuna's, and what it tells the record."""
+
+from __future__ import annotations
+
+import mimetypes
+import operator
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsFloat, cast
+
+import numpy as np
+import optuna
+
+from trialbook.errors import CaptureError, InvalidInputError, InvalidMetricError
+from trialbook.records.study import ArtifactRecord
+from trialbook.tracking.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STEP_BOUND = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a tracked trial gives its objective besides parameters.
+
+    Args:
+        sink: Where observations go.
+        seed: The trial's seed.
+        config: The resolved configuration, this trial's own copy.
+        data: Input name to absolute path.
+        directory: Makes the attempt's own directory, on its first use.
+    """
+
+    sink: Sink
+    seed: int
+    config: dict[str, Any]
+    data: Mapping[str, Path]
+    directory: Callable[[], Path]
+
+
+class TrackedTrial(optuna.Trial):
+    """An ``optuna.Trial`` that also records metrics, artifacts and tags."""
+
+    _surroundings: Surroundings
+    _next_steps: dict[str, int]
+    _generator: np.random.Generator | None
+    logged_files: set[Path]
+
+    @classmethod
+    def of(cls, trial: optuna.Trial, surroundings: Surroundings) -> TrackedTrial:
+        """The tracked face of a trial. Both share one state, so neither falls out of step."""
+        tracked = cls.__new__(cls)
+        tracked.__dict__ = trial.__dict__
+        tracked._surroundings = surroundings
+        tracked._next_steps = {}
+        tracked._generator = None
+        tracked.logged_files = set()
+        return tracked
+
+    def log(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
+        """Record one point of each metric.
+
+        Args:
+            metrics: Metric name to value; anything with ``__float__``.
+            step: Step of the points, an integer of 64 bits; by default each metric's next one,
+                beginning at 0. A repeated step keeps both points.
+
+        Raises:
+            InvalidMetricError: A name is no text or a value no number; nothing is recorded then.
+            InvalidInputError: The step is no integer of 64 bits.
+        """
+        seconds = time.time()
+        points = _numbers(metrics)
+        steps = self._next_steps
+        sink = self._surroundings.sink
+        if step is None:
+            for name, value in points.items():
+                own = steps.get(name, 0)
+                sink.log({name: value}, own, seconds)
+                steps[name] = own + 1
+            return
+        step = _step(step)
+        sink.log(points, step, seconds)
+        for name in points:
+            if steps.get(name, 0) <= step:
+                steps[name] = step + 1
+
+    def log_artifact(self, path: str | Path, name: str | None = None) -> ArtifactRecord:
+        """Keep a file by content.
+
+        Args:
+            path: The file. It is read now; later changes do not matter.
+            name: Its name in the record, by default the file's own. A name used again holds the
+                last file.
+
+        Returns:
+            Name, digest, size and media type as recorded.
+
+        Raises:
+            InvalidInputError: The path is no regular file.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise InvalidInputError(
+                f"the artifact {str(path)!r} is no file",
+                where=f"trial {self.number}",
+                hint="write the file first; log the files of a directory one by one",
+            )
+        known = name if name is not None else source.name
+        media_type = mimetypes.guess_type(known)[0] or "application/octet-stream"
+        artifact = self._surroundings.sink.add_artifact(known, source, media_type)
+        self.logged_files.add(source.resolve())
+        return artifact
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag: a user attribute whose value is text."""
+        self.set_user_attr(key, str(value))
+
+    def should_prune(self) -> bool:
+        """As in Optuna; the answer is recorded, so that a rerun can give the same."""
+        pruned = super().should_prune()
+        self._surroundings.sink.answered(bool(pruned))
+        return pruned
+
+    @property
+    def dir(self) -> Path:
+        """This attempt's own empty directory, outside the code; gone when the attempt ends."""
+        return self._surroundings.directory()
+
+    @property
+    def data(self) -> Mapping[str, Path]:
+        """Declared inputs: name to absolute path on this machine."""
+        return self._surroundings.data
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration; this trial's own copy."""
+        return self._surroundings.config
+
+    @property
+    def seed(self) -> int:
+        """This trial's seed, derived from the study's seed and the trial's number; 32 bits."""
+        return self._surroundings.seed
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A generator seeded with ``seed``; the same object at each use."""
+        if self._generator is None:
+            self._generator = np.random.default_rng(self._surroundings.seed)
+        return self._generator
+
+
+def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        raise InvalidMetricError(
+            f"metrics must be a mapping of names to numbers, not {type(metrics).__name__}",
+            hint='trial.log({"loss": loss}, step=epoch)',
+        )
+    points: dict[str, float] = {}
+    for name, value in metrics.items():
+        if type(value) is float and type(name) is str:
+            points[name] = value
+            continue
+        if not isinstance(name, str):
+            raise InvalidMetricError(f"a metric's name must be text, not {name!r}")
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+            raise InvalidMetricError(
+                f"metric {name!r} is no number but {type(value).__name__}: {value!r:.80}",
+                hint="log a number; keep text with trial.set_tag",
+            )
+        try:
+            points[name] = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidMetricError(
+                f"metric {name!r} cannot be taken as a number: {error}",
+                hint="log a single number, such as the mean",
+            ) from error
+    return points
+
+
+def _step(step: object) -> int:
+    try:
+        value = operator.index(cast(int, step))
+    except TypeError:
+        raise InvalidInputError(
+            f"a step must be an integer, not {step!r:.80}", hint="pass step=epoch"
+        ) from None
+    if not -_STEP_BOUND <= value < _STEP_BOUND:
+        raise InvalidInputError(f"step {value} does not fit into 64 bits")
+    return value
+
+
+_current: ContextVar[TrackedTrial | None] = ContextVar("trialbook_current_trial", default=None)
+_running: list[TrackedTrial] = []
+
+
+@contextmanager
+def current(trial: TrackedTrial) -> Iterator[None]:
+    """Make a trial the one that ``log`` finds, in this thread and in those that it starts."""
+    token = _current.set(trial)
+    _running.append(trial)
+    try:
+        yield
+    finally:
+        _running.remove(trial)
+        _current.reset(token)
+
+
+def running_count() -> int:
+    """Number of tracked trials that run in this process now."""
+    return len(_running)
+
+
+def log(metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
+    """Record metrics of the trial that runs now, for code that has no ``trial`` at hand.
+
+    Args:
+        metrics: As in ``trial.log``.
+        step: As in ``trial.log``.
+
+    Raises:
+        CaptureError: No tracked trial runs, or several do and this thread belongs to none.
+    """
+    trial = _current.get()
+    if trial is None and len(_running) == 1:
+        trial = _running[0]
+    if trial is None:
+        count = "no tracked trial runs" if not _running else f"{len(_running)} tracked trials run"
+        raise CaptureError(
+            f"trialbook.log cannot tell whose metrics these are: {count} here",
+            hint="call it inside a @tracked_objective, or pass the trial on and call trial.log",
+        )
+    trial.log(metrics, step)
