@@ -48,7 +48,10 @@ class Package:
         version: Its version.
         origin: ``index``, ``editable``, ``local``, ``archive``, ``vcs`` or ``conda``.
         url: Sanitized URL of a direct origin (PEP 610), else ``None``.
-        record_digest: SHA-256 of its RECORD file; ``None`` without one.
+        record_digest: SHA-256 over those lines of its RECORD that name files of the distribution
+            with their digests, sorted, each with a newline; what an installer adds (scripts,
+            bytecode, its own notes) is left out, so that one build has one digest everywhere.
+            ``None`` without a RECORD.
     """
 
     name: str
