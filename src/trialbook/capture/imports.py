@@ -1,0 +1,297 @@
+"""The import watch: an audit hook that notes which files this process executes, reads and writes.
+
+It keeps the bytes of every source outside the installed distributions as they were when the
+module ran, so that the record holds what ran even when the file is edited afterwards. What the
+notes mean (which files count as loaded code, which as undeclared data) is decided elsewhere.
+
+Python raises ``open`` for every file that it opens, ``exec`` for every module body that it runs
+and ``import`` for every extension module (PEP 578). Files that native code opens by itself are
+not seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import site
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+_KEPT_BYTES = 4 * 2**20
+_KEPT_PATHS = 200_000
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_BYTECODE = f".{sys.implementation.cache_tag}."
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A source or extension module as it was when it ran.
+
+    Args:
+        digest: SHA-256 of the content.
+        size_bytes: Length of the content.
+        content: The bytes; ``None`` above 4 MiB.
+        mtime_ns: Modification time that the file had.
+        executable: Whether its owner could execute it.
+        before_watch: Whether the module was there before the watch, so that the content was read
+            some time after it ran.
+    """
+
+    digest: str
+    size_bytes: int
+    content: bytes | None
+    mtime_ns: int
+    executable: bool
+    before_watch: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    """What this process did with files; one a process, inherited by forked children.
+
+    Args:
+        imported: Absolute path to what was executed from there, installed code left out.
+        reads: Absolute path to the number and the time (nanoseconds since the epoch) of the last
+            opening for reading, installed and imported files left out.
+        writes: Absolute path to the number of its first opening for writing.
+        generation: Grows whenever ``imported``, ``reads`` or ``writes`` gets a new path.
+        count: Number of openings noted.
+        faults: Failures of the hook itself; the record says that it is not whole.
+        started_s: When the process that installed the watch began, seconds since the epoch.
+    """
+
+    imported: dict[str, ImportedFile] = field(default_factory=dict)
+    reads: dict[str, tuple[int, int]] = field(default_factory=dict)
+    writes: dict[str, int] = field(default_factory=dict)
+    generation: int = 0
+    count: int = 0
+    faults: list[str] = field(default_factory=list)
+    started_s: float = 0.0
+    installed: bool = False
+    pending: dict[str, ImportedFile] = field(default_factory=dict)
+
+
+class _Quiet(threading.local):
+    depth = 0
+
+
+_quiet = _Quiet()
+_watch = Watch()
+_lock = threading.Lock()
+
+
+def import_watch() -> Watch:
+    """The watch of this process; empty until it is installed. Read it, do not change it."""
+    return _watch
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Leave what this thread opens out of the notes: for Trialbook's own reading and writing."""
+    _quiet.depth += 1
+    try:
+        yield
+    finally:
+        _quiet.depth -= 1
+
+
+def installed_prefixes() -> tuple[str, ...]:
+    """Directories of the standard library and of installed distributions, ending in a slash."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += site.getsitepackages()
+    user_site = site.getusersitepackages()
+    paths += [user_site, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]  # noqa: PTH100, PTH120
+    spellings = {os.path.abspath(p) for p in paths} | {os.path.realpath(p) for p in paths}  # noqa: PTH100
+    return tuple(sorted(f"{path}/" for path in spellings))
+
+
+_INSTALLED = installed_prefixes()
+_IGNORED = (*_INSTALLED, "/proc/", "/sys/", "/dev/")
+
+
+def is_installed(path: str) -> bool:
+    """Whether an absolute path lies in the standard library, a site directory or Trialbook."""
+    return path.startswith(_INSTALLED)
+
+
+def install_import_watch() -> Watch:
+    """Start noting; called once a process, as early as can be, and harmless when called again.
+
+    Sources that are already loaded are read at once and marked ``before_watch``.
+
+    Returns:
+        The watch of this process.
+    """
+    with _lock:
+        if _watch.installed:
+            return _watch
+        _watch.installed = True
+        _watch.started_s = _process_start_s()
+        sys.addaudithook(_noted)
+        for path in sorted(module_files()):
+            if not is_installed(path) and path not in _watch.imported:
+                _keep(path, path, before_watch=True)
+        return _watch
+
+
+def read_mark() -> int:
+    """A mark for ``reads_since``: now."""
+    return _watch.count
+
+
+def reads_since(mark: int = 0) -> tuple[str, ...]:
+    """Files that were opened for reading since a mark and that this process never wrote.
+
+    Installed files, imported sources and Trialbook's own reading are left out. A path may name
+    something that is no regular file, or is gone.
+
+    Args:
+        mark: What ``read_mark`` gave; 0 for everything since the watch began.
+
+    Returns:
+        Absolute paths in the order of their last opening.
+    """
+    found = [
+        (number, path)
+        for path, (number, _) in list(_watch.reads.items())
+        if number > mark and path not in _watch.writes and path not in _watch.imported
+    ]
+    return tuple(path for _, path in sorted(found))
+
+
+def module_files() -> set[str]:
+    """Absolute paths of the files that the modules in ``sys.modules`` say they came from."""
+    found = set()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path:
+            found.add(absolute_path(path))
+    return found
+
+
+def absolute_path(path: str) -> str:
+    """The path made absolute and normal, without following symbolic links."""
+    if path[:1] == "/" and "/." not in path and "//" not in path:
+        return path
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def _noted(event: str, args: tuple[Any, ...]) -> None:
+    if event not in ("open", "exec", "import") or _quiet.depth:
+        return
+    try:
+        if event == "open":
+            _note_open(*args)
+        elif event == "exec":
+            _note_exec(args[0])
+        elif args[1] is not None:
+            _note_extension(args[1])
+    except Exception as error:
+        # The user's own open must not fail because of the watch; the record says what happened.
+        if len(_watch.faults) < 10:
+            _watch.faults.append(f"{event}: {type(error).__name__}: {error}")
+
+
+def _note_open(path: Any, mode: Any, flags: Any) -> None:
+    if type(path) is not str:
+        if isinstance(path, int):
+            return
+        path = os.fsdecode(path)
+    if path.startswith(_IGNORED):
+        return
+    if mode == "rb" and flags == 0:  # only io.open_code: the import system reads a module
+        _note_code(path)
+        return
+    if "__pycache__" in path:
+        return
+    path = absolute_path(path)
+    if path.startswith(_IGNORED):
+        return
+    _watch.count += 1
+    if flags & _WRITING:
+        if path not in _watch.writes and len(_watch.writes) < _KEPT_PATHS:
+            _watch.writes[path] = _watch.count
+            _watch.generation += 1
+    elif path in _watch.reads or len(_watch.reads) < _KEPT_PATHS:
+        if path not in _watch.reads:
+            _watch.generation += 1
+        _watch.reads[path] = (_watch.count, time.time_ns())
+
+
+def _note_code(path: str) -> None:
+    """Read a source just before the import system does; it counts once its code is executed."""
+    folder, slash, name = path.rpartition("/__pycache__/")
+    if slash:
+        stem, tag, _ = name.partition(_BYTECODE)
+        if not tag:
+            return
+        path = f"{folder}/{stem}.py"
+    if path.startswith(_IGNORED):
+        return
+    kept = _read(absolute_path(path), before_watch=False)
+    if kept is not None:
+        _watch.pending[path] = kept
+
+
+def _note_exec(code: Any) -> None:
+    path = code.co_filename
+    if path[:1] == "<" or code.co_name != "<module>" or path.startswith(_IGNORED):
+        return
+    kept = _watch.pending.pop(path, None)
+    if kept is not None:
+        _watch.imported[absolute_path(path)] = kept
+        _watch.generation += 1
+    else:
+        _keep(path, absolute_path(path), before_watch=False)
+
+
+def _note_extension(path: Any) -> None:
+    path = os.fsdecode(path)
+    if not path.startswith(_IGNORED):
+        _keep(path, absolute_path(path), before_watch=False)
+
+
+def _keep(path: str, absolute: str, *, before_watch: bool) -> None:
+    kept = _read(path, before_watch=before_watch)
+    if kept is not None:
+        _watch.imported[absolute] = kept
+        _watch.generation += 1
+
+
+def _read(path: str, *, before_watch: bool) -> ImportedFile | None:
+    """The file as it is now, ``None`` when there is none (an archive member, a notebook cell)."""
+    with unwatched():
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123
+                status = os.fstat(file.fileno())
+                content = file.read()
+        except (OSError, ValueError):
+            return None
+    return ImportedFile(
+        digest=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        content=content if len(content) <= _KEPT_BYTES else None,
+        mtime_ns=status.st_mtime_ns,
+        executable=bool(status.st_mode & 0o100),
+        before_watch=before_watch,
+    )
+
+
+def _process_start_s() -> float:
+    """When this process began, to about 10 ms, never later than it did by more than that."""
+    with unwatched():
+        try:
+            with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+                ticks = int(file.read().rpartition(b")")[2].split()[19])
+            age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+            return time.time() - age
+        except (OSError, ValueError, AttributeError):
+            import psutil
+
+            return float(psutil.Process().create_time())

@@ -1,0 +1,222 @@
+"""Digests of files that need not be read again: a cache keyed on what ``stat`` says.
+
+An entry holds while path, inode, size, modification and change time stay the same, and the
+device, except where mounts get other numbers each time (network mounts). As in git's index an
+entry is *racy*, and therefore not kept, when the file was touched so shortly before it was hashed
+that a later write could leave the same times (git's ``Documentation/technical/racy-git.txt``).
+
+A cache that is missing, broken or not writable costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from trialbook.capture.imports import unwatched
+
+_VERSION = 1
+_ENTRIES = 200_000
+_SCOPES = 64
+_RACY_NS = 2_000_000_000
+_RACY_NETWORK_NS = 60_000_000_000
+_NETWORK = (
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs",
+    "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone",
+    "virtiofs", "panfs", "orangefs", "pvfs2",
+)  # fmt: skip
+_NO_DEVICE = -1
+
+# device or -1, inode, size, mtime_ns, ctime_ns, digest
+_Entry = tuple[int, int, int, int, int, bytes]
+
+
+class _Saved(msgspec.Struct, array_like=True):
+    version: int
+    entries: dict[bytes, _Entry]
+
+
+class StatCache:
+    """Digests by path, shared by all threads of a process and, once saved, by later processes.
+
+    Args:
+        cache_dir: Where it is saved; ``$XDG_CACHE_HOME/trialbook`` by default.
+        scope: What the cache is about, such as a project's root; each scope is one file, so that
+            opening one does not read the others.
+    """
+
+    def __init__(self, cache_dir: Path | None = None, *, scope: str = "") -> None:
+        folder = cache_dir if cache_dir is not None else default_cache_dir()
+        name = hashlib.sha256(os.fsencode(scope)).hexdigest()[:16]
+        self._file = folder / "digests" / f"{name}.msgpack"
+        self._lock = threading.Lock()
+        self._fresh: dict[bytes, _Entry] = {}
+        self._saved_as: tuple[int, int, int] | None = None
+        self._entries: dict[bytes, _Entry] | None = None
+        self._devices: dict[int, bool] | None = None
+
+    def digest(self, path: str | Path, *, rehash: bool = False) -> tuple[str, int]:
+        """SHA-256 and size of a file, read only when the cache does not know it.
+
+        Args:
+            path: A regular file, or a link to one.
+            rehash: Read it in any case.
+
+        Returns:
+            64 hexadecimal digits, and the size in bytes.
+
+        Raises:
+            OSError: The file cannot be read, or is no regular file.
+        """
+        key = os.fsencode(os.path.abspath(path))  # noqa: PTH100
+        if not rehash:
+            known = self._known(key)
+            if known is not None:
+                return known[5].hex(), known[2]
+        with unwatched():
+            began_ns = time.time_ns()
+            # Without O_NONBLOCK opening a FIFO would wait for its writer.
+            descriptor = os.open(key, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                os.close(descriptor)
+                raise OSError(f"not a regular file: {os.fsdecode(key)}")
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                digest = hashlib.file_digest(file, "sha256")
+                after = os.fstat(descriptor)
+                size = file.tell()
+        if _times(before) == _times(after) and size == after.st_size:
+            self._learn(key, after, digest.digest(), began_ns)
+        return digest.hexdigest(), size
+
+    def save(self) -> None:
+        """Write what was learnt for later processes; does nothing when that is nothing."""
+        with self._lock:
+            if not self._fresh:
+                return
+            entries = self._loaded()
+            if self._identity_on_disk() != self._saved_as:  # another process saved meanwhile
+                entries = self._read() | entries
+            self._fresh = {}
+            if len(entries) > _ENTRIES:
+                entries = dict(list(entries.items())[-_ENTRIES:])
+            self._entries = entries
+            try:
+                self._write(msgspec.msgpack.encode(_Saved(_VERSION, entries)))
+            except OSError:
+                # No cache directory, no space, no permission: the digests are computed again.
+                return
+
+    def _known(self, key: bytes) -> _Entry | None:
+        with self._lock:
+            entry = self._loaded().get(key)
+        if entry is None:
+            return None
+        status = os.stat(key)  # noqa: PTH116 (called for every file)
+        if self._on_network(status.st_dev):
+            # Opening makes a network client ask the server; stat may answer from its own cache.
+            with unwatched():
+                descriptor = os.open(key, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    status = os.fstat(descriptor)
+                finally:
+                    os.close(descriptor)
+        return entry if entry[:5] == self._signature(status) else None
+
+    def _learn(self, key: bytes, status: os.stat_result, digest: bytes, began_ns: int) -> None:
+        margin = _RACY_NETWORK_NS if self._on_network(status.st_dev) else _RACY_NS
+        entry = (*self._signature(status), digest)
+        with self._lock:
+            entries = self._loaded()
+            entries.pop(key, None)
+            if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) > margin:
+                entries[key] = entry
+                self._fresh[key] = entry
+
+    def _signature(self, status: os.stat_result) -> tuple[int, int, int, int, int]:
+        device = _NO_DEVICE if self._on_network(status.st_dev) else status.st_dev
+        return (device, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def _on_network(self, device: int) -> bool:
+        if self._devices is None:
+            self._devices = _network_devices()
+        return self._devices.get(device, True)
+
+    def _loaded(self) -> dict[bytes, _Entry]:
+        if self._entries is None:
+            self._saved_as = self._identity_on_disk()
+            self._entries = self._read()
+        return self._entries
+
+    def _identity_on_disk(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _read(self) -> dict[bytes, _Entry]:
+        try:
+            with unwatched(), self._file.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                    return {}  # somebody else could have written digests of their choice
+                saved = msgspec.msgpack.decode(file.read(), type=_Saved)
+        except (OSError, msgspec.MsgspecError, ValueError):
+            return {}
+        return saved.entries if saved.version == _VERSION else {}
+
+    def _write(self, content: bytes) -> None:
+        folder = self._file.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with unwatched():
+            descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".partial")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                Path(temporary).replace(self._file)
+            except OSError:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        self._saved_as = self._identity_on_disk()
+        scopes = sorted(folder.glob("*.msgpack"), key=lambda file: file.stat().st_mtime_ns)
+        for old in scopes[:-_SCOPES]:
+            old.unlink(missing_ok=True)
+
+
+def default_cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/trialbook``, else ``~/.cache/trialbook``, else a private temporary one."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base and base.startswith("/"):
+        return Path(base) / "trialbook"
+    try:
+        return Path.home() / ".cache" / "trialbook"
+    except RuntimeError:  # no home directory
+        return Path(tempfile.gettempdir()) / f"trialbook-{os.geteuid()}"
+
+
+def _times(status: os.stat_result) -> tuple[int, int, int]:
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _network_devices() -> dict[int, bool]:
+    """Device number to whether it is a network mount; devices that are not named may be one."""
+    devices: dict[int, bool] = {}
+    try:
+        with unwatched():
+            lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return devices
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        major, _, minor = left.split(" ")[2].partition(":")
+        kind = right.split(" ")[0]
+        devices[os.makedev(int(major), int(minor))] = kind in _NETWORK
+    return devices
