@@ -1,0 +1,154 @@
+"""Studies of a book: created, resumed, refused; and searched as if never interrupted."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+import trialbook
+from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError
+from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.study import StudySpec
+
+
+def objective(trial):
+    x = trial.suggest_float("x", -5, 5)
+    y = trial.suggest_int("y", 1, 64, log=True)
+    kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+    return x**2 + y + len(kind)
+
+
+def params(study):
+    return [trial.params for trial in study.trials]
+
+
+SEARCHES = {
+    "random": ComponentSettings("RandomSampler"),
+    "tpe": ComponentSettings("TPESampler", {"n_startup_trials": 4}),
+    "tpe multivariate": ComponentSettings(
+        "TPESampler", {"multivariate": True, "n_startup_trials": 4}
+    ),
+    "nsga2": ComponentSettings("NSGAIISampler", {"population_size": 4}),
+    "qmc": ComponentSettings("QMCSampler"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_resumed_search_equals_an_uninterrupted_one(name, tmp_path):
+    spec = StudySpec(SearchSettings(sampler=SEARCHES[name], seed=11))
+    whole = trialbook.create_study(study_name="s", storage=f"sqlite:///{tmp_path}/a.db", spec=spec)
+    whole.optimize(objective, n_trials=16)
+    url = f"sqlite:///{tmp_path}/b.db"
+    trialbook.create_study(study_name="s", storage=url, spec=spec).optimize(objective, n_trials=5)
+    for n_trials in (1, 4, 6):
+        trialbook.load_study(study_name="s", storage=url).optimize(objective, n_trials=n_trials)
+    assert params(trialbook.load_study(study_name="s", storage=url)) == params(whole)
+
+
+def test_without_a_seed_a_resumed_search_does_not_repeat_itself(url):
+    spec = StudySpec(SearchSettings(sampler=ComponentSettings("RandomSampler")))
+    for _ in range(3):
+        study = trialbook.create_study(study_name="s", storage=url, load_if_exists=True, spec=spec)
+        study.optimize(objective, n_trials=3)
+    assert len({tuple(p.values()) for p in params(study)}) == 9
+
+
+def test_the_recorded_sampler_and_pruner_come_back(url):
+    spec = StudySpec(
+        SearchSettings(
+            sampler=ComponentSettings("TPESampler", {"multivariate": True}),
+            pruner=ComponentSettings(
+                "PatientPruner",
+                {"patience": 2, "wrapped_pruner": {"name": "MedianPruner", "settings": {}}},
+            ),
+            seed=2,
+        )
+    )
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        trialbook.create_study(study_name="s", storage=url, spec=spec)
+        study = trialbook.load_study(study_name="s", storage=url)
+    assert study.sampler._multivariate is True
+    assert isinstance(study.pruner, optuna.pruners.PatientPruner)
+    assert isinstance(study.pruner._wrapped_pruner, optuna.pruners.MedianPruner)
+    assert study.spec.search.seed == 2
+
+
+def test_other_settings_are_refused_by_name_unless_allowed(url):
+    trialbook.create_study(study_name="s", storage=url, seed=1)
+    with pytest.raises(SettingsDifferError, match="TPESampler is now RandomSampler"):
+        trialbook.create_study(
+            study_name="s",
+            storage=url,
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
+        )
+    with pytest.raises(SettingsDifferError, match="seed 1 is now 2"):
+        trialbook.load_study(study_name="s", storage=url, seed=2)
+    with pytest.raises(SettingsDifferError, match="n_warmup_steps 0 is now 3"):
+        trialbook.load_study(
+            study_name="s", storage=url, pruner=optuna.pruners.MedianPruner(n_warmup_steps=3)
+        )
+    with pytest.raises(SettingsDifferError, match="minimize"):
+        trialbook.create_study(
+            study_name="s", storage=url, load_if_exists=True, direction="maximize"
+        )
+    changed = trialbook.load_study(study_name="s", storage=url, seed=2, allow=("settings",))
+    assert changed.spec.search.seed == 2
+    assert changed.spec.changes == ("after 0 trials: seed 1 is now 2",)
+
+
+def test_naming_a_default_is_no_difference(url):
+    trialbook.create_study(study_name="s", storage=url)
+    trialbook.create_study(
+        study_name="s",
+        storage=url,
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(),
+        pruner=optuna.pruners.MedianPruner(),
+    )
+
+
+def test_a_sampler_that_the_user_built_must_be_passed_again(url):
+    trialbook.create_study(
+        study_name="s", storage=url, sampler=optuna.samplers.RandomSampler(seed=1)
+    ).optimize(objective, n_trials=1)
+    study = trialbook.load_study(study_name="s", storage=url)
+    assert len(study.trials) == 1
+    with pytest.raises(SettingsDifferError, match="pass it again"):
+        study.optimize(objective, n_trials=1)
+    study = trialbook.load_study(
+        study_name="s", storage=url, sampler=optuna.samplers.RandomSampler()
+    )
+    study.optimize(objective, n_trials=1)
+
+
+def test_optunas_own_manners(url):
+    study = trialbook.create_study(storage=url)
+    assert study.study_name.startswith("no-name-")
+    assert trialbook.load_study(study_name=None, storage=url).study_name == study.study_name
+    with pytest.raises(optuna.exceptions.DuplicatedStudyError):
+        trialbook.create_study(study_name=study.study_name, storage=url)
+    with pytest.raises(NotFoundError, match="no study 'nowhere'"):
+        trialbook.load_study(study_name="nowhere", storage=url)
+    with pytest.raises(NotABookError):
+        trialbook.create_study(storage=optuna.storages.InMemoryStorage())
+
+
+def test_the_default_book_is_found_by_walking_up(tmp_path, monkeypatch):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    trialbook.create_study(study_name="s")
+    assert (tmp_path / ".trialbook" / ".gitignore").read_text().strip() == "*"
+    monkeypatch.chdir(inner)
+    assert trialbook.load_study(study_name="s").study_name == "s"
+
+
+def test_enqueued_trials_and_fixed_distributions(url):
+    study = trialbook.create_study(study_name="s", storage=url, seed=4)
+    study.enqueue_trial({"x": 1.5})
+    study.optimize(objective, n_trials=2)
+    assert study.trials[0].params["x"] == 1.5
+    trial = study.ask({"z": optuna.distributions.FloatDistribution(0, 1)})
+    assert set(trial.params) == {"z"}
