@@ -124,8 +124,13 @@ class TrackedObjective:
             lambda: replay.directory,
         )
         tracked = TrackedTrial.of(trial, surroundings)
-        with current(tracked):
-            value = self.function(tracked)
+        try:
+            with current(tracked):
+                value = self.function(tracked)
+        except BaseException as error:
+            if replay.raised is not None:
+                replay.raised(error)
+            raise
         replay.sink.returned(value)
         return value
 

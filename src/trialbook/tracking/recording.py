@@ -218,7 +218,7 @@ class Recording:
         message, text, redacted = _described_error(error)
         outcome = OutcomeState(
             reason=_reason(error),
-            exception=None if error is None else _dotted_name(type(error)),
+            exception=None if error is None else dotted_name(type(error)),
             message=message,
             traceback=text,
             stdout=written.stdout,
@@ -263,7 +263,8 @@ def _reason(error: BaseException | None) -> EndReason:
     return EndReason.FAILED
 
 
-def _dotted_name(kind: type[BaseException]) -> str:
+def dotted_name(kind: type[BaseException]) -> str:
+    """The name under which an exception's type is recorded; builtins without their module."""
     if kind.__module__ == "builtins":
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"

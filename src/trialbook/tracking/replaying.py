@@ -6,7 +6,7 @@ recorded, sees the recorded configuration and the mapped data, and tells the rep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ class Replay:
         data: Input name to path.
         directory: The attempt's own directory.
         study: The scratch study that ``trialbook.create_study`` and ``load_study`` give.
+        raised: Called with the exception that left the objective, before it goes on.
     """
 
     sink: Sink
@@ -37,6 +38,7 @@ class Replay:
     config: dict[str, Any] = field(default_factory=dict)
     data: Mapping[str, Path] = field(default_factory=dict)
     study: optuna.Study | None = None
+    raised: Callable[[BaseException], None] | None = None
 
 
 _active: Replay | None = None
