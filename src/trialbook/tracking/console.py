@@ -71,14 +71,31 @@ class BoundedText:
             if len(self._tail) > 2 * self._tail_bytes:
                 del self._tail[: -self._tail_bytes]
 
+    @classmethod
+    def of(cls, kept: bytes, size_bytes: int) -> BoundedText:
+        """What another process kept of a text of this length (see ``kept``)."""
+        text = cls()
+        text.add(kept)
+        text.size_bytes = size_bytes
+        return text
+
+    def kept(self) -> bytes:
+        """Head and tail without a mark between them, for ``of``."""
+        return bytes(self._head + self._tail[-self._tail_bytes :])
+
     def text(self) -> str:
-        """What was kept, with a line that says how much was cut from the middle."""
-        tail = bytes(self._tail[-self._tail_bytes :])
-        cut = self.size_bytes - len(self._head) - len(tail)
-        kept = bytes(self._head)
-        if cut > 0:
-            kept += f"\n[trialbook: {cut} bytes left out here]\n".encode()
-        return (kept + tail).decode("utf-8", "replace")
+        """What was kept, with a line that says how much was cut from the middle.
+
+        The cut lies between lines where it can, so that no credential is cut in two, which
+        would then pass for harmless text.
+        """
+        head, tail = bytes(self._head), bytes(self._tail[-self._tail_bytes :])
+        if self.size_bytes > len(head) + len(tail):
+            head = head[: head.rfind(b"\n") + 1] or head
+            tail = tail[tail.find(b"\n") + 1 :] or tail
+            cut = self.size_bytes - len(head) - len(tail)
+            head += f"\n[trialbook: {cut} bytes left out here]\n".encode()
+        return (head + tail).decode("utf-8", "replace")
 
 
 def recorded_console(
