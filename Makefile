@@ -42,7 +42,7 @@ bench: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis .coverage htmlcov
-	find src tests studies examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./.trialbook -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of packages; a newer pyproject.toml installs again.
 $(VENV)/.demo: pyproject.toml $(VENV)/.created
