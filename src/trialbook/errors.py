@@ -23,6 +23,7 @@ caller would expect::
     │   ├── BookBusyError (TimeoutError)
     │   ├── BookNetworkError                   SQLite on a network file system
     │   └── AttemptFencedError                 a write of an attempt that is no longer current
+    ├── MissingPackageError (ImportError)    a package that this function needs is not installed
     ├── NotABookError (TypeError)            a tracked objective under another storage
     ├── CaptureError (RuntimeError)          a coordinate that could not be observed: no run
     │   └── DataMissingError (FileNotFoundError)
@@ -74,8 +75,7 @@ def _restored(
     hint: str | None,
     attributes: dict[str, object],
 ) -> TrialbookError:
-    error = kind.__new__(kind)
-    TrialbookError.__init__(error, what, where=where, hint=hint)
+    error = kind(what, where=where, hint=hint)
     error.__dict__.update(attributes)
     return error
 
@@ -177,6 +177,10 @@ class BookNetworkError(BookError):
 
 class AttemptFencedError(BookError):
     """A write named an attempt that is no longer the trial's current one."""
+
+
+class MissingPackageError(TrialbookError, ImportError):
+    """An optional package that a function needs is not installed."""
 
 
 class NotABookError(TrialbookError, TypeError):
