@@ -82,7 +82,7 @@ def format_option(command: _Command) -> _Command:
         type=click.Choice(Format, case_sensitive=False),
         default=Format.TABLE,
         envvar="TRIALBOOK_FORMAT",
-        show_default=True,
+        show_default="table",
         help="How data is printed.",
     )(command)
 

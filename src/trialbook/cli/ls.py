@@ -1,0 +1,119 @@
+"""``trialbook ls``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from trialbook.cli.options import common_options, format_option
+from trialbook.cli.output import (
+    Cell,
+    Column,
+    Format,
+    number_text,
+    on_terminal,
+    time_text,
+    write_csv,
+    write_json_rows,
+    write_note,
+    write_table,
+)
+from trialbook.records.study import TrialState
+
+if TYPE_CHECKING:
+    from trialbook.analysis import StudySummary
+
+
+@click.command()
+@format_option
+@common_options
+def ls(format: Format, storage: str | None) -> None:  # noqa: A002
+    """List the studies of the book."""
+    from trialbook import analysis
+
+    summaries = analysis.study_summaries(storage=storage)
+    match format:
+        case Format.JSON:
+            write_json_rows(map(_json, summaries))
+        case Format.CSV:
+            write_csv(_CSV, map(_csv, summaries))
+        case Format.TABLE if summaries:
+            write_table(_COLUMNS, map(_row, summaries))
+        case Format.TABLE:
+            write_note("the book holds no study yet")
+
+
+_COLUMNS = (
+    Column("STUDY", wide=True),
+    Column("DIRECTIONS"),
+    Column("TRIALS", right=True),
+    Column("COMPLETE", right=True),
+    Column("PRUNED", right=True),
+    Column("FAIL", right=True),
+    Column("RUNNING", right=True),
+    Column("WAITING", right=True),
+    Column("BEST", right=True),
+    Column("TRIAL", right=True),
+    Column("CREATED"),
+)
+_CSV = (
+    "study",
+    "directions",
+    "trials",
+    "complete",
+    "pruned",
+    "fail",
+    "running",
+    "waiting",
+    "best_value",
+    "best_trial",
+    "created_s",
+)
+_STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+
+
+def _row(summary: StudySummary) -> tuple[str, ...]:
+    study, best = summary.study, summary.best
+    return (
+        study.name,
+        ", ".join(study.directions),
+        f"{sum(study.states.values()):,}",
+        *(f"{study.states.get(state, 0):,}" for state in _STATES),
+        number_text(_best_value(summary), brief=on_terminal()),
+        "" if best is None else str(best.number),
+        time_text(study.created_s),
+    )
+
+
+def _csv(summary: StudySummary) -> tuple[Cell, ...]:
+    study, best = summary.study, summary.best
+    return (
+        study.name,
+        " ".join(study.directions),
+        sum(study.states.values()),
+        *(study.states.get(state, 0) for state in _STATES),
+        _best_value(summary),
+        None if best is None else best.number,
+        study.created_s,
+    )
+
+
+def _json(summary: StudySummary) -> dict[str, object]:
+    study, best = summary.study, summary.best
+    return {
+        "study": study.name,
+        "directions": study.directions,
+        "trials": sum(study.states.values()),
+        "states": {state: study.states.get(state, 0) for state in _STATES},
+        "best_value": _best_value(summary),
+        "best_trial": None if best is None else best.number,
+        "created_s": study.created_s,
+        "tags": {} if study.spec is None else study.spec.tags,
+        "user_attrs": study.user_attrs,
+    }
+
+
+def _best_value(summary: StudySummary) -> float | None:
+    best = summary.best
+    return None if best is None or best.values is None else best.values[0]
