@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from trialbook.records.canonical import digest_of_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,25 @@ class DataState:
 
     inputs: tuple[InputState, ...] = ()
     undeclared: tuple[DataFile, ...] = ()
+
+
+def manifest_digest(files: Iterable[DataFile]) -> str:
+    r"""Digest of a directory or glob: SHA-256 over what ``sha256sum`` prints for its files.
+
+    Files are sorted by the bytes of their paths, so with GNU coreutils this prints the same::
+
+        cd DIRECTORY && find -L . -type f -printf '%P\0' | LC_ALL=C sort -z |
+            xargs -0 -r sha256sum | sha256sum
+    """
+    ordered = sorted(files, key=_name)
+    return digest_of_bytes(b"".join(_line(_name(file), file.digest) for file in ordered))
+
+
+def _name(file: DataFile) -> bytes:
+    return file.path.encode("utf-8", "surrogateescape")
+
+
+def _line(name: bytes, digest: str) -> bytes:
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+    mark = b"" if escaped == name else b"\\"
+    return mark + digest.encode() + b"  " + escaped + b"\n"
