@@ -1,0 +1,77 @@
+"""Which files below site directories belong to no installed distribution.
+
+Files copied there by hand belong to none, so no other coordinate would record them. What the
+installed distributions are is the environment's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from trialbook.capture.imports import installed_prefixes, unwatched
+
+_SITE = ("site-packages/", "dist-packages/")
+_FIRST_COMPONENT = re.compile(rb'(?m)^"?([^/,"\n]+)')
+
+
+def strays(paths: Iterable[str]) -> list[str]:
+    """The installed paths (``imports.is_installed``) that belong to no distribution.
+
+    The standard library, and site directories in which some distribution does not list its
+    files, are taken to belong to one throughout.
+    """
+    found = []
+    known: dict[str, frozenset[str] | None] = {}
+    sites = _site_directories()
+    for path in paths:
+        for site in sites:
+            if path.startswith(site):
+                if site not in known:
+                    known[site] = _names_in(site, _mtime_ns(site))
+                names = known[site]
+                if names is not None and path[len(site) :].partition("/")[0] not in names:
+                    found.append(path)
+                break
+    return found
+
+
+@lru_cache(maxsize=1)
+def _site_directories() -> tuple[str, ...]:
+    """The site directories, longest first, each ending in a slash."""
+    sites = [prefix for prefix in installed_prefixes() if prefix.endswith(_SITE)]
+    return tuple(sorted(sites, key=len, reverse=True))
+
+
+@lru_cache(maxsize=16)
+def _names_in(site: str, mtime_ns: int) -> frozenset[str] | None:
+    """First components of all files that the distributions in a site directory list.
+
+    Args:
+        site: The directory.
+        mtime_ns: Its modification time, so that an installation in between is noticed.
+
+    Returns:
+        ``None`` when a distribution there does not list its files.
+    """
+    names = {b"__pycache__"}
+    try:
+        with unwatched(), os.scandir(site) as entries:
+            for entry in entries:
+                if entry.name.endswith(".dist-info"):
+                    with open(f"{entry.path}/RECORD", "rb") as file:  # noqa: PTH123
+                        names.update(_FIRST_COMPONENT.findall(file.read()))
+                elif entry.name.endswith((".egg-info", ".egg", ".egg-link")):
+                    return None
+    except OSError:
+        return None
+    return frozenset(map(os.fsdecode, names))
+
+
+def _mtime_ns(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
