@@ -13,24 +13,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from trialbook.errors import SpecError
+from trialbook.capture.yaml import yaml_value
+from trialbook.errors import ConfigError, InvalidInputError, SpecError
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.study import Direction, StudySpec
 from trialbook.running.components import component_problems
+from trialbook.running.inputs import InputSpec
 from trialbook.running.objectives import ObjectiveSource
-from trialbook.running.yaml_text import yaml_document
+from trialbook.running.samplers import pruner_by_name, sampler_by_name
+from trialbook.running.yaml_lines import key_lines
 
 ISOLATIONS = ("auto", "fork", "fresh", "none")
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _MAX_SEED = 2**32 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """A declared input: its path, and its digest (``sha256:...``) when it is declared too."""
-
-    path: str
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,8 @@ class RunSpec:
     Args:
         study: Name of the study in the book.
         objective: ``FILE.py:function`` or ``module:function``, files absolute.
-        directions: One for each objective.
+        directions: One for each objective; ``None`` when nothing was asked for, which is to
+            minimize one.
         sampler: ``None`` for the default.
         pruner: ``None`` for the default.
         seed: The study's seed, ``None`` for none.
@@ -60,7 +56,7 @@ class RunSpec:
     study: str
     objective: ObjectiveSource
     base: Path
-    directions: tuple[Direction, ...] = ("minimize",)
+    directions: tuple[Direction, ...] | None = None
     sampler: ComponentSettings | None = None
     pruner: ComponentSettings | None = None
     seed: int | None = None
@@ -119,9 +115,16 @@ def parsed_spec(text: str, path: Path) -> RunSpec:
     Raises:
         SpecError: The text has faults; ``problems`` lists them all.
     """
-    document = yaml_document(text, str(path))
-    reading = _Reading(document.value, document.lines, path.absolute().parent)
-    reading.problems.extend(document.problems)
+    try:
+        value = yaml_value(text, where=str(path))
+    except ConfigError as error:
+        raise SpecError(
+            "the study file is no YAML that can be used",
+            problems=(error.what,),
+            where=error.where,
+            hint=error.hint,
+        ) from error
+    reading = _Reading(value, key_lines(text), path.absolute().parent)
     spec = reading.spec(path.stem, text)
     if reading.problems or spec is None:
         count = len(reading.problems)
@@ -234,7 +237,9 @@ class _Reading:
             return None
         return ObjectiveSource.of(value, self._base)
 
-    def _directions(self) -> tuple[Direction, ...]:
+    def _directions(self) -> tuple[Direction, ...] | None:
+        if self._top.get("direction") is None and self._top.get("directions") is None:
+            return None
         if "direction" in self._top and "directions" in self._top:
             self.fault(("directions",), "give either direction or directions, not both")
         several = self._top.get("directions")
@@ -261,8 +266,16 @@ class _Reading:
         if len(self.problems) > before:
             return None
         if isinstance(value, str):
-            return ComponentSettings(value)
-        return ComponentSettings(value["name"], dict(value.get("settings") or {}))
+            value = {"name": value}
+        asked = ComponentSettings(value["name"], dict(value.get("settings") or {}))
+        try:
+            if key == "sampler":
+                sampler_by_name(asked, 0)
+            else:
+                pruner_by_name(asked)
+        except InvalidInputError as error:
+            self.fault((key,), error.what)
+        return asked
 
     def _budget(self) -> tuple[int | None, float | None]:
         value = self._top.get("budget")

@@ -1,0 +1,168 @@
+"""``trialbook run``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trialbook.cli.failures import ExitCode
+from trialbook.cli.options import common_options
+from trialbook.cli.output import Format, write_note
+
+if TYPE_CHECKING:
+    from trialbook.running.run import RunOutcome
+    from trialbook.running.spec import RunSpec
+
+_BEST_SHOWN = 3
+
+
+@click.command()
+@click.argument("target", metavar="STUDY.yaml|FILE.py:FUNCTION|MODULE:FUNCTION")
+@click.option("--trials", type=click.IntRange(min=1), help="Total of finished trials.")
+@click.option("--workers", type=click.IntRange(min=1), help="Trials that run at the same time.")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Begin no trial after this time.")
+@click.option("--study", metavar="NAME", help="Name of the study in the book.")
+@click.option(
+    "--direction",
+    "directions",
+    type=click.Choice(["minimize", "maximize"]),
+    multiple=True,
+    help="Once for each objective.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The study's seed.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set config KEY.")
+@click.option("--data", "inputs", metavar="NAME=PATH", multiple=True, help="Where input NAME lies.")
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "fork", "fresh", "none"]),
+    help="How trials are kept apart.",
+)
+@click.option(
+    "--gpus-per-worker", type=click.IntRange(min=1), metavar="N", help="GPUs for each worker."
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Stop when the first N trials all fail; 0: never.  [default: 3]",
+)
+@click.option(
+    "--allow",
+    type=click.Choice(["code", "data", "settings"]),
+    multiple=True,
+    help="Go on although this changed since the study's last trial.",
+)
+@click.option("--paranoid", is_flag=True, help="Hash the data again even when its stat is equal.")
+@common_options
+def run(
+    target: str,
+    storage: str | None,
+    inputs: tuple[str, ...],
+    gpus_per_worker: int | None,
+    allow: tuple[str, ...],
+    paranoid: bool,
+    timeout: float | None,
+    **flags: Any,
+) -> int:
+    """Run a search up to its budget, every trial recorded.
+
+    The same command again continues the study, and starts nothing when the budget is met. Ctrl-C
+    finishes the running trials; a second one abandons them.
+    """
+    from trialbook.cli.run_progress import run_progress
+    from trialbook.running.run import RunOptions, run_study
+
+    spec = _spec(target, **flags)
+    options = RunOptions(
+        storage=storage,
+        timeout_s=timeout,
+        mapped=_mapped(inputs),
+        allow=allow,
+        gpus_per_worker=gpus_per_worker,
+        paranoid=paranoid,
+    )
+    outcome = run_study(spec, options, run_progress())
+    _write_best(outcome, storage)
+    return _exit_code(outcome)
+
+
+def _spec(
+    target: str,
+    *,
+    trials: int | None,
+    workers: int | None,
+    study: str | None,
+    directions: tuple[str, ...],
+    seed: int | None,
+    settings: tuple[str, ...],
+    isolation: str | None,
+    max_failures: int | None,
+) -> RunSpec:
+    """The study that is asked for: a file or an objective, with the flags on top."""
+    from dataclasses import replace
+
+    from trialbook.capture.config import parsed_overrides
+    from trialbook.running.spec import objective_spec, read_spec
+
+    if target.endswith((".yaml", ".yml")):
+        spec = read_spec(Path(target))
+    else:
+        spec = objective_spec(target, Path.cwd())
+    given: dict[str, Any] = {
+        "trials": trials,
+        "workers": workers,
+        "study": study,
+        "directions": directions or None,
+        "seed": seed,
+        "isolation": isolation,
+        "max_failures": max_failures,
+    }
+    return replace(
+        spec,
+        overrides=parsed_overrides(settings),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _mapped(inputs: Sequence[str]) -> dict[str, str]:
+    mapped: dict[str, str] = {}
+    for text in inputs:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise click.UsageError(f"--data {text!r} maps nothing; write NAME=PATH")
+        mapped[name] = path
+    return mapped
+
+
+def _write_best(outcome: RunOutcome, storage: str | None) -> None:
+    """The best trials to stdout, the front when there are several objectives."""
+    from trialbook.analysis.opening import opened
+    from trialbook.cli.study_page import write_ranking
+
+    with opened(storage) as reader:
+        record = reader.study(outcome.study)
+        if len(record.directions) > 1:
+            trials, ranked = reader.front(outcome.study), False
+        else:
+            trials, ranked = reader.best(outcome.study, _BEST_SHOWN), True
+        if trials:
+            write_ranking(reader, record, trials, Format.TABLE, ranked=ranked)
+        else:
+            write_note("no trial is complete")
+
+
+def _exit_code(outcome: RunOutcome) -> ExitCode:
+    from trialbook.running.run import RunEnd
+
+    if outcome.end in (RunEnd.DRAINED, RunEnd.ABANDONED):
+        write_note(f"{outcome.end}; the same command goes on")
+        return ExitCode.INTERRUPTED
+    if outcome.end is not RunEnd.BUDGET:
+        write_note(f"{outcome.end}")
+    if outcome.trials and all(trial.state == "FAIL" for trial in outcome.trials):
+        write_note("every trial of this run failed")
+        return ExitCode.FAILED
+    return ExitCode.DONE

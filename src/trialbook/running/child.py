@@ -1,0 +1,323 @@
+"""The process that executes the user's code: imports the objective, then runs trials of it.
+
+It is started by a worker as a fresh interpreter and imports the objective before anything that
+would touch NumPy and its kin. Where a fork is safe it stays as it is and forks a process for each
+trial; otherwise it runs one trial itself and ends; with ``none`` it runs one after the other.
+It ends when its worker ends. Claims and budgets are no business of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trialbook.capture.imports import install_import_watch
+from trialbook.errors import TrialbookError
+from trialbook.running.isolation import fork_safety, forked
+from trialbook.running.messages import (
+    Began,
+    Begin,
+    Channel,
+    ConsoleText,
+    Exited,
+    Failed,
+    Fault,
+    Job,
+    Ready,
+    RunTrial,
+    ToChild,
+    Told,
+    WantConsole,
+)
+from trialbook.running.objectives import LoadedObjective, ObjectiveSource, load_objective
+from trialbook.running.processes import exit_watch
+
+if TYPE_CHECKING:
+    from trialbook.records.code import EntryPoint
+    from trialbook.records.execution import Isolation
+    from trialbook.tracking.console import CapturedConsole
+    from trialbook.tracking.objective import TrackedObjective
+
+_PR_SET_PDEATHSIG = 1
+_POLL_MS = 20
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Run as the child of a worker.
+
+    Args:
+        descriptor: Number of the inherited socket to the worker.
+        parent: The worker's process id.
+    """
+    die_with_parent(parent)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A trial that dies leaves behind whatever lines it had written.
+            stream.reconfigure(line_buffering=True)
+    channel = Channel(socket.socket(fileno=descriptor), ToChild)
+    begin = channel.receive()
+    if not isinstance(begin, Begin):
+        return
+    try:
+        child = Child(channel, begin.job)
+        ready = child.prepared()
+    except BaseException as error:
+        channel.send(Failed(fault_of(error)))
+        return
+    channel.send(ready)
+    child.serve()
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends (Linux); elsewhere the channel tells.
+
+    Args:
+        parent: Process id of the parent, to notice that it is gone already.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An exception as it travels to the user."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, TrialbookError):
+        return Fault(type(error).__name__, error.what, error.where, error.hint, text)
+    return Fault(
+        "ObjectiveError",
+        f"preparing the objective failed: {type(error).__name__}: {error}",
+        hint="--debug shows the whole traceback",
+        traceback=text,
+    )
+
+
+class Child:
+    """One process with the objective imported.
+
+    Args:
+        channel: To the worker.
+        job: What to prepare.
+    """
+
+    def __init__(self, channel: Channel, job: Job) -> None:
+        self._channel = channel
+        self._job = job
+        self._isolation: Isolation = "fresh"
+        self._objective: TrackedObjective | None = None
+
+    def prepared(self) -> Ready:
+        """Import the objective, decide on the isolation, observe the coordinates.
+
+        Raises:
+            TrialbookError: The objective cannot be found or observed.
+        """
+        job = self._job
+        install_import_watch()
+        source = ObjectiveSource(job.name, job.file, job.module)
+        sys.argv = [job.file or str(job.module)]
+        loaded = load_objective(source, job.search_path)
+        # Only now: these import NumPy, whose settings are the objective's to make.
+        from trialbook.records.coordinates import Kind
+        from trialbook.running.study import load_study  # noqa: F401  (forked children need it)
+        from trialbook.tracking.launch import Launch, set_launch
+
+        self._objective = self._with_settings(loaded)
+        self._isolation, reason = self._chosen_isolation()
+        set_launch(
+            Launch(
+                isolation=self._isolation,
+                reason=reason,
+                entry=self._entry(loaded),
+                data={name: Path(path) for name, path in job.mapped.items()},
+                paranoid=job.paranoid,
+                console=None if self._isolation == "none" else lambda: WorkerConsole(self._channel),
+            )
+        )
+        session = self._objective.prepare(job.search, job.shown_book)
+        return Ready(
+            self._isolation,
+            reason,
+            session.snapshot(Kind.CODE).document.decode(),
+            session.snapshot(Kind.DATA).document.decode(),
+        )
+
+    def serve(self) -> None:
+        """Run the trials that the worker names, until it is gone."""
+        while isinstance(message := self._channel.receive(), RunTrial):
+            if self._isolation == "fork":
+                self._fork_for(message.trial_id)
+                continue
+            self._channel.send(Began(os.getpid()))
+            self._run(message.trial_id)
+            if self._isolation == "fresh":
+                return
+
+    def _with_settings(self, loaded: LoadedObjective) -> TrackedObjective:
+        from trialbook.capture.data import Data
+        from trialbook.tracking.objective import TrackedObjective, tracked_objective
+
+        job = self._job
+        tracked = loaded.function
+        if not isinstance(tracked, TrackedObjective):
+            tracked = tracked_objective(tracked)
+        data = {
+            name: entry.path if entry.digest is None else Data(entry.path, digest=entry.digest)
+            for name, entry in job.data.items()
+        }
+        for name, path in job.mapped.items():
+            # A path for a name that nobody declared declares it; for a declared one it is where
+            # the input lies on this machine.
+            if name not in tracked.data:
+                data.setdefault(name, path)
+        return tracked.with_settings(
+            data=data,
+            config=job.config,
+            overrides=job.overrides,
+            seed=job.seed,
+        )
+
+    def _chosen_isolation(self) -> tuple[Isolation, str]:
+        asked = self._job.isolation
+        if asked == "fork":
+            return "fork", "isolation fork was asked for; whether it is safe was not looked into"
+        if asked == "fresh":
+            return "fresh", "isolation fresh was asked for"
+        if asked == "none":
+            return "none", "isolation none was asked for: trials share a process"
+        safety = fork_safety()
+        if safety.safe:
+            return "fork", f"isolation auto: a fork is safe here ({safety.reason})"
+        return "fresh", f"isolation auto: a fork is not shown safe ({safety.reason})"
+
+    def _entry(self, loaded: LoadedObjective) -> EntryPoint | None:
+        from trialbook.capture.code import code_root
+        from trialbook.records.code import EntryPoint
+        from trialbook.tracking.session import directory_of_definition
+
+        job = self._job
+        if job.file is None:
+            return EntryPoint("module", module=job.module, name=job.name)
+        root = code_root(directory_of_definition(loaded.function)).resolve()
+        file = Path(job.file).resolve()
+        if not file.is_relative_to(root):
+            return None  # the capture looks for another way to name it
+        return EntryPoint("file", path=file.relative_to(root).as_posix(), name=job.name)
+
+    def _fork_for(self, trial_id: int) -> None:
+        parent = os.getpid()
+        flush_streams()
+        pid = forked()
+        if pid == 0:
+            # It leads a group of its own, so that what a trial starts can be ended with it.
+            with suppress(OSError):
+                os.setpgid(0, 0)
+            die_with_parent(parent)
+            code = 1
+            try:
+                self._channel.send(Began(os.getpid()))
+                code = self._run(trial_id)
+            finally:
+                leave(code)
+        self._await(pid)
+
+    def _await(self, pid: int) -> None:
+        """Wait for a forked trial without reading what is meant for it."""
+        poll = select.poll()
+        poll.register(self._channel.fileno(), 0)  # only its end
+        watch = exit_watch(pid)
+        if watch is not None:
+            poll.register(watch, select.POLLIN)
+        while True:
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                break
+            events = poll.poll(None if watch is not None else _POLL_MS)
+            if any(source == self._channel.fileno() for source, _ in events):
+                os.kill(pid, signal.SIGKILL)
+                _, status, usage = os.wait4(pid, 0)
+                break
+        if watch is not None:
+            os.close(watch)
+        self._channel.send(
+            Exited(
+                os.waitstatus_to_exitcode(status),
+                usage.ru_utime + usage.ru_stime,
+                usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            )
+        )
+
+    def _run(self, trial_id: int) -> int:
+        """Run one trial; its result is in the book when this returns 0."""
+        from trialbook.book.storage import BookStorage
+        from trialbook.running.study import load_study
+
+        assert self._objective is not None
+        try:
+            storage = BookStorage(self._job.book, create=False)
+            try:
+                study = load_study(study_name=self._job.study, storage=storage)
+                error = study.run_claimed(trial_id, self._objective)
+                storage.flush()
+            finally:
+                storage.close()
+        except BaseException as error:
+            self._channel.send(Failed(fault_of(error)))
+            return 1
+        shown = None if error is None else _last_line(error)
+        self._channel.send(Told(shown, bool(study._stop_flag)))
+        return 0
+
+
+class WorkerConsole:
+    """The console of a trial's process, which its worker keeps: it outlives a crash."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def start(self) -> None:
+        """Nothing to begin: the process was started with its output going to the worker."""
+
+    def stop(self) -> CapturedConsole:
+        """Ask the worker for what was written until now."""
+        from trialbook.tracking.console import BoundedText, CapturedConsole, recorded_console
+
+        flush_streams()
+        if not self._channel.send(WantConsole()):
+            return CapturedConsole(gaps=("the console is lost with the worker that kept it",))
+        text = self._channel.receive()
+        if not isinstance(text, ConsoleText):
+            return CapturedConsole(gaps=("the console is lost with the worker that kept it",))
+        return recorded_console(
+            BoundedText.of(text.stdout, text.stdout_bytes),
+            BoundedText.of(text.stderr, text.stderr_bytes),
+        )
+
+
+def flush_streams() -> None:
+    """Write out what Python and C still hold."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # the objective may have closed or replaced it
+            stream.flush()
+    with suppress(Exception):
+        ctypes.CDLL(None).fflush(None)
+
+
+def leave(code: int) -> None:
+    """End a forked process without running what its parent registered for its own end."""
+    flush_streams()
+    os._exit(code)
+
+
+def _last_line(error: BaseException) -> str:
+    return traceback.format_exception_only(error)[-1].strip()

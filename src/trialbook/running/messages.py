@@ -1,0 +1,321 @@
+"""What the processes of a run say to each other: one JSON object a line, each of a known kind.
+
+Values that JSON cannot hold (infinities, large integers) travel in the tagged form of
+``records/canonical.py``.
+
+A run has three kinds of processes. The *coordinator* is the command that the user gave; it starts
+*workers*, tells each when to begin a trial, and looks at the book for progress. A worker claims
+trials and supervises *children*, the only processes that execute the user's code.
+
+Here are the messages and the line-wise channel; what they set in motion lies in ``coordinator.py``,
+``worker.py`` and ``child.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from typing import Any
+
+import msgspec
+
+from trialbook.records.canonical import tagged, untagged
+from trialbook.records.config import SearchSettings
+from trialbook.running.inputs import InputSpec
+
+_CHUNK_BYTES = 1 << 16
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker runs, and what a child imports and prepares.
+
+    Args:
+        book: URL of the book with its password, for opening it.
+        shown_book: The same without the password, as ``BookStorage.url`` gives it.
+        study: Name of the study.
+        study_id: Its id.
+        search: Its recorded settings.
+        name: Qualified name of the objective.
+        file: Its file, or ``None``.
+        module: Its module, or ``None``.
+        search_path: Directories where modules are looked for first.
+        data: Declared inputs; paths absolute.
+        mapped: Input name to path on this machine, from the command line.
+        config: A path, a mapping, or ``None``.
+        overrides: Dotted key to value.
+        seed: The spec's seed.
+        isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
+        paranoid: Hash the data again even when its stat has not changed.
+        allowed: Which of ``code`` and ``data`` may have changed since the last trial.
+        budget: Total of finished trials, ``None`` for no limit.
+    """
+
+    book: str
+    shown_book: str
+    study: str
+    study_id: int
+    search: SearchSettings
+    name: str
+    file: str | None
+    module: str | None
+    search_path: tuple[str, ...]
+    data: dict[str, InputSpec]
+    mapped: dict[str, str]
+    config: str | dict[str, Any] | None
+    overrides: dict[str, Any]
+    seed: int | None
+    isolation: str
+    paranoid: bool
+    allowed: tuple[str, ...]
+    budget: int | None
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error on its way to the user; ``kind`` is a class of ``trialbook.errors``."""
+
+    kind: str
+    what: str
+    where: str | None = None
+    hint: str | None = None
+    traceback: str | None = None
+
+
+# From a worker to its child.
+
+
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """Prepare this job."""
+
+    job: Job
+
+
+class RunTrial(msgspec.Struct, frozen=True, tag=True):
+    """Run this claimed trial."""
+
+    trial_id: int
+
+
+class ConsoleText(msgspec.Struct, frozen=True, tag=True):
+    """What the trial wrote until now: what was kept of it, and how much it was in all."""
+
+    stdout: bytes
+    stdout_bytes: int
+    stderr: bytes
+    stderr_bytes: int
+
+
+# From a child to its worker.
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The objective is imported and its coordinates are observed.
+
+    Args:
+        isolation: ``fork``, ``fresh`` or ``none``.
+        reason: Why, in one sentence.
+        code: Document of the code snapshot.
+        data: Document of the data snapshot.
+    """
+
+    isolation: str
+    reason: str
+    code: str
+    data: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The child could not prepare, or could not run a trial at all."""
+
+    fault: Fault
+
+
+class Began(msgspec.Struct, frozen=True, tag=True):
+    """A trial runs in this process."""
+
+    pid: int
+
+
+class WantConsole(msgspec.Struct, frozen=True, tag=True):
+    """The trial is over; its console is wanted for the record."""
+
+
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """The trial's result is in the book.
+
+    Args:
+        error: Last line of the traceback of the exception that left the objective, else ``None``.
+        stop: Whether the objective or the sampler asked the study to stop.
+    """
+
+    error: str | None = None
+    stop: bool = False
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """A forked trial's process ended.
+
+    Args:
+        exit_code: As ``os.waitstatus_to_exitcode``: negative for a signal.
+        cpu_s: CPU seconds that it used.
+        peak_memory_bytes: Its peak resident memory.
+    """
+
+    exit_code: int
+    cpu_s: float
+    peak_memory_bytes: int
+
+
+ToChild = Begin | RunTrial | ConsoleText
+FromChild = Ready | Failed | Began | WantConsole | Told | Exited
+
+
+# From the coordinator to a worker.
+
+
+class Employ(msgspec.Struct, frozen=True, tag=True):
+    """Work for this job, under this name."""
+
+    worker: int
+    job: Job
+
+
+class Next(msgspec.Struct, frozen=True, tag=True):
+    """Claim a trial and run it.
+
+    Args:
+        more: Whether another one is likely to follow, so that it is worth preparing for.
+    """
+
+    more: bool
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """End; a trial that runs is abandoned."""
+
+
+# From a worker to the coordinator.
+
+
+class Idle(msgspec.Struct, frozen=True, tag=True):
+    """Ready for a trial; says once more how trials are isolated, and why."""
+
+    isolation: str
+    reason: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The worker cannot run trials."""
+
+    fault: Fault
+
+
+class Claimed(msgspec.Struct, frozen=True, tag=True):
+    """A trial was claimed and is about to run."""
+
+    trial_id: int
+    number: int
+
+
+class NothingLeft(msgspec.Struct, frozen=True, tag=True):
+    """There was nothing to claim: the budget is met."""
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """A trial ended.
+
+    Args:
+        trial_id: Which.
+        number: Its number.
+        state: Optuna's state.
+        values: Its objective values, ``None`` without any.
+        error: What went wrong, in one line, else ``None``.
+        stop: Whether the study was asked to stop.
+    """
+
+    trial_id: int
+    number: int
+    state: str
+    values: tuple[float, ...] | None
+    error: str | None
+    stop: bool
+
+
+ToWorker = Employ | Next | Leave
+FromWorker = Idle | Refused | Claimed | NothingLeft | Finished
+
+
+class Channel:
+    """Messages over a stream socket, whole ones only.
+
+    Args:
+        connection: One end of a socket pair.
+        kind: The union of messages that come in.
+    """
+
+    def __init__(self, connection: socket.socket, kind: Any) -> None:
+        self._socket = connection
+        self._socket.setblocking(True)
+        self._kind = kind
+        self._buffer = bytearray()
+        self.ended = False
+
+    def fileno(self) -> int:
+        """For ``select`` and its kin."""
+        return self._socket.fileno()
+
+    def send(self, message: msgspec.Struct) -> bool:
+        """Send one message; ``False`` when the other side is gone."""
+        line = json.dumps(tagged(msgspec.to_builtins(message))).encode() + b"\n"
+        try:
+            self._socket.sendall(line)
+        except (BrokenPipeError, ConnectionError):
+            self.ended = True
+            return False
+        return True
+
+    def waiting(self) -> list[Any]:
+        """Every whole message that has come in; blocks for none. Sets ``ended`` at the end."""
+        while not self.ended and select.select([self._socket], [], [], 0)[0]:
+            self._read()
+        return self._parsed()
+
+    def receive(self, timeout_s: float | None = None) -> Any | None:
+        """The next message; ``None`` when the other side is gone or the time is over.
+
+        Reads no further than it must, so that a forked child can go on reading where this
+        process left off.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            line, found, rest = self._buffer.partition(b"\n")
+            if found:
+                self._buffer = bytearray(rest)
+                return self._decoded(line)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self.ended or not select.select([self._socket], [], [], left)[0]:
+                return None
+            self._read()
+
+    def close(self) -> None:
+        """Close this end."""
+        self.ended = True
+        self._socket.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_CHUNK_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.ended = True
+        self._buffer += data
+
+    def _decoded(self, line: bytes | bytearray) -> Any:
+        return msgspec.convert(untagged(json.loads(line)), self._kind)
+
+    def _parsed(self) -> list[Any]:
+        *lines, rest = bytes(self._buffer).split(b"\n")
+        self._buffer = bytearray(rest)
+        return [self._decoded(line) for line in lines]

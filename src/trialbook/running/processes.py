@@ -1,0 +1,114 @@
+"""Starting the processes of a run: fresh interpreters in sessions of their own, on one socket.
+
+A process of its own session gets no Ctrl-C from the terminal; the coordinator alone does, and
+says what becomes of the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from trialbook.running.messages import Channel
+
+# ``python -m`` would put the current directory in front of everything, where a user's
+# ``socket.py`` could stand in the way before the program begins.
+_START = (
+    "import sys; sys.path[:1] = [] if sys.path[:1] == [''] else sys.path[:1]; "
+    "from trialbook.running.{program} import main; main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+
+
+@dataclass(slots=True)
+class RunProcess:
+    """A started process.
+
+    Args:
+        process: The process; leads a session and a process group of its own.
+        channel: Messages to and from it.
+    """
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+
+    def kill(self) -> None:
+        """End it and its group at once, and wait for it."""
+        kill_group(self.process.pid)
+        self.process.wait()
+
+
+def started(
+    program: str,
+    incoming: Any,
+    *,
+    piped: bool,
+    environment: Mapping[str, str] | None = None,
+) -> RunProcess:
+    """Start ``trialbook.running.PROGRAM`` in a fresh interpreter.
+
+    Args:
+        program: ``worker`` or ``child``.
+        incoming: The union of messages that it sends.
+        piped: Whether its standard output and error come here through pipes; without, errors go
+            where those of this process go.
+        environment: Variables on top of this process's own.
+    """
+    here, there = socket.socketpair()
+    output = subprocess.PIPE if piped else subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                *interpreter_flags(),
+                "-c",
+                _START.format(program=program),
+                str(there.fileno()),
+                str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output if piped else None,
+            pass_fds=(there.fileno(),),
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+    except BaseException:
+        here.close()
+        raise
+    finally:
+        there.close()
+    return RunProcess(process, Channel(here, incoming))
+
+
+def interpreter_flags() -> list[str]:
+    """This interpreter's own flags (``-O``, ``-X``, ``-W``), so that all processes agree."""
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process and the group that it leads; one that is gone already is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def exit_watch(pid: int) -> int | None:
+    """A descriptor that becomes readable when a child process ends; ``None`` where there is none.
+
+    Linux has ``pidfd_open`` (5.3); elsewhere, and in strict sandboxes, one must poll.
+    """
+    opened: Any = getattr(os, "pidfd_open", None)
+    if opened is None:
+        return None
+    try:
+        return int(opened(pid))
+    except OSError:
+        return None

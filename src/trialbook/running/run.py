@@ -1,0 +1,131 @@
+"""One call that runs a study: the study opened or created, the job described, the run done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trialbook.book.location import book_url
+from trialbook.book.storage import BookStorage
+from trialbook.capture.code import code_root
+from trialbook.running.coordinator import Coordinator, Limits, RunEnd, RunOutcome
+from trialbook.running.gpus import MASK, device_shares, visible_devices
+from trialbook.running.messages import Job
+from trialbook.running.progress import Progress, Silence
+from trialbook.running.spec import RunSpec
+from trialbook.running.study import Study, create_study
+
+__all__ = ["RunEnd", "RunOptions", "RunOutcome", "run_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a study is run here and now; none of it belongs to the study.
+
+    Args:
+        storage: The book, as in ``create_study``; ``None`` for the default one.
+        timeout_s: Seconds after which no trial begins any more, ``None`` for no limit.
+        mapped: Input name to path, for inputs that lie elsewhere on this machine.
+        allow: Which of ``code``, ``data`` and ``settings`` may differ from earlier trials.
+        gpus_per_worker: Devices for each worker, ``None`` to leave them all visible to all.
+        paranoid: Hash the data again even when its stat has not changed.
+    """
+
+    storage: str | None = None
+    timeout_s: float | None = None
+    mapped: dict[str, str] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    gpus_per_worker: int | None = None
+    paranoid: bool = False
+
+
+def run_study(
+    spec: RunSpec, options: RunOptions | None = None, progress: Progress | None = None
+) -> RunOutcome:
+    """Run a study up to its budget.
+
+    Args:
+        spec: The study.
+        options: How it is run.
+        progress: Shows how it goes on.
+
+    Raises:
+        TooManyFailuresError: The first ``max_failures`` trials of the run all failed.
+        InputsChangedError: Code or data differ from the study's last trial and are not allowed to.
+        SettingsDifferError: The study is recorded with another sampler, pruner, seed or direction.
+        ObjectiveError: The objective cannot be found or does not accept a trial.
+        TrialbookError: The book refuses, or a coordinate cannot be observed.
+    """
+    options = options or RunOptions()
+    url = book_url(options.storage)
+    environments = _environments(spec, options)
+    storage = BookStorage(url)
+    try:
+        study = create_study(
+            storage=storage,
+            study_name=spec.study,
+            directions=spec.directions,
+            load_if_exists=True,
+            allow=options.allow,
+            spec=spec.study_spec,
+        )
+        job = _job(spec, options, study, url, storage.url)
+        limits = Limits(
+            _deadline_s(spec, options),
+            spec.max_failures,
+        )
+        return Coordinator(storage, job, environments, limits, progress or Silence()).run()
+    finally:
+        storage.close()
+
+
+def _deadline_s(spec: RunSpec, options: RunOptions) -> float | None:
+    given = [
+        limit
+        for limit in (options.timeout_s, None if spec.hours is None else spec.hours * 3600)
+        if limit is not None
+    ]
+    return min(given, default=None)
+
+
+def _environments(spec: RunSpec, options: RunOptions) -> list[dict[str, str]]:
+    environments: list[dict[str, str]] = [{} for _ in range(spec.workers)]
+    if options.gpus_per_worker is not None:
+        devices = visible_devices(os.environ)
+        shares = device_shares(devices, spec.workers, options.gpus_per_worker)
+        for environment, share in zip(environments, shares, strict=True):
+            environment[MASK] = share
+    if "PYTHONHASHSEED" not in os.environ:
+        # A random one would give sets and dictionaries of text another order in every rerun.
+        for environment in environments:
+            environment["PYTHONHASHSEED"] = "0"
+    return environments
+
+
+def _job(spec: RunSpec, options: RunOptions, study: Study, url: str, shown_url: str) -> Job:
+    search_path = () if spec.objective.module is None else _search_path(code_root(spec.base))
+    return Job(
+        book=url,
+        shown_book=shown_url,
+        study=spec.study,
+        study_id=study._study_id,
+        search=study.spec.search,
+        name=spec.objective.name,
+        file=spec.objective.file,
+        module=spec.objective.module,
+        search_path=search_path,
+        data=dict(spec.data),
+        mapped={name: str(Path(path).absolute()) for name, path in options.mapped.items()},
+        config=spec.config,
+        overrides=dict(spec.overrides),
+        seed=spec.seed,
+        isolation=spec.isolation,
+        paranoid=options.paranoid,
+        allowed=tuple(what for what in options.allow if what in ("code", "data")),
+        budget=spec.trials if spec.trials is not None else study.spec.search.trials,
+    )
+
+
+def _search_path(root: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((str(Path.cwd()), str(root))))
