@@ -79,7 +79,8 @@ class EnvironmentState:
         interpreter: The Python build.
         machine: Operating system and hardware.
         packages: Installed distributions, sorted by name.
-        index_url: The package index in use without userinfo, ``None`` for the default one.
+        index_url: The package index in use without userinfo, further ones after a space;
+            ``None`` for the default one alone.
         lock_files: Lock files found at the code's root, relative path to SHA-256.
         thread_pools: Loaded BLAS and OpenMP libraries.
         determinism: Flags of numerical libraries that change results (PyTorch's when loaded).
