@@ -46,7 +46,7 @@ def fork_safety() -> ForkSafety:
         reason = check()
         if reason is not None:
             return ForkSafety(False, reason)
-    tried = len(_mapped_openmp())
+    tried = len(mapped_openmp())
     probes = f"{tried} OpenMP {'runtime' if tried == 1 else 'runtimes'} tried" if tried else ""
     return ForkSafety(True, "no threads, no GPU in use" + (f", {probes}" if probes else ""))
 
@@ -96,14 +96,14 @@ def _other_threads() -> str | None:
         if left <= 0:
             return None
         if time.monotonic() > deadline:
-            used = _mapped_openmp()
+            used = mapped_openmp()
             by = f" (OpenMP was used: {Path(used[0]).name})" if used else ""
             return f"importing the objective left {left} thread(s) running below Python{by}"
         time.sleep(0.001)  # a joined thread leaves /proc a moment after it was joined
 
 
 def _openmp_hangs() -> str | None:
-    for path in _mapped_openmp():
+    for path in mapped_openmp():
         if not hasattr(ctypes.CDLL(path), "GOMP_parallel"):
             return f"the OpenMP runtime {Path(path).name} cannot be tried"
         if not parallel_region_returns(path):
@@ -147,7 +147,7 @@ def _ended_well(pid: int, deadline_s: float) -> bool:
         pause_s = min(2 * pause_s, 0.02)
 
 
-def _mapped_openmp() -> tuple[str, ...]:
+def mapped_openmp() -> tuple[str, ...]:
     """Paths of the OpenMP runtimes in this process's memory, sorted."""
     paths: set[str] = set()
     with Path("/proc/self/maps").open(encoding="utf-8", errors="surrogateescape") as maps:

@@ -7,6 +7,7 @@ objective happen elsewhere (``samplers.py``, ``objectives.py``); here they are o
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -269,10 +270,12 @@ class _Reading:
             value = {"name": value}
         asked = ComponentSettings(value["name"], dict(value.get("settings") or {}))
         try:
-            if key == "sampler":
-                sampler_by_name(asked, 0)
-            else:
-                pruner_by_name(asked)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # building it in earnest warns
+                if key == "sampler":
+                    sampler_by_name(asked, 0)
+                else:
+                    pruner_by_name(asked)
         except InvalidInputError as error:
             self.fault((key,), error.what)
         return asked

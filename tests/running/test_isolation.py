@@ -1,0 +1,75 @@
+"""When a fork is shown safe: real interpreters that used OpenMP, threads, or nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork is used on Linux only")
+
+PLAIN = "import json"
+NUMPY = "import numpy as np; a = np.ones((600, 600)); a @ a"
+IMPORTED = "import sklearn.ensemble"
+FITTED = """
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+X = np.random.default_rng(0).random((300, 4))
+HistGradientBoostingClassifier(max_iter=2).fit(X, X[:, 0] > 0.5)
+"""
+THREAD = """
+import threading, time
+threading.Thread(target=time.sleep, args=(60,), name="poller", daemon=True).start()
+"""
+
+
+def safety_after(code: str, *, threads: str = "2") -> str:
+    program = code + (
+        "\nfrom trialbook.running.isolation import fork_safety"
+        "\nsafety = fork_safety()\nprint(safety.safe, safety.reason)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**__import__("os").environ, "OMP_NUM_THREADS": threads},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("code", [PLAIN, NUMPY, IMPORTED], ids=["plain", "blas", "openmp mapped"])
+def test_what_only_imported_or_used_blas_may_fork(code: str) -> None:
+    assert safety_after(code).startswith("True")
+
+
+def test_what_used_openmp_may_not_fork() -> None:
+    said = safety_after(FITTED)
+    assert said.startswith("False")
+    assert "OpenMP was used" in said
+
+
+def test_what_runs_threads_may_not_fork() -> None:
+    said = safety_after(THREAD)
+    assert said.startswith("False")
+    assert "poller" in said
+
+
+def test_the_probe_itself_tells_a_hanging_region_from_one_that_returns() -> None:
+    """The probe is the last line of defence: hide the threads that give OpenMP away."""
+    program = (
+        "import sklearn.ensemble, ctypes, time\n"
+        "from trialbook.running import isolation\n"
+        "path, = isolation.mapped_openmp()\n"
+        "before = isolation.parallel_region_returns(path, 5)\n"
+        "region = ctypes.CDLL(path).GOMP_parallel\n"
+        "free = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)\n"
+        "region(free, None, ctypes.c_uint(2), ctypes.c_uint(0))\n"
+        "start = time.monotonic()\n"
+        "after = isolation.parallel_region_returns(path, 1)\n"
+        "print(before, after, time.monotonic() - start < 5)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.split() == ["True", "False", "True"], result.stderr
