@@ -1,0 +1,396 @@
+"""One held attempt: what it has written and what of that is pending.
+
+From ``begin_attempt`` to the told result the trial is held by this process, and its writes are
+gathered here. Params and system attributes go to the book at once, the rest a little later, all
+of it with the result at the latest. Every transaction names the attempt's number, which is its
+fencing token. How the rows look is in ``attempt_rows.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+
+from trialbook.book import attempt_rows
+from trialbook.book.attempt_rows import Batch, Identity
+from trialbook.book.blobs import BlobStore, Prepared, StaleError
+from trialbook.book.book import Book
+from trialbook.book.flusher import WAIT_S, Flusher
+from trialbook.book.points import PointBuffer
+from trialbook.book.series_rows import folded
+from trialbook.book.spaces import Spaces
+from trialbook.book.texts import checked_name, json_text, returned_text
+from trialbook.errors import TrialbookWarning
+from trialbook.records.blobs import Blob
+from trialbook.records.coordinates import Snapshot
+from trialbook.records.execution import OutcomeState
+from trialbook.records.series import OBJECTIVE, Series, joined
+from trialbook.records.study import ArtifactRecord
+
+FLUSH_POINTS = 10_000
+"""So many points are written without waiting for the clock."""
+FULL_POINTS = 100_000
+"""So many points are written by whoever logs the next one: a full buffer blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What the attempts of one storage share."""
+
+    book: Book
+    blobs: BlobStore
+    spaces: Spaces
+    flusher: Flusher
+
+
+class Attempt:
+    """The pending writes of one held attempt; safe for threads.
+
+    Made by ``BookStorage.begin_attempt``.
+
+    Attributes:
+        trial_id: The trial.
+        study_id: Its study.
+        number: The attempt's number, 1 for the first; the fencing token.
+        attempt_id: The book's id of the attempt.
+    """
+
+    def __init__(self, shelf: Shelf, identity: Identity) -> None:
+        self.trial_id = identity.trial_id
+        self.study_id = identity.study_id
+        self.number = identity.number
+        self.attempt_id = identity.attempt_id
+        self._identity = identity
+        self._shelf = shelf
+        self._lock = threading.Lock()
+        self._writing = threading.RLock()
+        self._fenced = False
+        self._ended = False
+        self._written_parts = False
+        self._since: float | None = None
+        self._urgent_since: float | None = None
+        self._points = PointBuffer(reserved=OBJECTIVE)
+        self._reported = PointBuffer()
+        self._returned_parts: list[dict[str, Series]] = []
+        self._new_params: dict[str, tuple[str, BaseDistribution]] = {}
+        self._new_user: dict[str, str] = {}
+        self._new_system: dict[str, str] = {}
+        self._facts = attempt_rows.Facts()
+        self._new_facts = False
+        self._blobs: list[Blob] = []
+        self.params: dict[str, tuple[float, BaseDistribution]] = {}
+        self.user_attrs: dict[str, str] = {}
+        self.system_attrs: dict[str, str] = {}
+        self.reports: dict[int, float] = {}
+
+    # What a tracked trial tells.
+
+    def log(self, metrics: Mapping[str, float], step: int, seconds: float) -> None:
+        """Keep one point of each metric.
+
+        Args:
+            metrics: Name to value.
+            step: Any integer of 64 bits.
+            seconds: Wall time, seconds since the epoch.
+
+        Raises:
+            InvalidMetricError: A value is no number, or a metric is called ``objective``, which
+                is the series of ``trial.report``.
+            InvalidInputError: A name or the step cannot be kept.
+            BookError: The buffer is full and cannot be written.
+        """
+        points = self._points
+        with self._lock:
+            points.log(metrics, step, seconds)
+            if self._since is None:
+                self._since = time.monotonic()
+            full = points.count >= FLUSH_POINTS
+        if full:
+            self._relieve(points.count)
+
+    def _relieve(self, count: int) -> None:
+        if count >= FULL_POINTS:
+            self.flush()
+        else:
+            self._shelf.flusher.urgent()
+
+    def report(self, step: int, value: float, seconds: float) -> None:
+        """Keep a report; the last value of a step stands (``Trial.report`` lets only one by)."""
+        with self._lock:
+            self._reported.log({OBJECTIVE: value}, step, seconds)
+            self.reports[int(step)] = float(value)
+            if self._since is None:
+                self._since = time.monotonic()
+            count = self._reported.count
+        if count >= FLUSH_POINTS:
+            self._relieve(count)
+
+    def answered(self, pruned: bool) -> None:
+        """Keep one answer of ``should_prune``."""
+        with self._lock:
+            self._facts.prune_answers.append("1" if pruned else "0")
+            self._new_facts = True
+
+    def returned(self, value: object) -> None:
+        """Keep what the objective returned, before Optuna looks at it."""
+        text = returned_text(value)
+        with self._lock:
+            self._facts.returned = text
+            self._new_facts = True
+
+    def add_artifact(self, name: str, path: Path, media_type: str) -> ArtifactRecord:
+        """Keep a file by content, at once; one name holds the last file kept under it.
+
+        Raises:
+            InvalidInputError: The name cannot be kept.
+            OSError: The file cannot be read.
+            BookError: The content cannot be written.
+        """
+        checked_name(name, "an artifact")
+        shelf = self._shelf
+        while True:
+            content = shelf.blobs.taken_from(Path(path))
+            record = ArtifactRecord(name, content.digest, content.size_bytes, media_type)
+            try:
+                with shelf.book.writing() as connection:
+                    shelf.blobs.name(connection, [content])
+                    attempt_rows.add_artifact(connection, self._identity, record)
+            except StaleError:
+                continue
+            finally:
+                shelf.blobs.discard([content])
+            shelf.blobs.committed([content])
+            return record
+
+    def amend(self, snapshot: Snapshot, blobs: Iterable[Blob] = ()) -> None:
+        """Replace the snapshot of a coordinate by a better one, with the next write."""
+        with self._lock:
+            self._facts.amended[snapshot.kind] = snapshot
+            self._blobs.extend(blobs)
+            self._new_facts = True
+
+    def end(self, outcome: OutcomeState, blobs: Iterable[Blob] = ()) -> None:
+        """Keep how the attempt ended; it is written with the result, or by itself before."""
+        with self._lock:
+            self._facts.outcome = outcome
+            self._blobs.extend(blobs)
+            self._new_facts = True
+            if self._since is None:
+                self._since = time.monotonic()
+
+    # What Optuna's storage interface tells.
+
+    def set_param(self, name: str, internal: float, distribution: BaseDistribution) -> None:
+        """Keep a param."""
+        text = json_text(internal, f"the param {name!r}")
+        self._shelf.spaces.text(distribution)  # refuses what is not JSON now, not later
+        with self._lock:
+            self.params[name] = (internal, distribution)
+            self._new_params[name] = (text, distribution)
+            self._now_urgent()
+
+    def set_user_attr(self, key: str, text: str) -> None:
+        """Keep a user attribute, given as JSON."""
+        with self._lock:
+            self.user_attrs[key] = self._new_user[key] = text
+            if self._since is None:
+                self._since = time.monotonic()
+
+    def set_system_attr(self, key: str, text: str) -> None:
+        """Keep a system attribute, given as JSON."""
+        with self._lock:
+            self.system_attrs[key] = self._new_system[key] = text
+            self._now_urgent()
+
+    def _now_urgent(self) -> None:
+        if self._urgent_since is None:
+            self._urgent_since = time.monotonic()
+            self._shelf.flusher.urgent()
+
+    def overlay(self) -> attempt_rows.Overlay:
+        """What this attempt has written, pending or not, for this process to see."""
+        with self._lock:
+            return attempt_rows.Overlay(
+                dict(self.params),
+                dict(self.user_attrs),
+                dict(self.system_attrs),
+                dict(self.reports),
+            )
+
+    # What the flusher asks.
+
+    def due(self, now: float) -> bool:
+        """Whether something has waited long enough."""
+        if self._urgent_since is not None and now - self._urgent_since >= 0.005:
+            return True
+        if self._since is None:
+            return False
+        return now - self._since >= WAIT_S or self._points.count >= FLUSH_POINTS
+
+    def urgent(self) -> bool:
+        """Whether something is pending that others look at."""
+        return self._urgent_since is not None
+
+    def flush(self) -> None:
+        """Write what is pending.
+
+        Raises:
+            AttemptFencedError: Another attempt of the trial has begun, or it has been finished:
+                points and outcome are kept with this attempt, params and attributes are not.
+            BookError: The book refused; everything stays pending.
+        """
+        with self._writing:
+            if self._ended:
+                return
+            batch, prepared = self._taken()
+            if batch is None:
+                return
+            try:
+                while True:
+                    try:
+                        fenced = self._write(batch, prepared)
+                        break
+                    except StaleError:
+                        self._shelf.blobs.discard(prepared)
+                        prepared = self._shelf.blobs.prepared(batch.blobs)
+            except BaseException:
+                self._put_back(batch)
+                raise
+            finally:
+                self._shelf.blobs.discard(prepared)
+            self._settled(batch, prepared)
+            if fenced and not self._fenced:
+                self._fenced = True
+                raise attempt_rows.fenced_error(self._identity)
+
+    def _write(self, batch: Batch, prepared: list[Prepared]) -> bool:
+        shelf = self._shelf
+        with shelf.book.writing() as connection:
+            shelf.blobs.name(connection, prepared, batch.facts.amended.values())
+            row = attempt_rows.locked_if_current(connection, self._identity)
+            if row is not None:
+                attempt_rows.write_texts(connection, row, batch, shelf.spaces)
+            attempt_rows.write_own(connection, self._identity, batch)
+        return row is None
+
+    def finish(self, state: TrialState, values: Sequence[float] | None) -> None:
+        """Write everything that is pending and the trial's result, in one transaction.
+
+        When the attempt is fenced, what it has is kept with it, the trial is left alone, and a
+        warning says so.
+
+        Raises:
+            BookError: The book refused; everything stays pending.
+        """
+        with self._writing:
+            batch, prepared = self._taken(everything=True)
+            assert batch is not None
+            try:
+                counted = self._finished(batch, prepared, state, values)
+            except BaseException:
+                self._put_back(batch)
+                raise
+            finally:
+                self._shelf.blobs.discard(prepared)
+            self._settled(batch, prepared)
+            self._ended = True
+        if not counted:
+            warnings.warn(
+                TrialbookWarning(
+                    f"{attempt_rows.fenced_error(self._identity).what}: "
+                    "its result is kept with it and does not count"
+                ),
+                stacklevel=4,
+            )
+
+    def _finished(
+        self,
+        batch: Batch,
+        prepared: list[Prepared],
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> bool:
+        shelf = self._shelf
+        while True:
+            if self._written_parts:
+                with shelf.book.reading() as reader:
+                    fold = folded(reader, self.attempt_id, batch.series)
+            else:
+                fold = folded(None, self.attempt_id, batch.series)
+            try:
+                with shelf.book.writing(durable=True) as connection:
+                    shelf.blobs.name(connection, prepared, batch.facts.amended.values())
+                    return attempt_rows.write_result(
+                        connection, self._identity, batch, fold, shelf.spaces, (state, values)
+                    )
+            except attempt_rows.PartsChangedError:
+                self._written_parts = True
+            except StaleError:
+                shelf.blobs.discard(prepared)
+                prepared[:] = shelf.blobs.prepared(batch.blobs)
+
+    def abandon(self) -> None:
+        """Write nothing any more: the trial is over, or another attempt has been begun here."""
+        with self._writing:
+            self._ended = True
+
+    def _taken(self, everything: bool = False) -> tuple[Batch | None, list[Prepared]]:
+        """What is pending, and its blobs made ready; ``None`` when nothing is."""
+        with self._lock:
+            quiet = self._since is None and self._urgent_since is None and not self._blobs
+            if quiet and not everything and not self._returned_parts:
+                return None, []
+            parts = [*self._returned_parts, self._points.series(), self._reported.series()]
+            batch = Batch(
+                self._new_params,
+                self._new_user,
+                self._new_system,
+                _by_metric(parts),
+                self._facts.copied(),
+                self._new_facts,
+                self._blobs,
+            )
+            self._returned_parts = []
+            self._points = PointBuffer(reserved=OBJECTIVE)
+            self._reported = PointBuffer()
+            self._new_params, self._new_user, self._new_system = {}, {}, {}
+            self._new_facts = False
+            self._blobs = []
+            self._since = self._urgent_since = None
+        try:
+            return batch, self._shelf.blobs.prepared(batch.blobs)
+        except BaseException:
+            self._put_back(batch)
+            raise
+
+    def _put_back(self, batch: Batch) -> None:
+        with self._lock:
+            self._new_params = {**batch.params, **self._new_params}
+            self._new_user = {**batch.user_attrs, **self._new_user}
+            self._new_system = {**batch.system_attrs, **self._new_system}
+            if batch.series:
+                self._returned_parts.insert(0, batch.series)
+            self._new_facts = self._new_facts or batch.new_facts
+            self._blobs = [*batch.blobs, *self._blobs]
+            if self._since is None:
+                self._since = time.monotonic()
+
+    def _settled(self, batch: Batch, prepared: Iterable[Prepared]) -> None:
+        self._shelf.blobs.committed(prepared, batch.facts.amended.values())
+        if batch.series:
+            self._written_parts = True
+
+
+def _by_metric(parts: Iterable[dict[str, Series]]) -> dict[str, Series]:
+    found: dict[str, list[Series]] = {}
+    for series in parts:
+        for metric, points in series.items():
+            found.setdefault(metric, []).append(points)
+    return {metric: joined(metric, points) for metric, points in found.items()}

@@ -1,0 +1,261 @@
+"""What a held attempt writes, inside one transaction: its rows, and those of its trial.
+
+Whether the attempt still counts is decided by the locked row of its trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+from sqlalchemy import Connection, bindparam, update
+
+from trialbook.book import schema, trials
+from trialbook.book.series_rows import Folded, append_parts, write_folded
+from trialbook.book.spaces import Spaces
+from trialbook.book.statements import Statement, insert_or_update
+from trialbook.book.texts import merged_text, tagged_text
+from trialbook.errors import AttemptFencedError, NotFoundError
+from trialbook.records.blobs import Blob
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.coordinates import Kind, Snapshot
+from trialbook.records.execution import EndReason, OutcomeState
+from trialbook.records.series import Series
+from trialbook.records.study import ArtifactRecord
+
+_a = schema.attempt.c
+_set_facts = Statement(
+    update(schema.attempt)
+    .where(_a.attempt_id == bindparam("attempt_id_"))
+    .values(
+        {
+            name: bindparam(name, type_=_a[name].type)
+            for name in (
+                "returned",
+                "prune_answers",
+                "outcome",
+                "exit_code",
+                "signal",
+                "traceback",
+            )
+        }
+    )
+)
+_amend = {
+    kind: Statement(
+        update(schema.attempt)
+        .where(_a.attempt_id == bindparam("attempt_id_"))
+        .values({kind.value: bindparam("digest")})
+    )
+    for kind in Kind
+}
+_set_artifact = insert_or_update(schema.artifact, "digest", "size", "media_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which attempt it is: the token that each of its transactions names."""
+
+    study_id: int
+    trial_id: int
+    trial_number: int
+    attempt_id: int
+    number: int
+
+
+@dataclass(slots=True)
+class Facts:
+    """What an attempt says about itself beside points."""
+
+    returned: str | None = None
+    prune_answers: list[str] = field(default_factory=list)
+    outcome: OutcomeState | None = None
+    amended: dict[Kind, Snapshot] = field(default_factory=dict)
+
+    def copied(self) -> Facts:
+        """A copy that later changes leave alone."""
+        return replace(self, prune_answers=list(self.prune_answers), amended=dict(self.amended))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything that was pending at one moment.
+
+    Args:
+        params: New params: JSON of the internal value, and the distribution.
+        user_attrs: New user attributes, as JSON.
+        system_attrs: New system attributes, as JSON.
+        series: New points, by metric.
+        facts: All facts, new or not.
+        new_facts: Whether any of them is new.
+        blobs: Blobs that the facts name.
+    """
+
+    params: dict[str, tuple[str, BaseDistribution]]
+    user_attrs: dict[str, str]
+    system_attrs: dict[str, str]
+    series: dict[str, Series]
+    facts: Facts
+    new_facts: bool
+    blobs: list[Blob]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What an attempt has written, for its own process to see."""
+
+    params: dict[str, tuple[float, BaseDistribution]]
+    user_attrs: dict[str, str]
+    system_attrs: dict[str, str]
+    reports: dict[int, float]
+
+
+class PartsChangedError(Exception):
+    """Another process has appended points to the attempt since they were folded."""
+
+
+def fenced_error(identity: Identity) -> AttemptFencedError:
+    """The error for a write of an attempt that no longer counts."""
+    return AttemptFencedError(
+        f"attempt {identity.number} of trial {identity.trial_number} is no longer the current one"
+    )
+
+
+def locked_if_current(connection: Connection, identity: Identity) -> trials.TrialRow | None:
+    """The trial's row, locked; ``None`` when the attempt no longer counts."""
+    try:
+        row = trials.locked(connection, identity.trial_id)
+    except NotFoundError:  # it was deleted while it ran
+        return None
+    if row.attempt != identity.number or row.state != trials.RUNNING:
+        return None
+    return row
+
+
+def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> None:
+    """Merge new params and attributes into the trial's row."""
+    if not (batch.params or batch.user_attrs or batch.system_attrs):
+        return
+    space = row.space
+    if batch.params:
+        texts = dict(spaces.texts(connection, row.space))
+        for name, (_, distribution) in batch.params.items():
+            texts[name] = spaces.text(distribution)
+        space = spaces.store(connection, texts)
+    trials.set_texts(
+        connection,
+        row,
+        params=merged_text(row.params, {name: text for name, (text, _) in batch.params.items()}),
+        space=space,
+        user_attrs=merged_text(row.user_attrs, batch.user_attrs),
+        system_attrs=merged_text(row.system_attrs, batch.system_attrs),
+    )
+
+
+def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
+    """Append points and write facts: what stays with the attempt even when it is fenced."""
+    append_parts(connection, identity.attempt_id, batch.series)
+    if batch.new_facts:
+        write_facts(connection, identity.attempt_id, batch.facts)
+
+
+def write_facts(connection: Connection, attempt_id: int, facts: Facts) -> None:
+    """Write what an attempt says about itself."""
+    outcome = facts.outcome
+    _set_facts.run(
+        connection,
+        attempt_id_=attempt_id,
+        returned=facts.returned,
+        prune_answers="".join(facts.prune_answers),
+        outcome=None if outcome is None else tagged_text(outcome),
+        exit_code=None if outcome is None else outcome.exit_code,
+        signal=None if outcome is None else outcome.signal,
+        traceback=None if outcome is None else _column_text(outcome.traceback),
+    )
+    for kind, snapshot in facts.amended.items():
+        _amend[kind].run(connection, attempt_id_=attempt_id, digest=snapshot.digest)
+
+
+def _column_text(text: str | None) -> str | None:
+    """Text that every database takes in a column; ``outcome`` holds it unchanged."""
+    if text is None:
+        return None
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def add_artifact(connection: Connection, identity: Identity, record: ArtifactRecord) -> None:
+    """Name an artifact; its blob is in the book already.
+
+    Raises:
+        AttemptFencedError: The trial has finished, so that its record is closed.
+    """
+    row = locked_if_current(connection, identity)
+    if row is None and _is_finished(connection, identity):
+        raise fenced_error(identity)
+    _set_artifact.run(
+        connection,
+        attempt_id=identity.attempt_id,
+        name=record.name,
+        digest=record.digest,
+        size=record.size_bytes,
+        media_type=record.media_type,
+    )
+
+
+def _is_finished(connection: Connection, identity: Identity) -> bool:
+    try:
+        return trials.locked(connection, identity.trial_id).finished
+    except NotFoundError:
+        return True
+
+
+def write_result(
+    connection: Connection,
+    identity: Identity,
+    batch: Batch,
+    fold: Folded,
+    spaces: Spaces,
+    result: tuple[TrialState, Sequence[float] | None],
+) -> bool:
+    """Write the result of a trial and everything of its attempt.
+
+    Args:
+        connection: A durable write transaction.
+        identity: The attempt.
+        batch: What was pending.
+        fold: Its points, folded with those in the book.
+        spaces: The spaces of the storage.
+        result: The trial's final state and values.
+
+    Returns:
+        Whether it counts; ``False`` when the attempt is fenced.
+
+    Raises:
+        PartsChangedError: The fold is void.
+    """
+    state, values = result
+    trials.lock_study(connection, identity.study_id)
+    row = locked_if_current(connection, identity)
+    if row is None:
+        write_own(connection, identity, batch)
+        trials.end_attempt(connection, identity.attempt_id, EndReason.FENCED)
+        return False
+    finish_seq = trials.next_finish_seq(connection, identity.study_id)
+    write_texts(connection, row, batch, spaces)
+    if not write_folded(connection, identity.attempt_id, fold):
+        raise PartsChangedError
+    write_facts(connection, identity.attempt_id, batch.facts)
+    said = None if batch.facts.outcome is None else batch.facts.outcome.reason
+    trials.end_attempt(connection, identity.attempt_id, trials.end_reason(state, said))
+    trials.finish(connection, row, finish_seq, state, values)
+    trials.seal(connection, identity.trial_id, _known_digests(fold))
+    return True
+
+
+def _known_digests(fold: Folded) -> dict[str, list[str]] | None:
+    """The digests of the payloads, when every one of them was written here."""
+    if fold.index:
+        return None
+    return {row["metric"]: [digest_of_bytes(row["payload"])] for row in fold.rows}

@@ -1,0 +1,202 @@
+"""An open book: its identity, its engine, and the transactions that everything else runs in.
+
+What the tables mean is in the rooms that use them (``studies.py``, ``trials.py``, ...).
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from trialbook.book import migration
+from trialbook.book.engine import Engine, engine_of
+from trialbook.book.location import (
+    DIRECTORY,
+    blob_directory,
+    book_url,
+    redacted_url,
+    refuse_network,
+    sqlite_path,
+)
+from trialbook.book.translation import translating
+from trialbook.errors import (
+    BookForeignError,
+    BookNotFoundError,
+    BookReadOnlyError,
+)
+
+
+class Book:
+    """A book, opened by ``Book.open``. Threads may share it; forks and pickles open it anew.
+
+    Attributes:
+        book_id: The book's identity, which moves with it.
+        url: Its storage URL without a password.
+        path: The SQLite file, ``None`` on a server.
+        read_only: Whether writes are refused.
+    """
+
+    def __init__(self, location: str, *, create: bool, read_only: bool) -> None:
+        self._location = location
+        self.url = redacted_url(location)
+        self.path = sqlite_path(location)
+        self.read_only = read_only
+        if self.path is not None:
+            _prepare(self.path, create and not read_only)
+        with translating(self.url):
+            self._engine: Engine = engine_of(location, create=create, read_only=read_only)
+        try:
+            self.book_id = self._identified(create and not read_only)
+        except BaseException:
+            self._engine.close()
+            raise
+        _open_books.add(self)
+
+    @classmethod
+    def open(
+        cls, url: str | Path | None = None, *, create: bool = True, read_only: bool = False
+    ) -> Book:
+        """Open a book.
+
+        Args:
+            url: Its storage, as in ``book_url``.
+            create: Whether to make it when it is not there.
+            read_only: Whether to refuse writes; never creates.
+
+        Raises:
+            BookNotFoundError: It is not there, and ``create`` is false.
+            BookForeignError: The database holds something else.
+            BookVersionError: The book is of a schema that this program does not know.
+            BookCorruptError: The file is not a database, or damaged.
+            BookNetworkError: An SQLite file on a network file system.
+            BookReadOnlyError: It cannot be made or written there.
+        """
+        return cls(book_url(url), create=create, read_only=read_only)
+
+    def __repr__(self) -> str:
+        return f"Book({self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "read_only": self.read_only, "book_id": self.book_id}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["url"], create=False, read_only=state["read_only"])  # type: ignore[misc]
+        if self.book_id != state["book_id"]:
+            self.close()
+            raise BookForeignError("another book lies where the pickled one was", where=self.url)
+
+    @property
+    def blob_directory(self) -> Path | None:
+        """Where larger blobs lie as files, ``None`` when the database holds them all."""
+        return None if self.path is None else blob_directory(self.path)
+
+    @contextmanager
+    def writing(self, durable: bool = False) -> Iterator[Connection]:
+        """A write transaction: committed at the end of the block, rolled back on an error.
+
+        Args:
+            durable: Whether the commit must survive power loss; else it survives the death of
+                this process.
+
+        Raises:
+            BookError: The database refused; which error of the tree says why.
+        """
+        if self.read_only:
+            raise BookReadOnlyError("the book is open for reading only", where=self.url)
+        with translating(self.url), self._engine.writing(durable) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read transaction on one state of the book; it must not outlive a call.
+
+        Raises:
+            BookError: The database refused.
+        """
+        with translating(self.url), self._engine.reading() as connection:
+            yield connection
+
+    def change_mark(self) -> int | None:
+        """A number that stays the same while nobody commits; ``None`` where there is none."""
+        with translating(self.url):
+            return self._engine.change_mark()
+
+    def close(self) -> None:
+        """Close every connection; a later use opens new ones."""
+        self._engine.close()
+
+    def _identified(self, create: bool) -> str:
+        with translating(self.url):
+            identity = self._looked_up()
+            if identity is not None:
+                return identity
+            if not create:
+                if self.path is not None and self.path.stat().st_size == 0:
+                    raise BookNotFoundError("there is no book", where=self.url)
+                raise BookForeignError(
+                    "the database holds no book",
+                    where=self.url,
+                    hint="run 'trialbook storage init' to make one, or name another --storage",
+                )
+            with self._engine.reading() as connection:
+                migration.refuse_foreign(connection)
+            with self._engine.creating() as connection:
+                identity = migration.book_id(connection)  # another process may have been first
+                if identity is None:
+                    identity = migration.make_tables(connection)
+        return identity
+
+    def _looked_up(self) -> str | None:
+        with self._engine.reading() as connection:
+            return migration.book_id(connection)
+
+    def _after_fork(self) -> None:
+        self._engine.after_fork()
+
+
+def _prepare(path: Path, create: bool) -> None:
+    """Look at the place of an SQLite file before SQLite does."""
+    refuse_network(path)
+    if not path.exists():
+        if not create:
+            raise BookNotFoundError(
+                "there is no book",
+                where=str(path),
+                hint="run 'trialbook storage init' to make one, or name another with --storage",
+            )
+        _make_directory(path.parent)
+        return
+    if not path.is_file():
+        raise BookForeignError("what is there is not a file", where=str(path))
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        new = not directory.exists()
+        directory.mkdir(parents=True, exist_ok=True)
+        ignore = directory / ".gitignore"
+        if directory.name == DIRECTORY and (new or not ignore.exists()):
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise BookReadOnlyError(
+            f"the directory of the book cannot be made ({error.strerror})",
+            where=str(directory),
+            hint="make it yourself, or name another place with --storage",
+        ) from error
+
+
+_open_books: weakref.WeakSet[Book] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for book in list(_open_books):
+        book._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

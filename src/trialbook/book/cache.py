@@ -1,0 +1,406 @@
+"""Trials that this process has read, kept as Optuna sees them.
+
+Finished trials never change, so each is read once, without its reports. A refresh reads what has
+finished since the last one, by ``finish_seq``, and every unfinished trial; while nobody commits,
+it reads nothing. Pending writes of this process are laid over in ``storage.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Container, Sequence
+
+from optuna.distributions import BaseDistribution
+from optuna.study._study_direction import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, and_, bindparam, func, select
+
+from trialbook.book import schema
+from trialbook.book.blobs import removals
+from trialbook.book.book import Book
+from trialbook.book.series_rows import reports
+from trialbook.book.spaces import Spaces
+from trialbook.book.statements import Row, Statement
+from trialbook.book.stored_trial import Reports, StoredTrial
+from trialbook.book.texts import value_of
+from trialbook.errors import BookCorruptError, NotFoundError
+from trialbook.records.series import OBJECTIVE, Series, decoded
+
+_t, _v, _a, _p = schema.trial.c, schema.trial_value.c, schema.attempt.c, schema.series.c
+
+_study = Statement(
+    select(schema.study.c.finished, schema.study.c.directions).where(
+        schema.study.c.study_id == bindparam("study_id"), schema.study.c.deleted.is_(None)
+    )
+)
+_columns = (
+    _t.trial_id,
+    _t.number,
+    _t.state,
+    _t.params,
+    _t.space,
+    _t.user_attrs,
+    _t.system_attrs,
+    _t.started,
+    _t.completed,
+    _v.bytes,
+)
+_with_values = schema.trial.outerjoin(schema.trial_value, _v.trial_id == _t.trial_id)
+_finished = Statement(
+    select(*_columns)
+    .select_from(_with_values)
+    .where(
+        _t.study_id == bindparam("study_id"),
+        _t.finish_seq > bindparam("seen"),
+        _t.deleted.is_(None),
+    )
+    .order_by(_t.finish_seq, _v.objective)
+)
+_unfinished = Statement(
+    select(*_columns)
+    .select_from(_with_values)
+    .where(_t.study_id == bindparam("study_id"), _t.finish_seq.is_(None), _t.deleted.is_(None))
+    .order_by(_t.number, _v.objective)
+)
+_of_trial = and_(_a.trial_id == _t.trial_id, _a.number == _t.attempt)
+_reported = schema.trial.join(schema.attempt, _of_trial).join(
+    schema.series, and_(_p.attempt_id == _a.attempt_id, _p.metric == OBJECTIVE)
+)
+_running_parts = Statement(
+    select(_t.trial_id, _a.attempt_id, func.max(_p.part))
+    .select_from(_reported)
+    .where(_t.study_id == bindparam("study_id"), _t.finish_seq.is_(None), _t.deleted.is_(None))
+    .group_by(_t.trial_id, _a.attempt_id)
+)
+_parts_after = Statement(
+    select(_p.payload)
+    .where(
+        _p.attempt_id == bindparam("attempt_id"),
+        _p.metric == OBJECTIVE,
+        _p.part > bindparam("part"),
+    )
+    .order_by(_p.part)
+)
+_finished_reports = Statement(
+    select(_t.trial_id, _p.payload)
+    .select_from(_reported)
+    .where(
+        _t.study_id == bindparam("study_id"),
+        _t.finish_seq > bindparam("seen"),
+        _t.deleted.is_(None),
+    )
+    .order_by(_t.trial_id, _p.part)
+)
+_study_of_trial = Statement(
+    select(_t.study_id).where(_t.trial_id == bindparam("trial_id"), _t.deleted.is_(None))
+)
+
+
+class FinishedReports:
+    """Intermediate values of a study's finished trials, read for all at once when one is asked."""
+
+    def __init__(self, book: Book, study_id: int) -> None:
+        self._book = book
+        self._study_id = study_id
+        self._values: dict[int, Reports] = {}
+        self._seen = 0
+
+    def __call__(self, trial_id: int) -> Reports:
+        """The intermediate values of a finished trial."""
+        values = self._values.get(trial_id)
+        if values is None:
+            self._read()
+            values = self._values.setdefault(trial_id, {})
+        return values
+
+    def _read(self) -> None:
+        with self._book.reading() as connection:
+            study = _study.row(connection, study_id=self._study_id)
+            if study is None:
+                return
+            found = _finished_reports.rows(connection, study_id=self._study_id, seen=self._seen)
+        parts: dict[int, list[Series]] = {}
+        for trial_id, payload in found:
+            parts.setdefault(trial_id, []).append(decoded(OBJECTIVE, payload))
+        self._values.update({trial_id: reports(series) for trial_id, series in parts.items()})
+        self._seen = study[0]
+
+
+class StudyCache:
+    """What is known of one study's trials. Its owner holds the lock.
+
+    Attributes:
+        distributions: Param name to the first distribution that was met.
+    """
+
+    def __init__(self, book: Book, spaces: Spaces, study_id: int) -> None:
+        self._book = book
+        self._spaces = spaces
+        self._study_id = study_id
+        self.mark: int | None = None
+        self.distributions: dict[str, BaseDistribution] = {}
+        self._removals: str | None = None
+        self._directions: list[str] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen = 0
+        self._finished: dict[int, StoredTrial] = {}
+        self._unfinished: dict[int, StoredTrial] = {}
+        self._ordered: list[StoredTrial] | None = []
+        self._by_states: dict[tuple[TrialState, ...], list[StoredTrial]] = {}
+        self._best: StoredTrial | None = None
+        self._reports = FinishedReports(self._book, self._study_id)
+        self._running: dict[int, tuple[int, Reports]] = {}
+        self.numbers: dict[int, int] = {}
+
+    def refresh(self) -> None:
+        """Read what has changed.
+
+        Raises:
+            NotFoundError: There is no such study any more.
+        """
+        mark = self._book.change_mark()
+        if mark is not None and mark == self.mark:
+            return
+        with self._book.reading() as connection:
+            study = _study.row(connection, study_id=self._study_id)
+            if study is None:
+                raise NotFoundError(f"there is no study of id {self._study_id}")
+            removed = removals(connection)
+            if removed != self._removals:
+                self._forget()
+                self._removals = removed
+            self._directions = json.loads(study[1])
+            if study[0] > self._seen:
+                rows = _finished.rows(connection, study_id=self._study_id, seen=self._seen)
+                for trial in self._trials(connection, rows, {}):
+                    self._add_finished(trial)
+                self._seen = study[0]
+                self._ordered = None
+            rows = _unfinished.rows(connection, study_id=self._study_id)
+            if rows or self._unfinished:
+                running = self._running_reports(connection) if rows else {}
+                trials = self._trials(connection, rows, running)
+                self._unfinished = {trial.number: trial for trial in trials}
+                self._ordered = None
+        if self._ordered is None:
+            self._by_states.clear()
+        self.mark = mark
+
+    def _running_reports(self, connection: Connection) -> dict[int, Reports]:
+        """Intermediate values of unfinished trials; only parts that are new are read."""
+        known, self._running = self._running, {}
+        found: dict[int, Reports] = {}
+        for trial_id, attempt_id, last in _running_parts.rows(connection, study_id=self._study_id):
+            part, values = known.get(attempt_id, (-1, {}))
+            if last > part:
+                rows = _parts_after.rows(connection, attempt_id=attempt_id, part=part)
+                new = reports(decoded(OBJECTIVE, payload) for (payload,) in rows)
+                values = {**values, **new}
+            self._running[attempt_id] = (last, values)
+            found[trial_id] = values
+        return found
+
+    def _trials(
+        self, connection: Connection, rows: Sequence[Row], running: dict[int, Reports]
+    ) -> list[StoredTrial]:
+        """Trials from rows that come once for each objective value."""
+        trials: list[StoredTrial] = []
+        last: StoredTrial | None = None
+        for row in rows:
+            if last is not None and row[0] == last._trial_id:
+                last.values.append(value_of(row[9]))
+                continue
+            last = self._trial(connection, row, running)
+            self.numbers[last._trial_id] = last.number
+            trials.append(last)
+        return trials
+
+    def _trial(self, connection: Connection, row: Row, running: dict[int, Reports]) -> StoredTrial:
+        trial_id, number, state, params, space, user, system, started, completed, value = row
+        try:
+            space_of = self._spaces.distributions(connection, space)
+            internal = json.loads(params)
+            distributions = {name: space_of[name] for name in internal}
+            for name, distribution in distributions.items():
+                self.distributions.setdefault(name, distribution)
+            finished = TrialState(state).is_finished()
+            return StoredTrial.of(
+                self._reports if finished else running.get(trial_id, {}),
+                number=number,
+                state=TrialState(state),
+                value=None,
+                values=None if value is None else [value_of(value)],
+                datetime_start=started,
+                datetime_complete=completed,
+                params={n: distributions[n].to_external_repr(v) for n, v in internal.items()},
+                distributions=distributions,
+                user_attrs=json.loads(user),
+                system_attrs=json.loads(system),
+                trial_id=trial_id,
+            )
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise BookCorruptError(
+                f"the row of trial {number} cannot be read: {error!r}",
+                where=self._book.url,
+                hint="run 'trialbook verify' to list everything that is damaged",
+            ) from error
+
+    def _add_finished(self, trial: StoredTrial) -> None:
+        self._finished[trial.number] = trial
+        if trial.state is not TrialState.COMPLETE or len(self._directions) != 1:
+            return
+        if self._best is None or _better(trial, self._best, self._directions[0]):
+            self._best = trial
+
+    def trial(self, trial_id: int) -> StoredTrial | None:
+        """The trial as it was at the last refresh, ``None`` when it is not known."""
+        number = self.numbers.get(trial_id)
+        if number is None:
+            return None
+        return self._finished.get(number) or self._unfinished.get(number)
+
+    def finished(self, trial_id: int) -> StoredTrial | None:
+        """The trial when it is known to have finished."""
+        return self._finished.get(self.numbers.get(trial_id, -1))
+
+    def trial_id(self, number: int) -> int | None:
+        """The id of the trial of that number."""
+        found = self._finished.get(number) or self._unfinished.get(number)
+        return None if found is None else found._trial_id
+
+    @property
+    def best(self) -> StoredTrial | None:
+        """The best complete trial, the first of equal ones; ``None`` when none is complete."""
+        return self._best
+
+    @property
+    def has_complete(self) -> bool:
+        """Whether any trial is complete."""
+        return any(t.state is TrialState.COMPLETE for t in self._finished.values())
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """The study's directions."""
+        return [StudyDirection[name.upper()] for name in self._directions]
+
+    def ordered(self, states: Container[TrialState] | None) -> list[StoredTrial]:
+        """The trials in these states (``None``: all) by number; not to be changed."""
+        if self._ordered is None:
+            whole = [*self._finished.values(), *self._unfinished.values()]
+            whole.sort(key=_number)
+            self._ordered = whole
+        if states is None:
+            return self._ordered
+        wanted = tuple(state for state in TrialState if state in states)
+        found = self._by_states.get(wanted)
+        if found is None:
+            found = [trial for trial in self._ordered if trial.state in wanted]
+            self._by_states[wanted] = found
+        return found
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial._number
+
+
+def _better(trial: FrozenTrial, best: FrozenTrial, direction: str) -> bool:
+    value, other = trial.values[0], best.values[0]
+    if value == other or math.isnan(value) or math.isnan(other):
+        return bool(value == other and trial.number < best.number)
+    return bool(value > other if direction == "maximize" else value < other)
+
+
+class TrialCache:
+    """What this process has read of a book's trials; safe for threads.
+
+    Args:
+        book: An open book.
+        spaces: The spaces of the storage.
+    """
+
+    def __init__(self, book: Book, spaces: Spaces) -> None:
+        self._book = book
+        self._spaces = spaces
+        self.lock = threading.RLock()
+        self._studies: dict[int, StudyCache] = {}
+        self._study_of: dict[int, int] = {}
+        self._refreshing = False
+
+    def after_fork(self) -> None:
+        """In a forked child: keep what was read, but nothing that was being read."""
+        self.lock = threading.RLock()
+        if self._refreshing:
+            self._studies.clear()
+            self._refreshing = False
+        for study in self._studies.values():
+            study.mark = None  # it belongs to a connection of the parent
+
+    def study(self, study_id: int) -> StudyCache:
+        """The cache of a study, as new as the book; the caller holds ``lock``.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        cache = self._studies.get(study_id)
+        if cache is None:
+            cache = StudyCache(self._book, self._spaces, study_id)
+        self._refreshing = True
+        try:
+            cache.refresh()
+        except BaseException:
+            self._studies.pop(study_id, None)
+            raise
+        finally:
+            self._refreshing = False
+        self._studies[study_id] = cache
+        return cache
+
+    def study_of(self, trial_id: int) -> int:
+        """The study of a trial.
+
+        Raises:
+            NotFoundError: There is no such trial.
+        """
+        study_id = self._study_of.get(trial_id)
+        if study_id is None:
+            with self._book.reading() as connection:
+                row = _study_of_trial.row(connection, trial_id=trial_id)
+            if row is None:
+                raise NotFoundError(f"there is no trial of id {trial_id}")
+            study_id = self._study_of[trial_id] = int(row[0])
+        return study_id
+
+    def created(self, study_id: int, trial_id: int) -> None:
+        """Remember the study of a trial that was made here."""
+        self._study_of[trial_id] = study_id
+
+    def trial(self, trial_id: int) -> StoredTrial:
+        """A trial, as new as the book.
+
+        Raises:
+            NotFoundError: There is no such trial.
+        """
+        with self.lock:
+            study_id = self.study_of(trial_id)
+            known = self._studies.get(study_id)
+            finished = None if known is None else known.finished(trial_id)
+            if finished is not None:
+                return finished
+            found = self.study(study_id).trial(trial_id)
+        if found is None:
+            raise NotFoundError(f"there is no trial of id {trial_id}")
+        return found
+
+    def drop(self, study_id: int) -> None:
+        """Forget a study."""
+        with self.lock:
+            self._studies.pop(study_id, None)
+
+    def known_distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """The distribution of a param in this study, as far as it is known without reading."""
+        cache = self._studies.get(study_id)
+        return None if cache is None else cache.distributions.get(name)

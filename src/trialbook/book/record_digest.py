@@ -1,0 +1,134 @@
+"""The digest of a finished trial: what it covers, in one place.
+
+It is SHA-256 over a canonical JSON object (RFC 8785) of text, integers and lists, with these keys:
+
+=================  ============================================================================
+``number``         the trial's number
+``state``          its state's number, as in Optuna
+``values``         each objective value: its eight bytes (IEEE 754, little-endian) in hexadecimal
+``params``         the text of the column: JSON of param name to internal value
+``space``          digest of its distributions, or null
+``user_attrs``     the text of the column
+``system_attrs``   the text of the column
+``attempts``       for each attempt, oldest first: number, and digests of its five coordinates
+``current``        of the attempt that counts, or null: number, seeds, end reason, outcome, returned
+                   value (texts of the columns), answers of ``should_prune``, the digests of each
+                   metric's payloads, and of each artifact
+=================  ============================================================================
+
+Times, host and worker are not covered, nor what an older, fenced attempt reported: it may still
+arrive later. ``document`` is the definition; the seal is made over these digests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from trialbook.book import schema
+from trialbook.book.series_rows import payload_digests
+from trialbook.book.statements import Statement
+from trialbook.errors import NotFoundError
+from trialbook.records.canonical import canonical_bytes, digest_of_bytes
+
+_t, _v, _a, _f = schema.trial.c, schema.trial_value.c, schema.attempt.c, schema.artifact.c
+_trial = Statement(
+    select(
+        _t.number, _t.state, _t.attempt, _t.params, _t.space, _t.user_attrs, _t.system_attrs
+    ).where(_t.trial_id == bindparam("trial_id"))
+)
+_values = Statement(
+    select(_v.bytes).where(_v.trial_id == bindparam("trial_id")).order_by(_v.objective)
+)
+_attempts = Statement(
+    select(
+        _a.attempt_id,
+        _a.number,
+        _a.code,
+        _a.data,
+        _a.config,
+        _a.environment,
+        _a.execution,
+        _a.seeds,
+        _a.end_reason,
+        _a.outcome,
+        _a.returned,
+        _a.prune_answers,
+    )
+    .where(_a.trial_id == bindparam("trial_id"))
+    .order_by(_a.number)
+)
+_artifacts = Statement(select(_f.name, _f.digest).where(_f.attempt_id == bindparam("attempt_id")))
+
+_COORDINATES = ("code", "data", "config", "environment", "execution")
+
+
+def record_digest(
+    connection: Connection, trial_id: int, series: dict[str, list[str]] | None = None
+) -> str:
+    """The digest of a finished trial as its rows are now, 64 hexadecimal digits.
+
+    Args:
+        connection: An open connection; inside the finishing transaction, or to verify.
+        trial_id: The trial.
+        series: The digests of the current attempt's payloads, when they are known; ``None`` to
+            compute them from the payloads.
+
+    Raises:
+        NotFoundError: There is no such trial.
+    """
+    return digest_of_bytes(canonical_bytes(document(connection, trial_id, series)))
+
+
+def document(
+    connection: Connection, trial_id: int, series: dict[str, list[str]] | None = None
+) -> dict[str, Any]:
+    """What is digested; see the module's docstring and ``record_digest``."""
+    row = _trial.row(connection, trial_id=trial_id)
+    if row is None:
+        raise NotFoundError(f"there is no trial of id {trial_id}")
+    number, state, current, params, space, user_attrs, system_attrs = row
+    attempts = _attempts.rows(connection, trial_id=trial_id)
+    return {
+        "number": number,
+        "state": state,
+        "values": [
+            bytes(content).hex() for (content,) in _values.rows(connection, trial_id=trial_id)
+        ],
+        "params": params,
+        "space": space,
+        "user_attrs": user_attrs,
+        "system_attrs": system_attrs,
+        "attempts": [
+            {"number": found[1], **dict(zip(_COORDINATES, found[2:7], strict=True))}
+            for found in attempts
+        ],
+        "current": next(
+            (_current(connection, found, series) for found in attempts if found[1] == current),
+            None,
+        ),
+    }
+
+
+def _current(
+    connection: Connection, found: tuple[Any, ...], series: dict[str, list[str]] | None
+) -> dict[str, Any]:
+    attempt_id, number = found[:2]
+    seeds, end_reason, outcome, returned, prune_answers = found[7:]
+    if series is None:
+        series = payload_digests(connection, attempt_id)
+    return {
+        "number": number,
+        "seeds": seeds,
+        "end_reason": end_reason,
+        "outcome": outcome,
+        "returned": returned,
+        "prune_answers": prune_answers,
+        # Lists of pairs: a metric's name may begin with "$", which a tagged object may not.
+        "series": [[metric, series[metric]] for metric in sorted(series)],
+        "artifacts": [
+            [name, digest]
+            for name, digest in sorted(_artifacts.rows(connection, attempt_id=attempt_id))
+        ],
+    }

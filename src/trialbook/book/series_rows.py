@@ -1,0 +1,182 @@
+"""Rows of ``tb_series``: appending parts while an attempt runs, folding them when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from trialbook.book import schema
+from trialbook.book.statements import Statement, inserting
+from trialbook.book.texts import queryable
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.series import OBJECTIVE, Series, decoded, encoded, joined
+
+FOLD_POINTS = 1_000_000
+"""A metric with more points keeps its parts, so that folding stays in bounded memory."""
+
+_t = schema.series.c
+_insert = inserting(schema.series)
+_last_parts = Statement(
+    select(_t.metric, func.max(_t.part))
+    .where(_t.attempt_id == bindparam("attempt_id"))
+    .group_by(_t.metric)
+)
+_index = Statement(
+    select(_t.metric, _t.part, _t.count)
+    .where(_t.attempt_id == bindparam("attempt_id"))
+    .order_by(_t.metric, _t.part)
+)
+_payload = Statement(
+    select(_t.payload).where(
+        _t.attempt_id == bindparam("attempt_id"),
+        _t.metric == bindparam("metric"),
+        _t.part == bindparam("part"),
+    )
+)
+_delete = Statement(
+    delete(schema.series).where(
+        _t.attempt_id == bindparam("attempt_id"), _t.metric == bindparam("metric")
+    )
+)
+
+Index = dict[str, tuple[tuple[int, int], ...]]
+"""Metric to the part numbers and point counts that are in the book."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What finishing an attempt writes to ``tb_series``.
+
+    Args:
+        index: What was there when this was made; when it has changed, this is void.
+        rows: Rows to write.
+        replaced: Metrics whose parts the rows replace.
+    """
+
+    index: Index
+    rows: tuple[dict[str, Any], ...]
+    replaced: tuple[str, ...] = field(default=())
+
+
+def row_of(series: Series, part: int) -> dict[str, Any]:
+    """The row of a part, without its attempt."""
+    count = len(series)
+    return {
+        "metric": series.metric,
+        "part": part,
+        "count": count,
+        "first_step": int(series.steps[0]) if count else None,
+        "last_step": int(series.steps[-1]) if count else None,
+        "last": queryable(float(series.values[-1])) if count else None,
+        "min": series.minimum,
+        "max": series.maximum,
+        "payload": encoded(series),
+    }
+
+
+def append_parts(connection: Connection, attempt_id: int, pending: Mapping[str, Series]) -> None:
+    """Append one part for each metric, after those that are there."""
+    if not pending:
+        return
+    last = dict(_last_parts.rows(connection, attempt_id=attempt_id))
+    _insert.many(
+        connection,
+        (
+            {**row_of(series, last.get(metric, -1) + 1), "attempt_id": attempt_id}
+            for metric, series in pending.items()
+        ),
+    )
+
+
+def index_of(connection: Connection, attempt_id: int) -> Index:
+    """Which parts of an attempt are in the book."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for metric, part, count in _index.rows(connection, attempt_id=attempt_id):
+        found.setdefault(metric, []).append((part, count))
+    return {metric: tuple(parts) for metric, parts in found.items()}
+
+
+def folded(connection: Connection | None, attempt_id: int, pending: Mapping[str, Series]) -> Folded:
+    """Fold what is in the book with what is pending, into one row a metric.
+
+    Args:
+        connection: To read with; ``None`` when nothing of the attempt is in the book.
+        attempt_id: The attempt.
+        pending: The points that are not in the book yet.
+    """
+    index = {} if connection is None else index_of(connection, attempt_id)
+    rows: list[dict[str, Any]] = []
+    replaced: list[str] = []
+    for metric in (*index, *(name for name in pending if name not in index)):
+        parts = index.get(metric, ())
+        new = pending.get(metric)
+        total = sum(count for _, count in parts) + (0 if new is None else len(new))
+        if connection is not None and parts and total <= FOLD_POINTS:
+            if len(parts) == 1 and new is None and metric != OBJECTIVE:
+                continue
+            whole = [
+                decoded(metric, _one_payload(connection, attempt_id, metric, part))
+                for part, _ in parts
+            ]
+            new = joined(metric, whole if new is None else [*whole, new])
+            replaced.append(metric)
+            parts = ()
+        if new is not None:
+            if metric == OBJECTIVE:
+                new = without_repeats(new)
+            rows.append(row_of(new, parts[-1][0] + 1 if parts else 0))
+    return Folded(index, tuple(rows), tuple(replaced))
+
+
+def _one_payload(connection: Connection, attempt_id: int, metric: str, part: int) -> bytes:
+    row = _payload.row(connection, attempt_id=attempt_id, metric=metric, part=part)
+    assert row is not None  # the index was read in this transaction
+    return bytes(row[0])
+
+
+def without_repeats(series: Series) -> Series:
+    """Reports, with one point a step: at its first place, with its last value.
+
+    Through ``Trial.report`` a step comes only once (its first value stands); Optuna's storages
+    let a step be overwritten.
+    """
+    unique, first = np.unique(series.steps, return_index=True)
+    if len(unique) == len(series):
+        return series
+    _, last = np.unique(series.steps[::-1], return_index=True)
+    place = np.argsort(first, kind="stable")
+    kept = (len(series) - 1 - last)[place]
+    return Series(series.metric, series.steps[kept], series.values[kept], series.seconds[kept])
+
+
+def write_folded(connection: Connection, attempt_id: int, fold: Folded) -> bool:
+    """Write what ``folded`` made; whether it was still valid."""
+    if index_of(connection, attempt_id) != fold.index:
+        return False
+    for metric in fold.replaced:
+        _delete.run(connection, attempt_id=attempt_id, metric=metric)
+    if fold.rows:
+        _insert.many(connection, ({**row, "attempt_id": attempt_id} for row in fold.rows))
+    return True
+
+
+def payload_digests(connection: Connection, attempt_id: int) -> dict[str, list[str]]:
+    """The digests of an attempt's payloads, by metric, in the order of the parts."""
+    digests: dict[str, list[str]] = {}
+    for metric, parts in index_of(connection, attempt_id).items():
+        digests[metric] = [
+            digest_of_bytes(_one_payload(connection, attempt_id, metric, part)) for part, _ in parts
+        ]
+    return digests
+
+
+def reports(series: Iterable[Series]) -> dict[int, float]:
+    """Parts of the series ``objective`` as Optuna's intermediate values."""
+    values: dict[int, float] = {}
+    for part in series:
+        values.update(zip(part.steps.tolist(), part.values.tolist(), strict=True))
+    return values

@@ -1,0 +1,155 @@
+"""SQL that is written with SQLAlchemy Core once, compiled once a dialect, and run on the driver.
+
+Core's own execution costs some 50 microseconds a statement, a trial runs dozens of them, so the
+rooms that write trials keep their statements here-made at module level. Values pass through the
+column types on their way in and out, as with Core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import ClauseElement
+
+Row = tuple[Any, ...]
+_Processor = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    text: str
+    names: tuple[str, ...]
+    positional: bool
+    defaults: Mapping[str, Any]
+    bind: Mapping[str, _Processor]
+    result: tuple[tuple[int, _Processor], ...]
+
+    def arguments(self, values: Mapping[str, Any]) -> Any:
+        found = []
+        for name in self.names:
+            value = values[name] if name in values else self.defaults[name]
+            processor = self.bind.get(name)
+            found.append(value if processor is None else processor(value))
+        return found if self.positional else dict(zip(self.names, found, strict=True))
+
+    def row(self, row: Sequence[Any]) -> Row:
+        if not self.result:
+            return tuple(row)
+        changed = list(row)
+        for index, processor in self.result:
+            changed[index] = processor(changed[index])
+        return tuple(changed)
+
+
+class Statement:
+    """One statement with named parameters.
+
+    Args:
+        clause: The statement, or a function that gives it for a dialect.
+    """
+
+    def __init__(self, clause: ClauseElement | Callable[[Dialect], ClauseElement]) -> None:
+        self._clause = clause
+        self._compiled: dict[str, _Compiled] = {}
+
+    def _for(self, dialect: Dialect) -> _Compiled:
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = self._compile(dialect)
+        return compiled
+
+    def _compile(self, dialect: Dialect) -> _Compiled:
+        clause = self._clause
+        if not isinstance(clause, ClauseElement):
+            clause = clause(dialect)
+        compiled: Any = clause.compile(dialect=dialect)
+        positional = bool(compiled.positional)
+        names = tuple(compiled.positiontup) if positional else tuple(compiled.binds)
+        binds = compiled.binds
+        bind = {}
+        for name in names:
+            processor = binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+            if processor is not None:
+                bind[name] = processor
+        result = []
+        for index, column in enumerate(compiled._result_columns):
+            processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
+            if processor is not None:
+                result.append((index, processor))
+        defaults = {n: binds[n].effective_value for n in names if not binds[n].required}
+        return _Compiled(str(compiled), names, positional, defaults, bind, tuple(result))
+
+    def run(self, connection: Connection, **values: Any) -> int:
+        """Execute; the number of rows that it changed."""
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.text, compiled.arguments(values))
+        count: int = cursor.rowcount
+        cursor.close()
+        return count
+
+    def many(self, connection: Connection, values: Iterable[Mapping[str, Any]]) -> None:
+        """Execute once for each set of values."""
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.executemany(compiled.text, [compiled.arguments(item) for item in values])
+        cursor.close()
+
+    def rows(self, connection: Connection, **values: Any) -> list[Row]:
+        """Execute; every row that it gives."""
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.text, compiled.arguments(values))
+        found = cursor.fetchall()
+        cursor.close()
+        return [compiled.row(row) for row in found]
+
+    def row(self, connection: Connection, **values: Any) -> Row | None:
+        """Execute; the first row that it gives, ``None`` when there is none."""
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.text, compiled.arguments(values))
+        found = cursor.fetchone()
+        cursor.close()
+        return None if found is None else compiled.row(found)
+
+
+def insert_if_absent(table: Table, *columns: str) -> Statement:
+    """Insert one row, or leave the one that has its key as it is.
+
+    Args:
+        table: The table.
+        columns: Columns that are given, each a parameter of its name; all when empty.
+    """
+    return Statement(lambda dialect: _insert(dialect, table, columns).on_conflict_do_nothing())
+
+
+def insert_or_update(table: Table, *changed: str) -> Statement:
+    """Insert one row of all columns; when its key is there, change these columns of it."""
+
+    def clause(dialect: Dialect) -> ClauseElement:
+        statement = _insert(dialect, table, ())
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={name: statement.excluded[name] for name in changed},
+        )
+
+    return Statement(clause)
+
+
+def _insert(dialect: Dialect, table: Table, columns: Sequence[str]) -> Any:
+    from sqlalchemy import bindparam
+
+    made: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    names = columns or [column.name for column in table.columns]
+    types = {name: table.c[name].type for name in names}
+    return made(table).values({name: bindparam(name, type_=types[name]) for name in names})
+
+
+def inserting(table: Table, *columns: str) -> Statement:
+    """Insert one row of these columns, each a parameter of its name."""
+    return Statement(lambda dialect: _insert(dialect, table, columns).inline())

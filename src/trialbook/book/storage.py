@@ -1,0 +1,440 @@
+"""A book as an Optuna storage: every method of ``BaseStorage``, and the door for tracked trials.
+
+What happens behind each is elsewhere: ``studies.py``, ``claims.py``, ``attempt.py`` (trials held
+here), ``writing_through.py`` (all others), ``cache.py`` (reads).
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.storages import BaseStorage
+from optuna.study._frozen import FrozenStudy
+from optuna.study._study_direction import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from trialbook.book import beginning, claims, writing_through
+from trialbook.book.attempt import Attempt, Shelf
+from trialbook.book.blobs import BlobStore
+from trialbook.book.book import Book
+from trialbook.book.cache import TrialCache
+from trialbook.book.flusher import Flusher
+from trialbook.book.overlay import overlaid
+from trialbook.book.spaces import Spaces
+from trialbook.book.studies import Studies
+from trialbook.book.texts import checked_name, checked_step, json_text
+from trialbook.errors import AttemptFencedError, NotFoundError, TrialbookWarning
+from trialbook.records.blobs import Blob
+from trialbook.records.coordinates import CoordinateDigests, Snapshot
+from trialbook.records.execution import OutcomeState, Seeds
+from trialbook.records.study import StudyRecord, StudySpec
+
+
+class BookStorage(BaseStorage):
+    """A book, for ``optuna.create_study(storage=BookStorage(url))`` and everything of Optuna's.
+
+    Threads may share it. A fork or a pickle of it opens the book anew and holds no trial.
+
+    Args:
+        url: The book's storage, as in ``book_url``: URL, path, or ``None`` for the default.
+        create: Whether to make the book when it is not there.
+
+    Attributes:
+        book: The open book.
+        url: Its URL without a password.
+
+    Raises:
+        BookError: It cannot be opened; which error of the tree says why.
+    """
+
+    def __init__(self, url: str | Path | None = None, *, create: bool = True) -> None:
+        self._start(Book.open(url, create=create))
+
+    def _start(self, book: Book) -> None:
+        self.book = book
+        self.url = book.url
+        self._spaces = Spaces()
+        self._studies = Studies(book)
+        self._cache = TrialCache(book, self._spaces)
+        self._held: dict[int, Attempt] = {}
+        self._shelf = Shelf(book, BlobStore(book), self._spaces, self._new_flusher())
+        _open_storages.add(self)
+
+    def _new_flusher(self) -> Flusher:
+        here = weakref.ref(self)
+
+        def held() -> list[Attempt]:
+            storage = here()
+            return [] if storage is None else list(storage._held.values())
+
+        return Flusher(held, _warn_of_flush)
+
+    def __repr__(self) -> str:
+        return f"BookStorage({self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.flush()
+        return {"book": self.book}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(state["book"])
+
+    def _after_fork(self) -> None:
+        """In a forked child: hold nothing; what the parent has pending is the parent's."""
+        self._held = {}
+        self._cache.after_fork()
+        self._shelf.blobs.after_fork()
+        self._shelf = Shelf(self.book, self._shelf.blobs, self._spaces, self._new_flusher())
+
+    # Trials under tracking.
+
+    def claim(self, study_id: int, *, budget: int | None = None) -> int | None:
+        """Claim the oldest WAITING trial that may start, else make a new RUNNING one.
+
+        Args:
+            study_id: The study.
+            budget: Start nothing when so many trials run or have finished (abandoned ones do not
+                count); ``None`` for no limit.
+
+        Returns:
+            The trial's id; ``None`` when the budget is met.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        with self.book.writing() as connection:
+            trial_id = claims.claim_next(connection, study_id, budget)
+        if trial_id is not None:
+            self._cache.created(study_id, trial_id)
+        return trial_id
+
+    def begin_attempt(
+        self,
+        trial_id: int,
+        *,
+        snapshots: Sequence[Snapshot],
+        blobs: Iterable[Blob] = (),
+        seeds: Seeds,
+    ) -> Attempt:
+        """Begin to execute a trial under tracking; its coordinates are committed on return.
+
+        From here to the told result the trial is held by this process and its writes are gathered.
+
+        Args:
+            trial_id: A RUNNING trial.
+            snapshots: Its coordinates, at most one of each kind.
+            blobs: Contents that they name.
+            seeds: The seeds of the trial.
+
+        Raises:
+            NotFoundError: There is no such trial.
+            UpdateFinishedTrialError: It has finished.
+            InvalidInputError: It is WAITING: claim it first.
+            BookError: The book refused.
+        """
+        before = self._held.pop(trial_id, None)
+        if before is not None:
+            before.flush()
+            before.abandon()
+        identity = beginning.begin(self._shelf, trial_id, snapshots, blobs, seeds)
+        attempt = Attempt(self._shelf, identity)
+        self._cache.created(identity.study_id, trial_id)
+        self._held[trial_id] = attempt
+        self._shelf.flusher.begin()
+        return attempt
+
+    def held_attempt(self, trial_id: int) -> Attempt | None:
+        """The attempt by which this process holds a trial, ``None`` when it does not."""
+        return self._held.get(trial_id)
+
+    def end_dead_attempt(
+        self, trial_id: int, outcome: OutcomeState, *, blobs: Iterable[Blob] = ()
+    ) -> bool:
+        """End the attempt of a process that died, and set the trial FAIL, in one transaction.
+
+        Args:
+            trial_id: The trial.
+            outcome: How the attempt ended.
+            blobs: Contents that the outcome names.
+
+        Returns:
+            ``False`` when the trial had finished already.
+
+        Raises:
+            NotFoundError: There is no such trial.
+        """
+        return beginning.end_dead(self._shelf, trial_id, outcome, blobs)
+
+    def flush(self) -> None:
+        """Write everything that is pending in this process.
+
+        Raises:
+            AttemptFencedError: An attempt held here is no longer its trial's current one.
+            BookError: The book refused; what is pending stays pending.
+        """
+        for attempt in list(self._held.values()):
+            attempt.flush()
+
+    def close(self) -> None:
+        """Write what is pending, stop the thread and close every connection."""
+        try:
+            self.flush()
+        finally:
+            self._shelf.flusher.stop()
+            self.book.close()
+
+    def remove_session(self) -> None:
+        """Nothing to do: no connection belongs to a thread."""
+
+    # Studies.
+
+    def set_study_spec(self, study_id: int, spec: StudySpec, *, origin: str | None = None) -> None:
+        """Keep what a study was asked to be; ``origin=None`` keeps the origin that is there."""
+        self._studies.set_spec(study_id, spec, origin)
+
+    def get_study_record(self, study_id: int) -> StudyRecord:
+        """The record of a study.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        return self._studies.record(study_id)
+
+    def last_coordinates(self, study_id: int) -> CoordinateDigests | None:
+        """The coordinates of the newest tracked attempt of a study, ``None`` without one."""
+        return self._studies.last_coordinates(study_id)
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """See ``BaseStorage``."""
+        return self._studies.create(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        """See ``BaseStorage``; a tombstone with the digests stays."""
+        self._studies.delete(study_id)
+        self._cache.drop(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        self._studies.set_attr(study_id, "user", key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        self._studies.set_attr(study_id, "system", key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """See ``BaseStorage``."""
+        return self._studies.id_of(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """See ``BaseStorage``."""
+        return self._studies.name(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """See ``BaseStorage``."""
+        return self._studies.directions(study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """See ``BaseStorage``."""
+        return self._studies.attrs(study_id)[0]
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """See ``BaseStorage``."""
+        return self._studies.attrs(study_id)[1]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """See ``BaseStorage``."""
+        return self._studies.frozen()
+
+    # Writing trials.
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """See ``BaseStorage``."""
+        trial_id = writing_through.create(self.book, study_id, template_trial, self._spaces)
+        self._cache.created(study_id, trial_id)
+        return trial_id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """See ``BaseStorage``."""
+        checked_name(param_name, "a param")
+        attempt = self._held.get(trial_id)
+        if attempt is not None:
+            self._check_distribution(attempt.study_id, param_name, distribution)
+            attempt.set_param(param_name, param_value_internal, distribution)
+            return
+        study_id = self._cache.study_of(trial_id)
+        writing_through.set_param(
+            self.book,
+            trial_id,
+            (param_name, json_text(param_value_internal, f"the param {param_name!r}")),
+            distribution,
+            self._spaces,
+            lambda: self._check_distribution(study_id, param_name, distribution),
+        )
+
+    def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
+        """Raise ``ValueError`` when a param's distribution does not go with the study's."""
+        known = self._cache.known_distribution(study_id, name)
+        if known is None:
+            with self._cache.lock:
+                known = self._cache.study(study_id).distributions.setdefault(name, distribution)
+        if known is not distribution:
+            check_distribution_compatibility(known, distribution)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """See ``BaseStorage``.
+
+        The result of a trial that is held here is committed with everything that is pending, in
+        one transaction. Of a fenced attempt it is kept with the attempt, with a warning.
+        """
+        attempt = self._held.get(trial_id)
+        if attempt is None:
+            return writing_through.set_state(self.book, trial_id, state, values)
+        if state is TrialState.RUNNING:
+            return False
+        if state is TrialState.WAITING:
+            attempt.flush()
+            self._held.pop(trial_id, None)
+            attempt.abandon()
+            return writing_through.set_state(self.book, trial_id, state, values)
+        attempt.finish(state, values)
+        self._held.pop(trial_id, None)
+        return True
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        """See ``BaseStorage``: it overwrites. ``Trial.report`` lets only the first value by."""
+        attempt = self._held.get(trial_id)
+        if attempt is not None:
+            attempt.report(step, intermediate_value, time.time())
+            return
+        writing_through.set_report(
+            self.book, trial_id, checked_step(step), float(intermediate_value)
+        )
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        text = _attr_text(key, value)
+        attempt = self._held.get(trial_id)
+        if attempt is not None:
+            attempt.set_user_attr(key, text)
+        else:
+            writing_through.set_attr(self.book, trial_id, "user", key, text)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        text = _attr_text(key, value)
+        attempt = self._held.get(trial_id)
+        if attempt is not None:
+            attempt.set_system_attr(key, text)
+        else:
+            writing_through.set_attr(self.book, trial_id, "system", key, text)
+
+    # Reading trials.
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """See ``BaseStorage``."""
+        trial = self._cache.trial(trial_id)
+        attempt = self._held.get(trial_id)
+        return trial if attempt is None else overlaid(trial, attempt.overlay())
+
+    def get_trial_param(self, trial_id: int, param_name: str) -> float:
+        """See ``BaseStorage``."""
+        attempt = self._held.get(trial_id)
+        if attempt is not None and param_name in attempt.params:
+            return attempt.params[param_name][0]
+        internal = beginning.internal_params(self.book, trial_id)
+        if param_name not in internal:
+            raise NotFoundError(f"the trial has no param {param_name!r}")
+        return internal[param_name]
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """See ``BaseStorage``."""
+        with self._cache.lock:
+            trial_id = self._cache.study(study_id).trial_id(trial_number)
+        if trial_id is None:
+            raise NotFoundError(f"the study has no trial of number {trial_number}")
+        return trial_id
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """See ``BaseStorage``: by number."""
+        with self._cache.lock:
+            found: list[FrozenTrial] = list(self._cache.study(study_id).ordered(states))
+        held = [a for a in list(self._held.values()) if a.study_id == study_id]
+        if held and (states is None or TrialState.RUNNING in states):
+            attempts = {attempt.trial_id: attempt for attempt in held}
+            for index, trial in enumerate(found):
+                attempt = attempts.get(trial._trial_id)
+                if attempt is not None:
+                    found[index] = overlaid(trial, attempt.overlay())
+        return copy.deepcopy(found) if deepcopy else found
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """See ``BaseStorage``."""
+        with self._cache.lock:
+            cache = self._cache.study(study_id)
+            if not cache.has_complete:
+                raise ValueError("No trials are completed yet.")
+            if len(cache.directions) > 1:
+                raise RuntimeError(
+                    "Best trial can be obtained only for single-objective optimization."
+                )
+            best = cache.best
+        assert best is not None
+        return best
+
+
+def _attr_text(key: str, value: object) -> str:
+    return json_text(value, f"the attribute {checked_name(key, 'an attribute')!r}")
+
+
+def _warn_of_flush(error: Exception) -> None:
+    if isinstance(error, AttemptFencedError):
+        message = f"{error.what}: what it has left is kept with it and does not count"
+    else:
+        message = f"pending writes wait, they will be tried again: {error}"
+    warnings.warn(TrialbookWarning(message), stacklevel=2)
+
+
+_open_storages: weakref.WeakSet[BookStorage] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for storage in list(_open_storages):
+        storage._after_fork()
+
+
+def _at_exit() -> None:
+    for storage in list(_open_storages):
+        try:
+            storage.flush()
+        except Exception as error:
+            warnings.warn(TrialbookWarning(f"pending writes are lost: {error}"), stacklevel=1)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
