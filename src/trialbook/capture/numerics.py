@@ -78,13 +78,18 @@ class ThreadPools:
         for library in self._controller.lib_controllers:
             pools.append(
                 ThreadPool(
-                    f"{library.internal_api} ({_owner(library.filepath)})",
+                    library_name(library),
                     getattr(library, "version", None),
                     library.num_threads,
                     getattr(library, "architecture", None),
                 )
             )
         return tuple(sorted(pools, key=lambda pool: pool.library))
+
+
+def library_name(library: Any) -> str:
+    """The name of one of threadpoolctl's library controllers, as ``ThreadPool`` has it."""
+    return f"{library.internal_api} ({_owner(library.filepath)})"
 
 
 def _owner(path: str) -> str:

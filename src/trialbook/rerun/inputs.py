@@ -1,0 +1,228 @@
+"""Finding the recorded inputs on this machine: by name, by digest, never silently another one.
+
+An input is looked for where ``--data`` says, in the restored code (data that lay in the tree), at
+its original path. Whatever holds the recorded content will do; the names of files do not count.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trialbook.capture.data import DataProbe
+from trialbook.errors import CaptureError, InvalidInputError, RerunDataError
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.code import ROOT, CodeState, FileEntry
+from trialbook.records.data import DataState, InputState
+from trialbook.records.verdict import CoordinateDifference
+
+
+@dataclass(frozen=True, slots=True)
+class CodePlaces:
+    """Where the recorded code lies now.
+
+    Args:
+        state: What was recorded.
+        originals: Base label to the directory that it was.
+        restored: Base label to the directory that holds it now.
+    """
+
+    state: CodeState
+    originals: Mapping[str, str]
+    restored: Mapping[str, Path]
+
+    def counterpart(self, path: str) -> Path | None:
+        """Where a path of an original directory lies now; ``None`` for one outside them."""
+        for label, original in self.originals.items():
+            for base in dict.fromkeys((original, os.path.realpath(original))):
+                if path == base or path.startswith(base.rstrip("/") + "/"):
+                    return self.restored[label] / os.path.relpath(path, base)
+        return None
+
+    def holding(self, digest: str) -> Iterator[Path]:
+        """The restored files of this content."""
+        for entry in self.state.files:
+            if entry.digest == digest and entry.embedded and entry.base in self.restored:
+                yield self.restored[entry.base] / entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInputs:
+    """The inputs of a rerun.
+
+    Args:
+        paths: Input name to absolute path.
+        differences: Inputs whose content is not the recorded one, which was allowed.
+    """
+
+    paths: dict[str, Path]
+    differences: tuple[CoordinateDifference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A place that was looked at; ``digest`` is ``None`` when nothing is there."""
+
+    path: Path
+    digest: str | None
+
+
+def file_label(entry: FileEntry) -> str:
+    """A file of the record as ``--supply`` names it: ``PATH``, or ``BASE:PATH``."""
+    return entry.path if entry.base == ROOT else f"{entry.base}:{entry.path}"
+
+
+def found_files(code: CodeState, originals: Mapping[str, str]) -> dict[str, Path]:
+    """Loaded files that the book holds by digest only, as far as they still lie where they did.
+
+    Args:
+        code: What was recorded.
+        originals: Base label to the directory that it was.
+
+    Returns:
+        Label of each file to where its recorded content lies.
+    """
+    found: dict[str, Path] = {}
+    for entry in code.loaded:
+        if entry.embedded or entry.base not in originals:
+            continue
+        path = Path(originals[entry.base]) / entry.path
+        try:
+            if path.stat().st_size == entry.size_bytes:
+                content = path.read_bytes()
+                if digest_of_bytes(content) == entry.digest:
+                    found[file_label(entry)] = path
+        except OSError:
+            continue  # not here, or not readable: the caller asks for it
+    return found
+
+
+def found_inputs(
+    data: DataState, code: CodePlaces, mapping: Mapping[str, Path], *, allow_other: bool
+) -> FoundInputs:
+    """Find every declared input.
+
+    Args:
+        data: What was recorded.
+        code: The restored code.
+        mapping: Input name to a path given for it; no other place is looked at then.
+        allow_other: Accept content that is not the recorded one.
+
+    Raises:
+        InvalidInputError: The mapping names an input that the trial does not have.
+        RerunDataError: Inputs are missing or have other content; every one is named.
+    """
+    names = [item.name for item in data.inputs]
+    unknown = [name for name in mapping if name not in names]
+    if unknown:
+        raise InvalidInputError(
+            f"the recorded trial has no input {', '.join(map(repr, unknown))}",
+            hint=f"its inputs are: {', '.join(names) or 'none'}",
+        )
+    paths: dict[str, Path] = {}
+    differences: list[CoordinateDifference] = []
+    faults: list[str] = []
+    wrong = False
+    for item in data.inputs:
+        looked_at = []
+        for candidate in _candidates(item, code, mapping):
+            looked_at.append(candidate)
+            if candidate.digest == item.digest:
+                paths[item.name] = candidate.path
+                break
+        else:
+            other = next((c for c in looked_at if c.digest is not None), None)
+            if other is not None and allow_other:
+                paths[item.name] = other.path
+                differences.append(
+                    CoordinateDifference("data", item.name, item.digest, other.digest)
+                )
+            else:
+                wrong = wrong or other is not None
+                faults.append(_fault(item, looked_at))
+    if faults:
+        ways = "give the recorded one with --data NAME=PATH"
+        if wrong:
+            ways += ", or run on what is there with --allow data"
+        raise RerunDataError("; ".join(faults), hint=ways)
+    return FoundInputs(paths, tuple(differences))
+
+
+def place_inputs(
+    data: DataState, code: CodePlaces, found: FoundInputs
+) -> tuple[CoordinateDifference, ...]:
+    """Put into the restored tree what lay in the original one without being part of the code.
+
+    An objective may open its data by a relative path. Declared inputs are linked; undeclared
+    files are copied, since nobody promised that the objective only reads them.
+
+    Returns:
+        Undeclared files that are missing or have other content now. They stop nothing: what a
+        process happened to read need not have changed its results.
+    """
+    for item in data.inputs:
+        place = code.counterpart(item.path)
+        path = found.paths[item.name]
+        if place is not None and item.kind != "glob" and not os.path.lexists(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
+    differences: list[CoordinateDifference] = []
+    for file in data.undeclared:
+        place = code.counterpart(file.path)
+        if place is not None and os.path.lexists(place):
+            continue
+        item = InputState(file.path, "file", file.path, file.path, file.digest, file.size_bytes)
+        here = _candidate(item, Path(file.path)).digest
+        if here != file.digest:
+            differences.append(CoordinateDifference("data", file.path, file.digest, here))
+        elif place is not None:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.path, place)
+    return tuple(differences)
+
+
+def _fault(item: InputState, looked_at: list[_Candidate]) -> str:
+    changed = [candidate for candidate in looked_at if candidate.digest is not None]
+    expected = f"{item.size_bytes} bytes of sha256:{item.digest}"
+    if changed:
+        other = changed[0]
+        return (
+            f"the input {item.name!r} has changed: expected {expected}, "
+            f"found sha256:{other.digest} at {other.path}"
+        )
+    places = ", ".join(dict.fromkeys(str(candidate.path) for candidate in looked_at))
+    return f"the input {item.name!r} is missing: expected {expected} at {places}"
+
+
+def _candidates(
+    item: InputState, code: CodePlaces, mapping: Mapping[str, Path]
+) -> Iterator[_Candidate]:
+    given = mapping.get(item.name)
+    if given is not None:
+        yield _candidate(item, given.expanduser().absolute())
+        return
+    counterpart = code.counterpart(item.path)
+    if counterpart is not None:
+        candidate = _candidate(item, counterpart)
+        # A tree restored without its data is no changed input.
+        if candidate.digest == item.digest:
+            yield candidate
+    if item.kind == "file":
+        for path in code.holding(item.digest):
+            yield _candidate(item, path)
+    yield _candidate(item, Path(item.path))
+
+
+def _candidate(item: InputState, path: Path) -> _Candidate:
+    """The digest of what lies at a path, taken as the recorded input was."""
+    if item.kind != "glob" and not path.exists():
+        return _Candidate(path, None)
+    try:
+        probe = DataProbe({item.name: path}, base=path.parent, paranoid=True)
+        state = probe.observe().snapshot.state_as(DataState)
+    except CaptureError:
+        return _Candidate(path, None)
+    return _Candidate(probe.paths[item.name], state.inputs[0].digest)
