@@ -88,6 +88,12 @@ def claim_waiting(connection: Connection, trial_id: int) -> bool:
     return bool(_claim.run(connection, trial_id_=trial_id, now=time.time(), started=local_now()))
 
 
+def taken(connection: Connection, study_id: int) -> int:
+    """How much of a budget is used up: trials that run or have finished, abandoned ones not."""
+    row = _counted.row(connection, study_id=study_id)
+    return 0 if row is None else int(row[0])
+
+
 def claim_next(connection: Connection, study_id: int, budget: int | None) -> int | None:
     """Claim the oldest WAITING trial that may start, else make a new RUNNING one.
 
@@ -106,8 +112,7 @@ def claim_next(connection: Connection, study_id: int, budget: int | None) -> int
     if _lock_study.row(connection, study_id=study_id) is None:
         raise NotFoundError(f"there is no study of id {study_id}")
     if budget is not None:
-        row = _counted.row(connection, study_id=study_id)
-        if row is None or row[0] >= budget:
+        if taken(connection, study_id) >= budget:
             return None
     oldest = _oldest.row(connection, study_id=study_id, now=time.time())
     if oldest is not None and claim_waiting(connection, oldest[0]):
