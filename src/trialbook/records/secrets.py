@@ -44,7 +44,9 @@ _LEAST_VALUE = 8
 
 _USERINFO = re.compile(r"(?<=://)(?:[^\s/?#@\"'<>`]*+@)++")
 # SQLAlchemy takes everything up to an @ for the password, slashes too; a port is no password.
-_ODD_USERINFO = re.compile(r"(?<=://)[^\s:/?#@\"'<>]{0,64}+:(?!\d{1,5}[/?#\s])[^\s@\"'<>]{0,256}+@")
+_ODD_USERINFO = re.compile(
+    r"(?<=://)[^\s:/?#@\"'<>\[]{0,64}+:(?!\d{1,5}[/?#\s])[^\s@\"'<>]{0,256}+@"
+)
 _SCP_USERINFO = re.compile(r"[^/\s@]*@(?=[^/\s:@]+:)")
 _SIGNED_QUERY = re.compile(
     r"(?i)(?<=[?&#])(sig|signature|x-amz-(?:signature|credential|security-token)|x-goog-signature"
@@ -404,6 +406,8 @@ def _value_at(text: str, position: int) -> tuple[int, int]:
     if bare[0].startswith(REDACTED) and not bare[0][len(REDACTED) :].strip(",;)]}>."):
         return position, position + len(REDACTED)
     head = re.split(r"[,;)\]}]", bare[0], maxsplit=1)[0]
+    if is_stand_in(bare[0]):
+        return position, bare.end()
     if is_stand_in(head):
         return position, position + len(head)
     return position, position + len(bare[0].rstrip(",;)]}>."))
