@@ -130,11 +130,13 @@ def _add_repository(
         place: The same, relative to the root of the code; ``b""`` or ending in a slash.
         excluded: Files to leave out.
     """
+    previous: bytes | None = None
     for entry in tree.tracked:
         path = entry.path.removeprefix(tree.prefix)
         full = os.path.join(directory, path)  # noqa: PTH118
-        if excluded.covers(full):
+        if excluded.covers(full) or path == previous:  # a conflict has an entry for each side
             continue
+        previous = path
         if entry.mode == GITLINK:
             _add_submodule(listing, entry, full, place + path, excluded)
         else:
