@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from trialbook.capture.imports import installed_prefixes, unwatched
+from trialbook.capture.imports import site_directories, unwatched
 
-_SITE = ("site-packages/", "dist-packages/")
 _FIRST_COMPONENT = re.compile(rb'(?m)^"?([^/,"\n]+)')
 
 
@@ -25,7 +24,7 @@ def strays(paths: Iterable[str]) -> list[str]:
     """
     found = []
     known: dict[str, frozenset[str] | None] = {}
-    sites = _site_directories()
+    sites = _sites()
     for path in paths:
         for site in sites:
             if path.startswith(site):
@@ -39,10 +38,8 @@ def strays(paths: Iterable[str]) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _site_directories() -> tuple[str, ...]:
-    """The site directories, longest first, each ending in a slash."""
-    sites = [prefix for prefix in installed_prefixes() if prefix.endswith(_SITE)]
-    return tuple(sorted(sites, key=len, reverse=True))
+def _sites() -> tuple[str, ...]:
+    return site_directories()
 
 
 @lru_cache(maxsize=16)

@@ -101,17 +101,34 @@ def unwatched() -> Iterator[None]:
         _quiet.depth -= 1
 
 
-def installed_prefixes() -> tuple[str, ...]:
-    """Directories of the standard library and of installed distributions, ending in a slash."""
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    paths += site.getsitepackages()
-    user_site = site.getusersitepackages()
-    paths += [user_site, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]  # noqa: PTH100, PTH120
+def site_directories() -> tuple[str, ...]:
+    """Directories in which distributions are installed, longest first, each ending in a slash.
+
+    Those of the interpreter, and those of the search path that hold a distribution (another
+    environment's, or one that ``pip install --target`` filled).
+    """
+    paths = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    paths += [*site.getsitepackages(), site.getusersitepackages()]
+    paths += [entry for entry in sys.path if entry and _holds_distribution(entry)]
+    return _spelt(paths)
+
+
+def _holds_distribution(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(entry.name.endswith(".dist-info") for entry in entries)
+    except OSError:
+        return False
+
+
+def _spelt(paths: list[str]) -> tuple[str, ...]:
     spellings = {os.path.abspath(p) for p in paths} | {os.path.realpath(p) for p in paths}  # noqa: PTH100
-    return tuple(sorted(f"{path}/" for path in spellings))
+    return tuple(sorted((f"{path}/" for path in spellings), key=len, reverse=True))
 
 
-_INSTALLED = installed_prefixes()
+_OWN_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_INSTALLED = _spelt([sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OWN_PACKAGE])
+_INSTALLED += site_directories()
 _IGNORED = (*_INSTALLED, "/proc/", "/sys/", "/dev/")
 
 

@@ -102,7 +102,8 @@ class LoadedFiles:
 def main_module_gap() -> str | None:
     """Why the code of ``__main__`` itself is not recorded; ``None`` when it is, or is a file."""
     main = sys.modules.get("__main__")
-    if main is None or getattr(main, "__file__", None):
+    path = getattr(main, "__file__", None)
+    if main is None or (path and _container(absolute_path(path)) is not None):
         return None
     if "ipykernel" in sys.modules:
         return "the cells of a notebook are not recorded: only what they import is"
