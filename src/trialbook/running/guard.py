@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import InputsChangedError
 from trialbook.records.coordinates import Kind, Snapshot
@@ -40,7 +41,7 @@ def require_unchanged(
         digest = last.of(snapshot.kind)
         if digest is None or digest == snapshot.digest or snapshot.kind.value in allowed:
             continue
-        changes += coordinate_differences(storage.snapshot(digest), snapshot)
+        changes += coordinate_differences(Reader(storage.book).snapshot(digest), snapshot)
     # A module that trials import while they run is not loaded yet, so that a file which only one
     # side has is no sign of a change of the code.
     changes = [c for c in changes if c.kind != Kind.CODE or None not in (c.recorded, c.here)]

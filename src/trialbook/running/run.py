@@ -9,9 +9,11 @@ from pathlib import Path
 from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
+from trialbook.errors import InputsChangedError
 from trialbook.running.coordinator import Coordinator, Limits, RunEnd, RunOutcome
 from trialbook.running.gpus import MASK, device_shares, visible_devices
 from trialbook.running.messages import Job
+from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.progress import Progress, Silence
 from trialbook.running.spec import RunSpec
 from trialbook.running.study import Study, create_study
@@ -70,6 +72,7 @@ def run_study(
             allow=options.allow,
             spec=spec.study_spec,
         )
+        _require_same_objective(study, spec, options.allow)
         job = _job(spec, options, study, url, storage.url)
         limits = Limits(
             _deadline_s(spec, options),
@@ -78,6 +81,25 @@ def run_study(
         return Coordinator(storage, job, environments, limits, progress or Silence()).run()
     finally:
         storage.close()
+
+
+def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...]) -> None:
+    """Two functions of one file have the same code, so the guard of the code is blind to this."""
+    recorded = study.spec.objective
+    if recorded is None or "code" in allow:
+        return
+    before = ObjectiveSource.of(recorded, spec.base)
+    now = spec.objective
+    same_place = (
+        before.module == now.module
+        if before.file is None or now.file is None
+        else Path(before.file).name == Path(now.file).name
+    )
+    if before.name != now.name or not same_place:
+        raise InputsChangedError(
+            f"study {spec.study!r} is a search of {recorded}, not of {now}",
+            hint="--study NAME for a new study, or --allow code to go on in this one",
+        )
 
 
 def _deadline_s(spec: RunSpec, options: RunOptions) -> float | None:

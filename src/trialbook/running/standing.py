@@ -7,6 +7,7 @@ from typing import cast
 
 from optuna.trial import TrialState as OptunaState
 
+from trialbook.book.claims import taken
 from trialbook.book.ranking import Contender, is_feasible, ranked
 from trialbook.book.storage import BookStorage
 from trialbook.records.study import Direction, TrialState
@@ -62,7 +63,8 @@ class Standing:
             if self._direction is not None and trial.state is OptunaState.COMPLETE:
                 feasible = is_feasible(trial.system_attrs)
                 contenders.append(Contender(trial.number, tuple(trial.values), feasible))
-        done = self._done()
+        with self._storage.book.reading() as connection:
+            done = taken(connection, self._study_id) - counts.get("RUNNING", 0)
         if self._done_before is None:
             self._done_before = done
         first = ranked(contenders, self._direction)[:1] if self._direction is not None else []
@@ -78,9 +80,6 @@ class Standing:
             isolation=self.isolation,
         )
         return self._last
-
-    def _done(self) -> int:
-        return self._storage.finished_count(self._study_id)
 
     def _left_s(self, done: int) -> float | None:
         ended = done - (self._done_before or 0)

@@ -1,0 +1,206 @@
+"""Trials whose process dies: what killed it and what it wrote is recorded, and the run goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from trialbook.records.execution import EndReason
+
+HEAD = """
+    import ctypes, os, signal, sys, time
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        trial.log({"loss": 0.5})
+        if trial.number == 1:
+            print("last words")
+            print("to stderr", file=sys.stderr)
+            %s
+        return x
+"""
+
+DEATHS = {
+    "os.kill(os.getpid(), signal.SIGKILL)": (None, "SIGKILL"),
+    "ctypes.string_at(0)": (None, "SIGSEGV"),
+    "os.abort()": (None, "SIGABRT"),
+    "os._exit(3)": (3, None),
+    "os._exit(0)": (0, None),
+}
+
+
+@pytest.mark.parametrize("isolation", ["auto", "fresh", "none"])
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_dead_trial_is_recorded_and_the_run_goes_on(lab, death: str, isolation: str) -> None:
+    if isolation != "auto" and death not in ("ctypes.string_at(0)", "os._exit(3)"):
+        pytest.skip("the same path as the others")
+    lab.write(HEAD % death)
+    outcome = lab.run(f"budget: {{trials: 3}}\nisolation: {isolation}")
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    attempt = trials[1].attempt
+    assert attempt.end_reason is EndReason.FAILED
+    assert (attempt.outcome.exit_code, attempt.outcome.signal) == DEATHS[death]
+    assert "trial's process" in attempt.outcome.message
+    assert outcome.trials[1].error == attempt.outcome.message
+    console = lab.console(1)
+    assert (console.stdout, console.stderr.splitlines()[0]) == ("last words\n", "to stderr")
+
+
+def test_sys_exit_in_an_objective_is_a_failure(lab) -> None:
+    lab.write(HEAD % "sys.exit(4)")
+    lab.run("budget: {trials: 3}")
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[1].attempt.outcome.exception == "SystemExit"
+    assert lab.console(1).stdout == "last words\n"
+
+
+def test_native_output_and_subprocesses_are_captured(lab) -> None:
+    lab.write(
+        """
+        import ctypes, os, subprocess, sys
+        def objective(trial):
+            print("python")
+            sys.stdout.flush()
+            ctypes.CDLL(None).puts(b"native")
+            subprocess.run(["echo", "subprocess"])
+            os.write(2, b"descriptor")
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
+    lab.run("budget: {trials: 2}")
+    for number in range(2):
+        console = lab.console(number)
+        assert set(console.stdout.split()) == {"python", "native", "subprocess"}
+        assert console.stderr == "descriptor"
+
+
+def test_a_flood_of_output_is_bounded_and_counted(lab) -> None:
+    lab.write(
+        """
+        import sys
+        def objective(trial):
+            print("the first line")
+            line = "x" * 999 + "\\n"
+            for _ in range(50_000):
+                sys.stdout.write(line)
+            print("the last line")
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
+    lab.run("budget: {trials: 1}")
+    console = lab.trials()[0].attempt.outcome.stdout
+    assert console.size_bytes == 50_000_000 + len("the first line\nthe last line\n")
+    assert console.kept_bytes < 1_100_000
+    text = lab.console(0).stdout
+    assert text.startswith("the first line\n")
+    assert text.endswith("the last line\n")
+    assert "bytes left out here" in text
+
+
+def test_credentials_on_the_console_are_left_out(lab) -> None:
+    lab.write(
+        """
+        import os
+        def objective(trial):
+            print("token=ghp_" + "a1B2" * 9)
+            if trial.number == 1:
+                os._exit(1)
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
+    lab.run("budget: {trials: 2}")
+    for number, trial in enumerate(lab.trials()):
+        assert "a1B2a1B2" not in lab.console(number).stdout
+        assert any("stdout" in place for place in trial.attempt.outcome.redacted)
+
+
+def test_what_a_dead_trial_started_dies_with_it(lab) -> None:
+    lab.write(
+        """
+        import os, subprocess
+        def objective(trial):
+            child = subprocess.Popen(["sleep", "600"])
+            print(child.pid, flush=True)
+            os.kill(os.getpid(), 9)
+        """
+    )
+    lab.run("budget: {trials: 1}")
+    pid = int(lab.console(0).stdout)
+    deadline = time.monotonic() + 5
+    while _lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _lives(pid)
+
+
+def test_a_worker_that_is_killed_leaves_no_trial_running(lab) -> None:
+    lab.write(
+        """
+        import os, signal
+        def objective(trial):
+            if trial.number == 1:
+                # The worker supervises a template, which forked this process.
+                template = os.getppid()
+                with open(f"/proc/{template}/stat") as stat:
+                    worker = int(stat.read().rsplit(")", 1)[1].split()[1])
+                os.kill(worker, signal.SIGKILL)
+                signal.pause()
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
+    lab.run("budget: {trials: 4}")
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert trials[1].attempt.end_reason is EndReason.LOST
+    assert trials[1].attempt.outcome.signal == "SIGKILL"
+    assert any("starting another" in text for text in lab.heard.said_)
+
+
+def test_a_run_without_its_coordinator_ends_itself(lab) -> None:
+    """SIGKILL to the command: workers notice, end their trials, and leave no process behind."""
+    marker = lab.place / "began"
+    lab.write(
+        f"""
+        import os, time
+        def objective(trial):
+            with open({str(marker)!r}, "w") as file:
+                file.write(f"{{os.getpid()}} {{os.getppid()}}")
+            time.sleep(600)
+        """
+    )
+    (lab.place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 2}\n")
+    code = "from trialbook.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "s.yaml", "--storage", str(lab.book)], cwd=lab.place
+    )
+    wait_until(lambda: marker.exists() and marker.read_text().count(" ") == 1)
+    pids = [int(pid) for pid in marker.read_text().split()]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(_lives(pid) for pid in pids))
+    wait_until(lambda: [trial.state for trial in lab.trials()] == ["FAIL"])
+    assert lab.trials()[0].attempt.end_reason is EndReason.ABANDONED
+
+
+def wait_until(condition, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
