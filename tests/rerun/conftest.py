@@ -1,0 +1,87 @@
+"""Real searches in projects of their own, recorded by real processes, to be run again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trialbook
+from trialbook.book.book import Book
+from trialbook.book.reading import Reader
+from trialbook.records.study import TrialRecord
+from trialbook.records.verdict import RerunReport
+
+HEAD = """
+import optuna, trialbook
+from trialbook import tracked_objective
+"""
+SEARCH = """
+study = trialbook.create_study(study_name="s", storage=BOOK, seed=3, load_if_exists=True)
+study.optimize(objective, n_trials=2, catch=(Exception,))
+"""
+
+
+class Project:
+    """A directory with code, and a book outside it."""
+
+    def __init__(self, root: Path, book: Path) -> None:
+        self.root = root
+        self.book = book
+        root.mkdir()
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the project; ``BOOK`` in it stands for the book's path."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).replace("BOOK", repr(str(self.book))))
+        return path
+
+    def run(
+        self,
+        *command: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> str:
+        """Run Python in the project as a user would; its standard output."""
+        ended = subprocess.run(
+            [sys.executable, *options, *command],
+            cwd=cwd or self.root,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def script(self, text: str, *arguments: str, **settings: Any) -> None:
+        """Write ``train.py`` and run it."""
+        self.write("train.py", HEAD + textwrap.dedent(text))
+        self.run("train.py", *arguments, **settings)
+
+    def trial(self, reference: str) -> TrialRecord:
+        """The recorded trial."""
+        book = Book.open(self.book, create=False)
+        try:
+            return Reader(book).trial(reference)
+        finally:
+            book.close()
+
+    def rerun(self, reference: str = "s/0", **settings: Any) -> RerunReport:
+        """Run a trial again from the book alone."""
+        report = trialbook.rerun(reference, storage=self.book, **settings)
+        assert isinstance(report, RerunReport)
+        return report
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    return Project(tmp_path / "project", tmp_path / "books" / "book.db")

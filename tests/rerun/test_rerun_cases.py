@@ -1,0 +1,363 @@
+"""The cases that must come out right, each a recorded search that is run again from its book."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trialbook.errors import RerunDataError, RerunError
+from trialbook.records.verdict import Verdict
+
+from .conftest import SEARCH
+
+PLAIN = (
+    """
+import random
+import numpy as np
+import helper
+
+@tracked_objective(config={"epochs": 3}, seed=1)
+def objective(trial):
+    lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+    for epoch in range(trial.config["epochs"]):
+        loss = helper.loss(lr) + random.random() + np.random.rand() + trial.rng.normal()
+        trial.log({"loss": loss, "gap": 2 * loss})
+        trial.report(loss, epoch)
+        trial.should_prune()
+    (trial.dir / "model.txt").write_text(repr(loss))
+    trial.log_artifact(trial.dir / "model.txt")
+    return loss
+"""
+    + SEARCH
+)
+
+
+def record_plain(project) -> None:
+    project.write("helper.py", "def loss(lr):\n    return lr * 10\n")
+    project.script(PLAIN)
+
+
+def is_identical(report, *, points: int, artifacts: int = 0) -> bool:
+    assert report.differences == (), report
+    assert report.coordinates == ()
+    assert (report.points, report.artifacts) == (points, artifacts)
+    return report.verdict is Verdict.IDENTICAL
+
+
+def test_an_edited_objective_changes_nothing(project):
+    record_plain(project)
+    project.write("train.py", "raise SystemExit('edited since')\n")
+    project.write("helper.py", "raise SystemExit('edited since')\n")
+    assert is_identical(project.rerun("s/best"), points=9, artifacts=1)
+
+
+def test_a_deleted_objective_changes_nothing(project):
+    record_plain(project)
+    (project.root / "train.py").unlink()
+    assert is_identical(project.rerun("s/1"), points=9, artifacts=1)
+
+
+def test_the_original_directory_may_be_gone(project):
+    record_plain(project)
+    shutil.rmtree(project.root)
+    assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
+
+
+def test_an_untracked_helper_module_is_restored_without_git(project):
+    project.write(".gitignore", "ignored_helper.py\n")
+    project.write("helper.py", "from ignored_helper import factor\nloss = lambda lr: lr * factor\n")
+    project.write("ignored_helper.py", "factor = 10\n")
+    project.write("train.py", "# committed\n")
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "add", "train.py", ".gitignore"],
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first"],
+    ):
+        subprocess.run(command, cwd=project.root, check=True)
+    project.script(PLAIN)
+    shutil.rmtree(project.root)
+    assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
+
+
+DATA = """
+@tracked_objective(data={"train": INPUT})
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    value = x * float(trial.data["train"].read_text())
+    trial.log({"value": value})
+    return value
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, project) -> Path:
+    """An input that lies outside the project, and a search that used it."""
+    path = tmp_path / "train.csv"
+    path.write_text("3.5")
+    project.script(DATA.replace("INPUT", repr(str(path))) + SEARCH)
+    return path
+
+
+def test_a_changed_byte_in_the_data_stops_the_rerun_and_is_named(project, outside, tmp_path):
+    kept = tmp_path / "kept.csv"
+    shutil.copy(outside, kept)
+    outside.write_text("3.6")
+    with pytest.raises(RerunDataError) as caught:
+        project.rerun()
+    for part in (
+        "'train' has changed",
+        "expected 3 bytes of sha256:",
+        str(outside),
+        "--allow data",
+    ):
+        assert part in str(caught.value)
+    assert project.trial("s/0").reruns == ()
+    assert is_identical(project.rerun(data={"train": kept}), points=1)
+    allowed = project.rerun(allow=["data"])
+    assert allowed.verdict is Verdict.DIFFERENT
+    assert "other data than recorded" in allowed.reason
+    assert [(item.kind, item.what) for item in allowed.coordinates] == [("data", "train")]
+    assert allowed.differences[0].name == "value"
+
+
+def test_missing_data_is_named_and_not_even_allowed(project, outside):
+    outside.unlink()
+    for allow in ((), ("data",)):
+        with pytest.raises(RerunDataError) as caught:
+            project.rerun(allow=allow)
+        assert "'train' is missing: expected 3 bytes of sha256:" in str(caught.value)
+        assert str(outside) in str(caught.value)
+
+
+def test_data_in_the_code_tree_come_out_of_the_book(project):
+    project.write("data/train.csv", "3.5")
+    project.script(DATA.replace("INPUT", "'data/train.csv'") + SEARCH)
+    project.write("data/train.csv", "9.9")
+    assert is_identical(project.rerun(), points=1)
+    shutil.rmtree(project.root)
+    assert is_identical(project.rerun(), points=1)
+
+
+def test_an_objective_that_reads_the_clock_is_different_from_its_first_point(project):
+    project.script(
+        """
+import time
+
+@tracked_objective
+def objective(trial):
+    trial.suggest_float("x", 0, 1)
+    for step in range(4):
+        trial.log({"steady": float(step)}, step=10 * step)
+        if step == 2:
+            trial.log({"clock": time.time_ns() % 1e12}, step=10 * step)
+    return 1.0
+"""
+        + SEARCH
+    )
+    report = project.rerun()
+    assert report.verdict is Verdict.DIFFERENT
+    first = report.differences[0]
+    assert (first.what, first.name, first.step) == ("point", "clock", 20)
+    assert isinstance(first.recorded, float)
+    assert isinstance(first.rerun, float)
+    assert len(report.differences) == 1
+    assert report.points == 5
+
+
+def test_an_objective_that_reads_global_state_is_different(project):
+    project.script(
+        """
+count = 0
+
+@tracked_objective
+def objective(trial):
+    global count
+    count += 1
+    trial.log({"count": count})
+    return float(count)
+"""
+        + SEARCH
+    )
+    assert is_identical(project.rerun("s/0"), points=1)
+    report = project.rerun("s/1")
+    assert report.verdict is Verdict.DIFFERENT
+    assert [(d.what, d.recorded, d.rerun) for d in report.differences] == [
+        ("point", 2.0, 1.0),
+        ("returned", 2.0, 1.0),
+    ]
+
+
+def test_a_param_asked_by_another_name_is_not_comparable(project):
+    project.script(
+        """
+import pathlib
+flag = pathlib.Path.home() / "flag"
+
+@tracked_objective
+def objective(trial):
+    lr = trial.suggest_float("rate" if flag.exists() else "lr", 0, 1)
+    trial.log({"lr": lr})
+    return lr
+"""
+        + SEARCH,
+        env={"HOME": str(project.root.parent)},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(project.root.parent))
+        assert is_identical(project.rerun(), points=1)
+        (project.root.parent / "flag").touch()
+        report = project.rerun()
+    assert report.verdict is Verdict.NOT_COMPARABLE
+    assert "param 'rate', which the recorded trial never asked for" in report.reason
+    assert "lr" in report.reason
+
+
+FAILING = """
+class Diverged(Exception):
+    pass
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    for step in range(3):
+        trial.log({"x": x * step}, step=step)
+        if step == 1:
+            raise Diverged(f"at {step}, {object()}")
+    return x
+"""
+
+
+def test_a_failed_trial_is_identical_when_it_fails_at_the_same_place(project):
+    project.script(FAILING + SEARCH)
+    assert project.trial("s/0").state == "FAIL"
+    assert is_identical(project.rerun(), points=2)
+
+
+def test_a_trial_that_fails_elsewhere_is_different(project, tmp_path):
+    flag = tmp_path / "flag"
+    project.script(
+        FAILING.replace(
+            "if step == 1", f"if step == (2 if Path({str(flag)!r}).exists() else 1)"
+        ).replace("class Diverged", "from pathlib import Path\nclass Diverged")
+        + SEARCH
+    )
+    flag.touch()
+    report = project.rerun()
+    assert report.verdict is Verdict.DIFFERENT
+    first = report.differences[0]
+    assert (first.name, first.step, first.recorded) == ("x", 2, None)
+
+
+def test_a_pruned_trial_is_identical_and_runs_no_point_more(project):
+    project.script(
+        """
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    for step in range(10):
+        trial.log({"value": x + step}, step=step)
+        trial.report(x + step, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned()
+    return x
+
+study = trialbook.create_study(
+    study_name="s", storage=BOOK, seed=3, pruner=optuna.pruners.ThresholdPruner(upper=2.5)
+)
+study.optimize(objective, n_trials=1)
+"""
+    )
+    trial = project.trial("s/0")
+    assert trial.state == "PRUNED"
+    assert 1 < len(trial.attempt.prune_answers) < 10
+    assert is_identical(project.rerun(), points=2 * len(trial.attempt.prune_answers))
+
+
+def test_a_trial_that_ran_37th_in_its_process_is_identical(project):
+    project.write("helper.py", "def loss(lr):\n    return lr * 10\n")
+    project.script(PLAIN.replace("n_trials=2", "n_trials=38"))
+    assert is_identical(project.rerun("s/37"), points=9, artifacts=1)
+
+
+def test_a_script_with_argparse_is_executed_with_its_arguments(project):
+    project.script(
+        """
+import argparse, sys
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--scale", type=float, required=True)
+arguments = parser.parse_args()
+assert sys.argv[0] == "train.py"
+
+@tracked_objective
+def other(trial):
+    raise AssertionError("not the recorded objective")
+
+def make(scale):
+    @tracked_objective
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        trial.log({"scaled": scale * x})
+        return scale * x
+    return objective
+
+study = trialbook.create_study(study_name="s", storage=BOOK, seed=3)
+if len(study.trials) == 0:
+    study.enqueue_trial({"x": 0.25})
+study.optimize(make(arguments.scale), n_trials=2)
+open("after.txt", "w").write("the search went on")
+""",
+        "--scale",
+        "2.5",
+    )
+    trial = project.trial("s/1")
+    (project.root / "after.txt").unlink()
+    shutil.rmtree(project.root)
+    assert is_identical(project.rerun("s/0"), points=1)
+    assert is_identical(project.rerun("s/1"), points=1)
+    assert trial.attempt.returned != 2.5 * 0.25
+
+
+def test_output_files_in_the_code_tree_change_nothing(project):
+    project.script(
+        """
+from pathlib import Path
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    out = Path("out")
+    out.mkdir(exist_ok=True)
+    (out / f"{trial.number}.txt").write_text(repr(x))
+    with open("log.txt", "a") as log:
+        log.write(f"{x}\\n")
+    trial.log_artifact(out / f"{trial.number}.txt")
+    return x
+"""
+        + SEARCH
+    )
+    before = sorted(path.name for path in project.root.rglob("*"))
+    assert is_identical(project.rerun("s/0"), points=0, artifacts=1)
+    assert is_identical(project.rerun("s/1"), points=0, artifacts=1)
+    assert sorted(path.name for path in project.root.rglob("*")) == before
+    assert len((project.root / "log.txt").read_text().splitlines()) == 2
+
+
+def test_a_trial_that_was_not_tracked_is_refused_with_every_reason(project):
+    project.write(
+        "plain.py",
+        """
+        import optuna, trialbook
+        study = optuna.create_study(study_name="s", storage=trialbook.BookStorage(BOOK))
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+        study.ask()
+        """,
+    )
+    project.run("plain.py")
+    with pytest.raises(RerunError, match="never executed under tracking|not tracked"):
+        project.rerun("s/0", trust=True)
+    with pytest.raises(RerunError, match="RUNNING"):
+        project.rerun("s/1", trust=True)
