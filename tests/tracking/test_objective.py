@@ -259,7 +259,7 @@ def test_torch_is_seeded_when_it_is_imported_in_the_trial(url, tmp_path, monkeyp
 
     study = trialbook.create_study(study_name="s", storage=url, seed=1)
     study.optimize(trialbook.tracked_objective(objective), n_trials=2)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    sys.modules.pop("torch")
     assert [a for a, _ in seen] == [b for _, b in seen]
 
 
