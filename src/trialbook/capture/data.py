@@ -233,7 +233,7 @@ def _state(
         name=item.name,
         kind=listing.kind,
         declared=redacted_text(item.declared)[0],
-        path=str(item.path),
+        path=redacted_text(str(item.path))[0],
         digest=digest,
         size_bytes=listing.size_bytes,
         files=() if content is None else content.files,
