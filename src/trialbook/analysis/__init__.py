@@ -1,1 +1,43 @@
-"""Records into tables and series for people: typed results, no drawing."""
+"""Records into tables and series for people: typed results, no drawing.
+
+What can be asked of a book from Python::
+
+    from trialbook import analysis
+
+    analysis.studies()                          # list[StudyRecord]
+    analysis.study("digits")                    # StudyRecord
+    analysis.trial("digits/best")               # TrialRecord
+    analysis.trials("digits")                   # Iterator[TrialRecord]
+    analysis.best("digits", 3)                  # list[TrialRecord]
+    analysis.diff("digits/12", "digits/best")   # TrialDifferences
+    analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
+    analysis.frame("digits")                    # pandas.DataFrame
+
+Each takes ``storage=`` as every command does; where a study's name is asked for, an Optuna study
+that lies in a book will do too.
+"""
+
+from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
+from trialbook.analysis.differences import TrialDifferences, diff
+from trialbook.analysis.frames import frame
+from trialbook.analysis.looking import best, front, studies, study, trial, trials
+from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
+
+__all__ = [
+    "CoordinateDetail",
+    "StudySummary",
+    "TrialDetail",
+    "TrialDifferences",
+    "TrialRow",
+    "best",
+    "detail",
+    "diff",
+    "frame",
+    "front",
+    "studies",
+    "study",
+    "study_summaries",
+    "trial",
+    "trial_rows",
+    "trials",
+]

@@ -30,15 +30,21 @@ class CommandEntry:
 
 COMMANDS = (
     CommandEntry(
-        "run", "trialbook.cli.run:run", "Run a search to its budget, every trial recorded."
+        "run", "trialbook.cli.run:run", "Run a search up to its budget, every trial recorded."
     ),
-    CommandEntry("rerun", "trialbook.cli.rerun:rerun", "Run a recorded trial again and compare."),
+    CommandEntry(
+        "rerun",
+        "trialbook.cli.rerun:rerun",
+        "Run a recorded trial again and say whether it came out the same.",
+    ),
     CommandEntry("ls", "trialbook.cli.ls:ls", "List the studies of the book."),
     CommandEntry("show", "trialbook.cli.show:show", "Show what is recorded of a study or trial."),
     CommandEntry("best", "trialbook.cli.best:best", "Show the best trials of a study."),
     CommandEntry("diff", "trialbook.cli.diff:diff", "Show how two trials differ, and in what."),
     CommandEntry(
-        "artifacts", "trialbook.cli.artifacts:artifacts", "List or fetch the files a trial kept."
+        "artifacts",
+        "trialbook.cli.artifacts:artifacts",
+        "List the files a trial kept, or fetch one.",
     ),
     CommandEntry(
         "verify", "trialbook.cli.verify:verify", "Recompute digests and seals; name every mismatch."

@@ -64,6 +64,23 @@ def duration_s(trial: TrialRecord) -> float | None:
     return (trial.completed - trial.started).total_seconds()
 
 
+def distribution_text(text: str) -> str:
+    """Optuna's JSON of a distribution as ``0.0001 .. 0.1, log`` or ``{a, b, null}``."""
+    import json
+
+    attributes = json.loads(text).get("attributes", {})
+    if "choices" in attributes:
+        return "{" + ", ".join(scalar_text(choice) for choice in attributes["choices"]) + "}"
+    if not {"low", "high"} <= attributes.keys():
+        return text
+    shown = f"{number_text(attributes['low'])} .. {number_text(attributes['high'])}"
+    if attributes.get("log"):
+        shown += ", log"
+    if attributes.get("step") not in (None, 1):
+        shown += f", step {number_text(attributes['step'])}"
+    return shown
+
+
 def short_digest(digest: str | None) -> str:
     """The beginning of a digest, for tables; JSON and CSV have it whole."""
     return "" if digest is None else digest[:DIGEST_SHOWN]

@@ -1,0 +1,152 @@
+"""Studies and trials as rows: one flat value each, for tables, CSV and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
+from trialbook.book.reading import Reader
+from trialbook.errors import BadReferenceError, BookCorruptError, NotFoundError
+from trialbook.records.coordinates import Kind
+from trialbook.records.coverage import Level
+from trialbook.records.study import AttemptRecord, StudyRecord, TrialRecord, TrialState
+
+_WORST_LAST = (Level.COMPLETE, Level.PARTIAL, Level.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial on one line.
+
+    Args:
+        number: Its number in the study.
+        state: Optuna's state.
+        values: Objective values; ``None`` when there are none.
+        params: Name to value, in the order in which they were asked.
+        user_attrs: Optuna's user attributes.
+        metrics: Name to last value of the attempt that counts; ``None`` when a series is empty.
+        started: Local wall time, as in Optuna.
+        completed: Local wall time, as in Optuna.
+        coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
+        attempts: How often it was executed under tracking.
+        record_digest: Digest of the finished record, ``None`` while unfinished.
+    """
+
+    number: int
+    state: TrialState
+    values: tuple[float, ...] | None
+    params: dict[str, Any]
+    user_attrs: dict[str, Any]
+    metrics: dict[str, float | None]
+    started: datetime | None
+    completed: datetime | None
+    coverage: dict[Kind, Level]
+    attempts: int
+    record_digest: str | None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from start to completion, ``None`` while unfinished."""
+        if self.started is None or self.completed is None:
+            return None
+        return (self.completed - self.started).total_seconds()
+
+    @property
+    def worst_coverage(self) -> Level | None:
+        """The least complete coordinate's, ``None`` when the trial was not tracked."""
+        return max(self.coverage.values(), key=_WORST_LAST.index, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """A study on one line.
+
+    Args:
+        study: The study.
+        best: Its best trial; ``None`` without one, or with several objectives.
+    """
+
+    study: StudyRecord
+    best: TrialRecord | None
+
+
+class CoverageIndex:
+    """Coverage by snapshot digest, each snapshot read once: trials share most of them."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._levels: dict[str, Level] = {}
+
+    def of(self, attempt: AttemptRecord | None) -> dict[Kind, Level]:
+        """How complete each coordinate of an attempt is; empty when nothing was tracked."""
+        if attempt is None or attempt.seeds is None:
+            return {}
+        return {kind: self._level(attempt.coordinates.of(kind)) for kind in Kind}
+
+    def _level(self, digest: str | None) -> Level:
+        if digest is None:
+            return Level.ABSENT
+        if digest not in self._levels:
+            try:
+                self._levels[digest] = self._reader.snapshot(digest).coverage.level
+            except (NotFoundError, BookCorruptError):
+                self._levels[digest] = Level.ABSENT
+        return self._levels[digest]
+
+
+def trial_rows(study: StudyOrName, *, storage: Storage = None) -> Iterator[TrialRow]:
+    """The trials of a study as rows by number, read by chunks while they are used.
+
+    Args:
+        study: Its name, or an Optuna study that lies in a book.
+        storage: Where the book is; not with an Optuna study.
+
+    Raises:
+        NotFoundError: There is no such study; raised when the first row is asked for.
+    """
+    with opened(storage, study) as reader:
+        yield from rows_of(reader, reader.trials(name_of(study)))
+
+
+def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]:
+    """Trials that were read already as rows."""
+    index = CoverageIndex(reader)
+    for trial in trials:
+        attempt = trial.attempt
+        yield TrialRow(
+            number=trial.number,
+            state=trial.state,
+            values=trial.values,
+            params={param.name: param.value for param in trial.params},
+            user_attrs=trial.user_attrs,
+            metrics={} if attempt is None else {s.metric: s.last for s in attempt.series},
+            started=trial.started,
+            completed=trial.completed,
+            coverage=index.of(attempt),
+            attempts=len(trial.attempts),
+            record_digest=trial.record_digest,
+        )
+
+
+def study_summaries(*, storage: Storage = None) -> list[StudySummary]:
+    """The studies of a book, by name, each with its best trial.
+
+    Args:
+        storage: Where the book is.
+
+    Raises:
+        BookNotFoundError: There is no book at that place.
+    """
+    with opened(storage) as reader:
+        return [StudySummary(study, best_or_none(reader, study)) for study in reader.studies()]
+
+
+def best_or_none(reader: Reader, study: StudyRecord) -> TrialRecord | None:
+    """A study's best trial; ``None`` without one, or with several objectives."""
+    try:
+        return next(iter(reader.best(study.name)), None)
+    except (NotFoundError, BadReferenceError):
+        return None

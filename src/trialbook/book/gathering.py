@@ -1,0 +1,203 @@
+"""Whole records from the tables: for a chunk of trials, everything that belongs to them.
+
+One query a table, whatever the length of the chunk. The caller owns the connection and asks for
+chunks of bounded length; ``rows.py`` knows what the columns mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select, true
+
+from trialbook.book import rows, schema
+from trialbook.book.texts import value_of
+from trialbook.errors import BookCorruptError
+from trialbook.records.series import decoded
+from trialbook.records.study import (
+    ArtifactRecord,
+    AttemptRecord,
+    SeriesSummary,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+from trialbook.records.verdict import RerunRecord
+
+_NAMED = 1000
+
+
+def study_records(connection: Connection, found: Sequence[Row[Any]]) -> list[StudyRecord]:
+    """The records of these rows of ``tb_study``, in their order."""
+    ids = [row.study_id for row in found]
+    chosen = _only(schema.trial.c.study_id, ids)
+    states: dict[int, Counter[TrialState]] = defaultdict(Counter)
+    for study_id, state, count in connection.execute(
+        select(schema.trial.c.study_id, schema.trial.c.state, func.count())
+        .where(chosen, schema.trial.c.deleted.is_(None))
+        .group_by(schema.trial.c.study_id, schema.trial.c.state)
+    ):
+        states[study_id][rows.STATES[state]] = count
+    attrs: dict[int, dict[str, Any]] = defaultdict(dict)
+    for row in connection.execute(
+        select(schema.study_attr).where(
+            _only(schema.study_attr.c.study_id, ids), schema.study_attr.c.scope == "user"
+        )
+    ):
+        with rows.readable(f"the attribute {row.key!r} of a study"):
+            attrs[row.study_id][row.key] = json.loads(row.value)
+    return [rows.study_record(row, states[row.study_id], attrs[row.study_id]) for row in found]
+
+
+def trial_records(
+    connection: Connection, study: str, found: Sequence[Row[Any]]
+) -> list[TrialRecord]:
+    """The records of these rows of ``tb_trial``, in their order.
+
+    Raises:
+        BookCorruptError: A row cannot be read.
+    """
+    ids = [row.trial_id for row in found]
+    values = _values(connection, ids)
+    spaces = _spaces(connection, {row.space for row in found if row.space is not None})
+    attempts, owners = _attempts(connection, ids)
+    reruns = _reruns(connection, owners)
+    return [
+        rows.trial_record(
+            row,
+            study,
+            values.get(row.trial_id),
+            spaces.get(row.space, {}),
+            tuple(attempts[row.trial_id]),
+            tuple(reruns[row.trial_id]),
+        )
+        for row in found
+    ]
+
+
+def _values(connection: Connection, trial_ids: Sequence[int]) -> dict[int, list[float]]:
+    value = schema.trial_value.c
+    values: dict[int, list[float]] = defaultdict(list)
+    for row in connection.execute(
+        select(value.trial_id, value.bytes)
+        .where(value.trial_id.in_(trial_ids))
+        .order_by(value.trial_id, value.objective)
+    ):
+        values[row.trial_id].append(value_of(row.bytes))
+    return values
+
+
+def _spaces(connection: Connection, digests: Iterable[str]) -> dict[str | None, dict[str, str]]:
+    snapshot = schema.snapshot.c
+    return {
+        row.digest: rows.distributions(row.document)
+        for row in connection.execute(
+            select(snapshot.digest, snapshot.document).where(snapshot.digest.in_(list(digests)))
+        )
+    }
+
+
+def _attempts(
+    connection: Connection, trial_ids: Sequence[int]
+) -> tuple[dict[int, list[AttemptRecord]], dict[int, int]]:
+    """The attempts of trials, oldest first, and which trial each attempt belongs to."""
+    table = schema.attempt
+    found = connection.execute(
+        select(table, schema.worker.c.host)
+        .outerjoin(schema.worker, schema.worker.c.worker_id == table.c.worker_id)
+        .where(table.c.trial_id.in_(trial_ids))
+        .order_by(table.c.trial_id, table.c.number)
+    ).all()
+    ids = [row.attempt_id for row in found]
+    series = _series(connection, ids)
+    artifacts = _artifacts(connection, ids)
+    attempts: dict[int, list[AttemptRecord]] = defaultdict(list)
+    for row in found:
+        attempts[row.trial_id].append(
+            rows.attempt_record(row, series[row.attempt_id], tuple(artifacts[row.attempt_id]))
+        )
+    return attempts, {row.attempt_id: row.trial_id for row in found}
+
+
+def _series(
+    connection: Connection, attempt_ids: Sequence[int]
+) -> dict[int, tuple[SeriesSummary, ...]]:
+    table = schema.series.c
+    found = connection.execute(
+        select(
+            table.attempt_id,
+            table.metric,
+            table.part,
+            table.count,
+            table.first_step,
+            table.last_step,
+            table.last,
+            table.min,
+            table.max,
+        )
+        .where(table.attempt_id.in_(attempt_ids))
+        .order_by(table.attempt_id, table.metric, table.part)
+    )
+    summaries: dict[int, tuple[SeriesSummary, ...]] = defaultdict(tuple)
+    for attempt_id, parts in groupby(found, key=lambda row: row.attempt_id):
+        summaries[attempt_id] = tuple(
+            _with_last(connection, attempt_id, summary) for summary in rows.series_summaries(parts)
+        )
+    return summaries
+
+
+def _with_last(connection: Connection, attempt_id: int, summary: SeriesSummary) -> SeriesSummary:
+    """The summary with its last value read from the points where SQLite has none: it was NaN."""
+    if summary.last is not None or summary.count == 0:
+        return summary
+    table = schema.series.c
+    payload = connection.execute(
+        select(table.payload)
+        .where(table.attempt_id == attempt_id, table.metric == summary.metric, table.count > 0)
+        .order_by(table.part.desc())
+        .limit(1)
+    ).scalar_one()
+    try:
+        return replace(summary, last=decoded(summary.metric, payload).last)
+    except BookCorruptError:
+        return summary  # 'verify' names it; the rest of the trial can still be read
+
+
+def _artifacts(
+    connection: Connection, attempt_ids: Sequence[int]
+) -> dict[int, list[ArtifactRecord]]:
+    table = schema.artifact
+    artifacts: dict[int, list[ArtifactRecord]] = defaultdict(list)
+    for row in connection.execute(
+        select(table)
+        .where(table.c.attempt_id.in_(attempt_ids))
+        .order_by(table.c.attempt_id, table.c.name)
+    ):
+        artifacts[row.attempt_id].append(rows.artifact_record(row))
+    return artifacts
+
+
+def _reruns(connection: Connection, owners: Mapping[int, int]) -> dict[int, list[RerunRecord]]:
+    """The reruns of trials, oldest first.
+
+    Args:
+        connection: An open connection.
+        owners: Attempt to trial.
+    """
+    table = schema.rerun
+    reruns: dict[int, list[RerunRecord]] = defaultdict(list)
+    for row in connection.execute(
+        select(table).where(table.c.attempt_id.in_(list(owners))).order_by(table.c.rerun_id)
+    ):
+        reruns[owners[row.attempt_id]].append(rows.rerun_record(row))
+    return reruns
+
+
+def _only(column: ColumnElement[Any], ids: Sequence[int]) -> ColumnElement[bool]:
+    """The rows of these ids, or all rows when there are too many to name in one statement."""
+    return column.in_(ids) if len(ids) <= _NAMED else true()

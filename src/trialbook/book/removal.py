@@ -1,0 +1,335 @@
+"""Taking things out of a book: trials and studies, leaving tombstones, and what nothing names.
+
+A deleted trial keeps its row (number, state, record digest, time of deletion), so that the seal of
+its study still covers it; its params, values, attributes, attempts, series, artifacts and reruns
+go. Snapshots and blobs are shared, so they stay until ``collect_garbage`` finds that nothing names
+them.
+
+Collecting is safe while others write. Rows are marked and removed in one write transaction, which
+excludes every other writer, and each such transaction notes the removal: whoever remembers that
+something was in the book looks again (``blobs.note_removal``). Files are unlinked in a second write
+transaction, when their rows are gone for good; a writer moves a file to its place inside its own.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, select, update
+
+from trialbook.book import schema
+from trialbook.book.blobs import note_removal
+from trialbook.book.book import Book
+from trialbook.book.rows import STATES
+from trialbook.errors import InvalidInputError, NotFoundError
+from trialbook.records.study import StudyRecord, TrialRecord
+
+ABANDONED_FILE_S = 24 * 3600.0
+"""Age from which a file under a temporary name counts as left behind by a process that died."""
+
+_NAMED = 500
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RUNNING = STATES.index("RUNNING")
+_COORDINATES = ("code", "data", "config", "environment", "execution")
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What nothing in a book names.
+
+    Args:
+        attempts: Attempts of trials that Optuna's ``delete_study`` left a tombstone of.
+        snapshots: Number of snapshots.
+        blobs: Number of blobs.
+        size_bytes: Total size of the blobs.
+        files: Files in the blob directory that no row names.
+    """
+
+    attempts: int
+    snapshots: int
+    blobs: int
+    size_bytes: int
+    files: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to collect."""
+        return not (self.attempts or self.snapshots or self.blobs or self.files)
+
+
+def remove_trial(book: Book, trial: TrialRecord, *, running: bool = False) -> None:
+    """Delete a trial, leaving its tombstone. Committed, and safe from power loss, on return.
+
+    Args:
+        book: A book that is open for writing.
+        trial: The trial, as it was read.
+        running: Delete it even when it is RUNNING; the process that runs it is fenced.
+
+    Raises:
+        NotFoundError: It has been deleted meanwhile.
+        InvalidInputError: It is RUNNING, and ``running`` is false.
+    """
+    t = schema.trial.c
+    with book.writing(durable=True) as connection:
+        row = connection.execute(
+            select(t.trial_id, t.number, t.state).where(
+                t.trial_id == trial.trial_id, t.deleted.is_(None)
+            )
+        ).one_or_none()
+        if row is None:
+            raise NotFoundError(f"{trial.reference} is not in the book any more")
+        if not running:
+            _refuse_running([row], trial.study)
+        _bury(connection, [row.trial_id])
+        note_removal(connection)
+
+
+def remove_study(book: Book, study: StudyRecord, *, running: bool = False) -> None:
+    """Delete a study with all its trials, leaving their tombstones.
+
+    Args:
+        book: A book that is open for writing.
+        study: The study, as it was read.
+        running: Delete it even when trials of it are RUNNING; who runs them is fenced.
+
+    Raises:
+        NotFoundError: It has been deleted meanwhile.
+        InvalidInputError: A trial of it is RUNNING, and ``running`` is false.
+    """
+    s, t = schema.study.c, schema.trial.c
+    with book.writing(durable=True) as connection:
+        changed = connection.execute(
+            update(schema.study)
+            .where(s.study_id == study.study_id, s.deleted.is_(None))
+            .values(deleted=time.time())
+        ).rowcount
+        if not changed:
+            raise NotFoundError(f"the study {study.name!r} is not in the book any more")
+        found = connection.execute(
+            select(t.trial_id, t.number, t.state).where(
+                t.study_id == study.study_id, t.deleted.is_(None)
+            )
+        ).all()
+        if not running:
+            _refuse_running(found, study.name)
+        _bury(connection, [row.trial_id for row in found])
+        connection.execute(
+            delete(schema.study_attr).where(schema.study_attr.c.study_id == study.study_id)
+        )
+        note_removal(connection)
+
+
+def _refuse_running(found: Iterable[Any], study: str) -> None:
+    numbers = [row.number for row in found if row.state == _RUNNING]
+    if numbers:
+        named = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+        raise InvalidInputError(
+            f"trials of the study {study!r} are running: {named}",
+            hint="stop who runs them first, or delete them all the same with --running",
+        )
+
+
+def _bury(connection: Connection, trial_ids: Sequence[int]) -> None:
+    """Turn trials into tombstones and drop what belonged to them."""
+    t = schema.trial.c
+    for chunk in _chunks(trial_ids):
+        connection.execute(
+            update(schema.trial)
+            .where(t.trial_id.in_(chunk))
+            .values(
+                deleted=time.time(),
+                # A process that still runs it is no longer the current attempt.
+                attempt=t.attempt + 1,
+                params="{}",
+                space=None,
+                user_attrs="{}",
+                system_attrs="{}",
+                not_before=None,
+            )
+        )
+        _drop_content(connection, chunk)
+
+
+def _drop_content(connection: Connection, trial_ids: Sequence[int]) -> int:
+    """Delete the rows that belong to trials; the number of attempts."""
+    connection.execute(
+        delete(schema.trial_value).where(schema.trial_value.c.trial_id.in_(trial_ids))
+    )
+    attempts = connection.scalars(
+        select(schema.attempt.c.attempt_id).where(schema.attempt.c.trial_id.in_(trial_ids))
+    ).all()
+    for chunk in _chunks(attempts):
+        for table in (schema.series, schema.artifact, schema.rerun, schema.attempt):
+            connection.execute(delete(table).where(table.c.attempt_id.in_(chunk)))
+    return len(attempts)
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _NAMED):
+        yield items[start : start + _NAMED]
+
+
+def find_garbage(book: Book) -> Garbage:
+    """What ``collect_garbage`` would remove now. Nothing is changed."""
+    seen = _documents_seen(book)
+    with book.reading() as connection:
+        buried = _buried(connection)
+        attempts = 0
+        for chunk in _chunks(buried):
+            attempts += len(
+                connection.scalars(
+                    select(schema.attempt.c.attempt_id).where(schema.attempt.c.trial_id.in_(chunk))
+                ).all()
+            )
+        snapshots, blobs = _unnamed(connection, seen)
+        named = _locations(connection) - {location for _, _, location in blobs}
+    files = [path for path in _files(book) if _relative(book, path) not in named]
+    return _summary(attempts, snapshots, blobs, len(files))
+
+
+def collect_garbage(book: Book) -> Garbage:
+    """Remove what nothing names; returns what was removed.
+
+    Args:
+        book: A book that is open for writing. Others may write to it meanwhile.
+    """
+    seen = _documents_seen(book)  # the long part, done before others have to wait
+    with book.writing(durable=True) as connection:
+        attempts = sum(_drop_content(connection, chunk) for chunk in _chunks(_buried(connection)))
+        snapshots, blobs = _unnamed(connection, seen)
+        _delete_by_digest(connection, schema.snapshot, snapshots)
+        _delete_by_digest(connection, schema.blob, [digest for digest, _, _ in blobs])
+        if attempts or snapshots or blobs:
+            note_removal(connection)
+    files = 0
+    with book.writing() as connection:
+        named = _locations(connection)
+        for path in _files(book):
+            if _relative(book, path) not in named:
+                path.unlink(missing_ok=True)
+                files += 1
+    return _summary(attempts, snapshots, blobs, files)
+
+
+def _summary(
+    attempts: int, snapshots: Sequence[str], blobs: Sequence[tuple[str, int, Any]], files: int
+) -> Garbage:
+    size = sum(size for _, size, _ in blobs)
+    return Garbage(attempts, len(snapshots), len(blobs), size, files)
+
+
+def _delete_by_digest(connection: Connection, table: Any, digests: Sequence[str]) -> None:
+    for chunk in _chunks(digests):
+        connection.execute(delete(table).where(table.c.digest.in_(chunk)))
+
+
+def _buried(connection: Connection) -> Sequence[int]:
+    """Deleted trials that still have attempts or values."""
+    t = schema.trial.c
+    with_attempts: Select[Any] = (
+        select(t.trial_id)
+        .join(schema.attempt, schema.attempt.c.trial_id == t.trial_id)
+        .where(t.deleted.is_not(None))
+    )
+    with_values: Select[Any] = (
+        select(t.trial_id)
+        .join(schema.trial_value, schema.trial_value.c.trial_id == t.trial_id)
+        .where(t.deleted.is_not(None))
+    )
+    return connection.scalars(with_attempts.union(with_values)).all()
+
+
+def _documents_seen(book: Book) -> dict[str, frozenset[str]]:
+    """Snapshot to every digest that its document mentions. Documents never change."""
+    seen: dict[str, frozenset[str]] = {}
+    with book.reading() as connection:
+        digests = connection.scalars(select(schema.snapshot.c.digest)).all()
+    for chunk in _chunks(digests):
+        with book.reading() as connection:
+            seen.update(_mentioned(connection, chunk))
+    return seen
+
+
+def _mentioned(connection: Connection, digests: Sequence[str]) -> dict[str, frozenset[str]]:
+    snapshot = schema.snapshot.c
+    found = connection.execute(
+        select(snapshot.digest, snapshot.document).where(snapshot.digest.in_(digests))
+    )
+    return {row.digest: frozenset(_DIGEST.findall(row.document)) for row in found}
+
+
+def _unnamed(
+    connection: Connection, seen: dict[str, frozenset[str]]
+) -> tuple[list[str], list[tuple[str, int, str | None]]]:
+    """Snapshots and blobs (digest, size, location) that no living trial names.
+
+    A blob counts as named when its digest stands anywhere in a document that is kept or in an
+    attempt's outcome: so it stays right when records learn to name blobs in new places.
+    """
+    kept_snapshots = _named_snapshots(connection)
+    everything = connection.scalars(select(schema.snapshot.c.digest)).all()
+    for chunk in _chunks([d for d in everything if d in kept_snapshots and d not in seen]):
+        seen.update(_mentioned(connection, chunk))
+    kept_blobs: set[str] = set(connection.scalars(select(schema.artifact.c.digest)))
+    for digest in kept_snapshots:
+        kept_blobs |= seen.get(digest, frozenset())
+    for outcome in connection.scalars(
+        select(schema.attempt.c.outcome).where(schema.attempt.c.outcome.is_not(None))
+    ):
+        kept_blobs.update(_DIGEST.findall(outcome))
+    blob = schema.blob.c
+    blobs = [
+        (row.digest, row.size, row.location)
+        for row in connection.execute(select(blob.digest, blob.size, blob.location))
+        if row.digest not in kept_blobs
+    ]
+    return [digest for digest in everything if digest not in kept_snapshots], blobs
+
+
+def _named_snapshots(connection: Connection) -> set[str]:
+    attempt, trial = schema.attempt.c, schema.trial.c
+    named: set[str] = set()
+    for kind in _COORDINATES:
+        column = attempt[kind]
+        named.update(
+            connection.scalars(
+                select(column)
+                .join(schema.trial, trial.trial_id == attempt.trial_id)
+                .where(column.is_not(None), trial.deleted.is_(None))
+                .distinct()
+            )
+        )
+    named.update(
+        connection.scalars(
+            select(trial.space).where(trial.space.is_not(None), trial.deleted.is_(None)).distinct()
+        )
+    )
+    return named
+
+
+def _locations(connection: Connection) -> set[str]:
+    location = schema.blob.c.location
+    return set(connection.scalars(select(location).where(location.is_not(None))))
+
+
+def _files(book: Book) -> Collection[Path]:
+    """Files of the blob directory; those under a temporary name only when they are old."""
+    directory = book.blob_directory
+    if directory is None or not directory.is_dir():
+        return ()
+    oldest = time.time() - ABANDONED_FILE_S
+    return [
+        path
+        for path in directory.rglob("*")
+        if path.is_file() and (not path.name.startswith("new-") or path.stat().st_mtime < oldest)
+    ]
+
+
+def _relative(book: Book, path: Path) -> str:
+    assert book.blob_directory is not None
+    return path.relative_to(book.blob_directory).as_posix()

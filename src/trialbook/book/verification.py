@@ -1,0 +1,418 @@
+"""Verifying a book without trusting it: everything that has a digest is computed again.
+
+For every trial that lives the digest of its record is computed from its rows; for every attempt
+the points are decoded and held against their summary; every snapshot and blob is hashed; every
+digest that something names must be there; a study's numbers must have no gap. Each mismatch is
+named. Nothing is changed, executed or unpickled.
+
+The **seal** of a study is the Merkle root (RFC 6962, ``records/seal.py``) over one leaf a trial, by
+number. A leaf is the canonical JSON of ``[number, state, record digest]``, the state by its name.
+Deleted trials are covered by the digest that their tombstone keeps, so deleting leaves the seal as
+it is. Unfinished trials are covered too, with ``null`` for their digest: a seal says how
+many trials a study had, so that none can be dropped, and it is final when all have finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select
+
+from trialbook.book import schema
+from trialbook.book.blobs import BlobStore
+from trialbook.book.book import Book
+from trialbook.book.engine import is_sqlite
+from trialbook.book.record_digest import record_digest
+from trialbook.book.rows import DAMAGE, STATES
+from trialbook.book.texts import queryable, value_of
+from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
+from trialbook.records.canonical import digest_of_bytes, parsed
+from trialbook.records.coordinates import Kind, Snapshot
+from trialbook.records.execution import OutcomeState
+from trialbook.records.seal import merkle_root
+from trialbook.records.series import decoded
+
+_CHUNK = 200
+_FINISHED = tuple(STATES.index(state) for state in ("COMPLETE", "PRUNED", "FAIL"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Something that is not what the book says it is.
+
+    Args:
+        kind: ``record``, ``points``, ``value``, ``snapshot``, ``blob``, ``study``, ``seal`` or
+            ``database``.
+        where: The trial, metric, file or digest concerned.
+        what: What is wrong, one sentence.
+    """
+
+    kind: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudySeal:
+    """The seal of a study.
+
+    Args:
+        study: Its name.
+        uid: Its identity.
+        seal: The Merkle root, 64 hexadecimal digits.
+        trials: Number of trials that it covers, deleted ones among them.
+        unfinished: Number of trials that may still change it.
+        deleted: Number of trials that are tombstones.
+        study_deleted: Whether the study itself was deleted.
+    """
+
+    study: str
+    uid: str
+    seal: str
+    trials: int
+    unfinished: int
+    deleted: int
+    study_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was verified and what did not hold.
+
+    Args:
+        seals: Seal of each study that was looked at, by name.
+        mismatches: Everything that is wrong; empty when the book is whole.
+        trials: Number of records computed again.
+        series: Number of metrics decoded.
+        snapshots: Number of snapshots hashed.
+        blobs: Number of blobs hashed.
+    """
+
+    seals: tuple[StudySeal, ...]
+    mismatches: tuple[Mismatch, ...]
+    trials: int
+    series: int
+    snapshots: int
+    blobs: int
+
+
+def leaf(number: int, state: str, record: str | None) -> bytes:
+    """The leaf of a trial: canonical JSON of ``[number, state, record digest]``."""
+    # RFC 8785 for an integer and ASCII text is what ``json`` writes without spaces.
+    return json.dumps([number, state, record], separators=(",", ":")).encode()
+
+
+def seal_of(book: Book, study_id: int) -> str:
+    """The seal of a study as it is now, 64 hexadecimal digits."""
+    with book.reading() as connection:
+        row = connection.execute(
+            select(schema.study).where(schema.study.c.study_id == study_id)
+        ).one()
+        return _study_seal(connection, row).seal
+
+
+def _study_seal(connection: Connection, study: Row[Any]) -> StudySeal:
+    t = schema.trial.c
+    found = connection.execute(
+        select(t.number, t.state, t.record_digest, t.deleted)
+        .where(t.study_id == study.study_id)
+        .order_by(t.number)
+    ).all()
+    return StudySeal(
+        study=study.name,
+        uid=study.uid,
+        seal=merkle_root([leaf(r.number, _state(r.state), r.record_digest) for r in found]),
+        trials=len(found),
+        unfinished=sum(r.state not in _FINISHED and r.deleted is None for r in found),
+        deleted=sum(r.deleted is not None for r in found),
+        study_deleted=study.deleted is not None,
+    )
+
+
+def _state(number: int) -> str:
+    return STATES[number] if 0 <= number < len(STATES) else str(number)
+
+
+def verify(
+    book: Book,
+    study: str | None = None,
+    *,
+    seal: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Compute everything that has a digest again.
+
+    Args:
+        book: An open book; it may be read-only.
+        study: Verify this study and what it names; ``None`` for the whole book, with tombstones
+            and contents that nothing names.
+        seal: A seal to hold the book against: with ``study`` that study must have it, else one of
+            the studies must.
+        progress: Called with what is looked at next.
+
+    Raises:
+        NotFoundError: There is no such study.
+    """
+    check = _Check(book, progress or (lambda _: None))
+    seals = check.run(study)
+    if seal is not None:
+        wanted = seal.strip().lower()
+        if wanted not in {found.seal for found in seals}:
+            check.found(
+                "seal",
+                study if study is not None else "the book",
+                f"the seal is {seals[0].seal}, not {wanted}"
+                if len(seals) == 1
+                else f"no study has the seal {wanted}",
+            )
+    return Verification(
+        seals=tuple(seals),
+        mismatches=tuple(check.mismatches),
+        trials=check.trials,
+        series=check.series,
+        snapshots=len(check.snapshots_done),
+        blobs=check.blobs,
+    )
+
+
+@dataclass(slots=True)
+class _Check:
+    """One verification on its way: what it has found, and which digests something names."""
+
+    book: Book
+    progress: Callable[[str], None]
+    mismatches: list[Mismatch] = field(default_factory=list)
+    trials: int = 0
+    series: int = 0
+    blobs: int = 0
+    # Digest to the first that names it.
+    snapshots_named: dict[str, str] = field(default_factory=dict)
+    blobs_named: dict[str, str] = field(default_factory=dict)
+    snapshots_done: set[str] = field(default_factory=set)
+
+    def found(self, kind: str, where: str, what: str) -> None:
+        """Note a mismatch."""
+        self.mismatches.append(Mismatch(kind, where, what))
+
+    @contextmanager
+    def watching(self, kind: str, where: str) -> Iterator[None]:
+        """Note what cannot be read instead of stopping."""
+        try:
+            yield
+        except TrialbookError as error:
+            self.found(kind, where, error.what)
+        except DAMAGE as error:
+            self.found(kind, where, f"it cannot be read: {type(error).__name__}: {error}")
+
+    def run(self, study: str | None) -> list[StudySeal]:
+        """Verify; the seals of the studies that were looked at."""
+        s = schema.study.c
+        wanted = select(schema.study).order_by(s.name, s.study_id)
+        if study is not None:
+            wanted = wanted.where(s.name == study, s.deleted.is_(None))
+        with self.book.reading() as connection:
+            studies = connection.execute(wanted).all()
+            seals = [_study_seal(connection, row) for row in studies]
+        if study is not None and not studies:
+            raise NotFoundError(
+                f"the study {study!r} is not in the book", hint="run 'trialbook ls'"
+            )
+        if study is None:
+            self._database()
+        for row in studies:
+            self.progress(f"study {row.name}")
+            self._study(row)
+        self.progress("snapshots")
+        self._snapshots(everything=study is None)
+        self.progress("blobs")
+        self._blobs(everything=study is None)
+        return seals
+
+    def _database(self) -> None:
+        """SQLite's own check of its pages; a server checks its own."""
+        with self.watching("database", self.book.url), self.book.reading() as connection:
+            if is_sqlite(connection):
+                for (line,) in connection.exec_driver_sql("PRAGMA quick_check(20)"):
+                    if line != "ok":
+                        self.found("database", self.book.url, str(line))
+
+    def _study(self, study: Row[Any]) -> None:
+        t = schema.trial.c
+        expected = 0
+        while True:
+            with self.book.reading() as connection:
+                found = connection.execute(
+                    select(schema.trial)
+                    .where(t.study_id == study.study_id, t.number >= expected)
+                    .order_by(t.number)
+                    .limit(_CHUNK)
+                ).all()
+                for row in found:
+                    self._gap(study, expected, row.number)
+                    expected = row.number + 1
+                    if row.deleted is None:
+                        where = f"{study.name}/{row.number}"
+                        with self.watching("record", where):
+                            self._trial(connection, row, where)
+            if len(found) < _CHUNK:
+                break
+        self._gap(study, expected, self._next_number(study))
+
+    def _next_number(self, study: Row[Any]) -> int:
+        """How many numbers the study has given; its row was read before its trials were."""
+        number: int = study.next_number
+        return number
+
+    def _gap(self, study: Row[Any], expected: int, number: int) -> None:
+        if number > expected:
+            numbers = (
+                f"trial {expected}"
+                if number == expected + 1
+                else (f"trials {expected} to {number - 1}")
+            )
+            self.found("study", study.name, f"{numbers} not there, not even as a tombstone")
+
+    def _trial(self, connection: Connection, row: Row[Any], where: str) -> None:
+        if row.state in _FINISHED:
+            self.trials += 1
+            digest = record_digest(connection, row.trial_id)
+            if row.record_digest is None:
+                self.found("record", where, "it has finished and has no digest")
+            elif digest != row.record_digest:
+                self.found(
+                    "record",
+                    where,
+                    f"its rows have the digest {digest}, its record says {row.record_digest}",
+                )
+        if row.space is not None:
+            self.snapshots_named.setdefault(row.space, f"the search space of {where}")
+        v = schema.trial_value.c
+        for value in connection.execute(
+            select(v.objective, v.value, v.bytes).where(v.trial_id == row.trial_id)
+        ):
+            if not _same(value.value, queryable(value_of(value.bytes))):
+                self.found(
+                    "value",
+                    where,
+                    f"value {value.objective} is {value_of(value.bytes)!r} in its bytes and "
+                    f"{value.value!r} in its column",
+                )
+        a = schema.attempt.c
+        for attempt in connection.execute(
+            select(schema.attempt).where(a.trial_id == row.trial_id).order_by(a.number)
+        ).all():
+            named = f"{where}, attempt {attempt.number}"
+            with self.watching("record", named):
+                self._attempt(connection, attempt, named)
+
+    def _attempt(self, connection: Connection, attempt: Row[Any], where: str) -> None:
+        for kind in Kind:
+            digest = getattr(attempt, kind.value)
+            if digest is not None:
+                self.snapshots_named.setdefault(digest, f"the {kind} of {where}")
+        f = schema.artifact.c
+        for artifact in connection.execute(
+            select(f.name, f.digest, f.size).where(f.attempt_id == attempt.attempt_id)
+        ):
+            self.blobs_named.setdefault(artifact.digest, f"artifact {artifact.name} of {where}")
+        if attempt.outcome is not None:
+            outcome = msgspec.convert(parsed(attempt.outcome), OutcomeState)
+            for name, console in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
+                if console is not None:
+                    self.blobs_named.setdefault(console.digest, f"{name} of {where}")
+        self._points(connection, attempt.attempt_id, where)
+
+    def _points(self, connection: Connection, attempt_id: int, where: str) -> None:
+        p = schema.series.c
+        for row in connection.execute(
+            select(schema.series).where(p.attempt_id == attempt_id).order_by(p.metric, p.part)
+        ):
+            self.series += 1
+            named = f"{where}, metric {row.metric}"
+            with self.watching("points", named):
+                series = decoded(row.metric, row.payload)
+                said = (row.count, row.first_step, row.last_step, row.last, row.min, row.max)
+                if not all(map(_same, said, _summary(series))):
+                    self.found("points", named, "its summary is not that of its points")
+
+    def _snapshots(self, *, everything: bool) -> None:
+        s = schema.snapshot.c
+        digests: Sequence[str] = list(self.snapshots_named)
+        if everything:
+            with self.book.reading() as connection:
+                digests = list(dict.fromkeys([*digests, *connection.scalars(select(s.digest))]))
+        for start in range(0, len(digests), _CHUNK):
+            chunk = digests[start : start + _CHUNK]
+            with self.book.reading() as connection:
+                documents = {
+                    row.digest: row
+                    for row in connection.execute(
+                        select(schema.snapshot).where(s.digest.in_(chunk))
+                    )
+                }
+            for digest in chunk:
+                by = self.snapshots_named.get(digest, "nothing that lives")
+                with self.watching("snapshot", f"{digest} ({by})"):
+                    self._snapshot(digest, documents.get(digest), by)
+
+    def _snapshot(self, digest: str, row: Row[Any] | None, by: str) -> None:
+        where = f"{digest} ({by})"
+        if row is None:
+            self.found("snapshot", where, "it is not in the book")
+            return
+        self.snapshots_done.add(digest)
+        document = row.document.encode()
+        if digest_of_bytes(document) != digest:
+            self.found("snapshot", where, "its document is not what its digest says")
+            return
+        if row.kind == Kind.CODE:
+            for entry in Snapshot.from_document(document).state["files"]:
+                if entry["embedded"]:
+                    path = f"file {entry['path']} of {by}"
+                    self.blobs_named.setdefault(entry["digest"], path)
+
+    def _blobs(self, *, everything: bool) -> None:
+        store = BlobStore(self.book)
+        digests = list(self.blobs_named)
+        sizes: dict[str, int] = {}
+        with self.book.reading() as connection:
+            for row in connection.execute(select(schema.blob.c.digest, schema.blob.c.size)):
+                sizes[row.digest] = row.size
+        if everything:
+            digests = list(dict.fromkeys([*digests, *sizes]))
+        for digest in digests:
+            by = self.blobs_named.get(digest, "nothing that lives")
+            where = f"{digest} ({by})"
+            self.blobs += 1
+            try:
+                size = sum(len(chunk) for chunk in store.chunks(digest))
+            except (NotFoundError, BookCorruptError) as error:
+                self.found("blob", where, error.what)
+                continue
+            if size != sizes.get(digest, size):
+                self.found("blob", where, f"it has {size} bytes, its row says {sizes[digest]}")
+
+
+def _summary(series: Any) -> tuple[Any, ...]:
+    """What the columns of ``tb_series`` say of these points."""
+    count = len(series)
+    return (
+        count,
+        int(series.steps[0]) if count else None,
+        int(series.steps[-1]) if count else None,
+        queryable(float(series.values[-1])) if count else None,
+        series.minimum,
+        series.maximum,
+    )
+
+
+def _same(stored: Any, computed: Any) -> bool:
+    """Whether a number column says the same; NaN and ``None`` are the same to SQLite."""
+    if stored is None or stored != stored:
+        return computed is None or computed != computed
+    return bool(stored == computed)

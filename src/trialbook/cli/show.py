@@ -1,0 +1,55 @@
+"""``trialbook show``: which of the two pages is meant."""
+
+from __future__ import annotations
+
+import click
+
+from trialbook.cli.options import common_options, format_option
+from trialbook.cli.output import Format
+
+
+@click.command()
+@click.argument("reference", metavar="STUDY|STUDY/N")
+@click.option(
+    "--study", "as_study", is_flag=True, help="Take the text as a study's name, whatever it is."
+)
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=0),
+    help="Show the last so many trials of a study; 0 for all. Default: 30 on a terminal, else all.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Show the last so many lines of a trial's console; JSON has all of them.",
+)
+@format_option
+@common_options
+def show(
+    reference: str,
+    as_study: bool,
+    limit: int | None,
+    lines: int,
+    format: Format,  # noqa: A002
+    storage: str | None,
+) -> None:
+    """Show what is recorded of a study or trial.
+
+    A trial: its coordinates and how complete they are, params, values, metrics, artifacts, the end
+    of its console, its attempts, and the verdicts of its reruns.
+    """
+    from trialbook.analysis.details import trial_detail
+    from trialbook.analysis.opening import opened
+    from trialbook.cli.study_page import write_study
+    from trialbook.cli.trial_page import write_trial
+    from trialbook.records.study import StudyRecord
+
+    with opened(storage) as reader:
+        found = reader.study(reference) if as_study else reader.resolve(reference)
+        if isinstance(found, StudyRecord):
+            write_study(reader, found, format, limit)
+        else:
+            write_trial(trial_detail(reader, found), format, lines)

@@ -1,0 +1,235 @@
+"""How ``trialbook show STUDY`` and ``trialbook best`` print: a study's head and its trials."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from trialbook.analysis.tables import TrialRow, best_or_none, rows_of
+from trialbook.book.reading import Reader
+from trialbook.book.verification import seal_of
+from trialbook.cli.output import (
+    Cell,
+    Column,
+    Format,
+    duration_text,
+    json_text,
+    on_terminal,
+    time_text,
+    write_csv,
+    write_heading,
+    write_line,
+    write_note,
+    write_table,
+)
+from trialbook.cli.wording import counted, params_text, scalar_text, states_text, values_text
+from trialbook.records.config import ComponentSettings
+from trialbook.records.study import StudyRecord, TrialRecord
+
+_ON_TERMINAL = 30
+
+
+def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int | None) -> None:  # noqa: A002
+    """Print a study.
+
+    Args:
+        reader: The open book.
+        study: The study.
+        format: How.
+        limit: The last so many trials, 0 for all, ``None`` for what suits the output.
+    """
+    if limit is None and format is Format.TABLE and on_terminal():
+        limit = _ON_TERMINAL
+    trials = reader.trials(study.name, last=limit or None)
+    rows = rows_of(reader, trials)
+    match format:
+        case Format.JSON:
+            _write_json(reader, study, rows)
+        case Format.CSV:
+            write_trials_csv(study, reader.param_names(study.name), rows)
+        case Format.TABLE:
+            _write_head(reader, study)
+            total = sum(study.states.values())
+            if total:
+                write_line()
+                write_trials_table(study, rows)
+            if limit and total > limit:
+                write_note(f"the last {limit} of {counted(total, 'trial')}; --limit 0 shows all")
+
+
+def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) -> None:
+    """One object, its trials written as they are read."""
+    best = best_or_none(reader, study)
+    head = {
+        "study": study,
+        "best": None if best is None else best.number,
+        "seal": seal_of(reader.book, study.study_id),
+    }
+    sys.stdout.write(json_text(head)[:-2] + ',\n  "trials": [')
+    separator = "\n    "
+    for row in rows:
+        sys.stdout.write(separator + json_text(row_json(row), indent=None))
+        separator = ",\n    "
+    sys.stdout.write("]\n}\n" if separator == "\n    " else "\n  ]\n}\n")
+
+
+def row_json(row: TrialRow) -> dict[str, object]:
+    """A row with what follows from it."""
+    return {
+        "number": row.number,
+        "state": row.state,
+        "values": row.values,
+        "params": row.params,
+        "metrics": row.metrics,
+        "user_attrs": row.user_attrs,
+        "started": row.started,
+        "completed": row.completed,
+        "duration_s": row.duration_s,
+        "coverage": {str(kind): level for kind, level in row.coverage.items()} or None,
+        "attempts": row.attempts,
+        "record_digest": row.record_digest,
+    }
+
+
+def _write_head(reader: Reader, study: StudyRecord) -> None:
+    write_heading(study.name)
+    for name, text in _head(reader, study):
+        if text:
+            write_line(f"  {name:<12}{text}")
+
+
+def _head(reader: Reader, study: StudyRecord) -> Iterator[tuple[str, str]]:
+    yield "directions", ", ".join(study.directions)
+    yield "trials", states_text(study)
+    best = best_or_none(reader, study)
+    if best is not None:
+        yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
+    yield "created", time_text(study.created_s)
+    spec = study.spec
+    if spec is None:
+        yield "search", "not recorded: the study was not made by Trialbook"
+    else:
+        yield "objective", spec.objective or ""
+        yield "sampler", _component(spec.search.sampler)
+        yield "pruner", _component(spec.search.pruner)
+        yield "seed", "" if spec.search.seed is None else str(spec.search.seed)
+        yield "budget", _budget(spec.search.trials, spec.search.hours)
+        yield "isolation", spec.isolation
+        for key, value in spec.tags.items():
+            yield "tag", f"{key}={value}"
+        for change in spec.changes:
+            yield "changed", change
+    for key, value in study.user_attrs.items():
+        yield "attribute", f"{key}={scalar_text(value)}"
+    yield "seal", seal_of(reader.book, study.study_id)
+
+
+def _component(component: ComponentSettings | None) -> str:
+    if component is None:
+        return ""
+    settings = ", ".join(f"{key}={scalar_text(v)}" for key, v in component.settings.items())
+    own = "" if component.by_name else " (passed by the program)"
+    return f"{component.name}({settings}){own}"
+
+
+def _budget(trials: int | None, hours: float | None) -> str:
+    parts = []
+    if trials is not None:
+        parts.append(counted(trials, "trial"))
+    if hours is not None:
+        parts.append(f"{hours:g} hours")
+    return ", ".join(parts)
+
+
+def write_trials_table(
+    study: StudyRecord, rows: Iterable[TrialRow], *, ranked: bool = False
+) -> None:
+    """Print trials, one a line; with their rank in front when ``ranked``."""
+    columns = (
+        *([Column("RANK", right=True)] if ranked else []),
+        Column("TRIAL", right=True),
+        Column("STATE"),
+        Column("VALUE" if len(study.directions) == 1 else "VALUES", right=True),
+        Column("DURATION", right=True),
+        Column("COVERAGE"),
+        Column("PARAMS", wide=True),
+    )
+    brief = on_terminal()
+    write_table(
+        columns,
+        (
+            (
+                *([str(rank)] if ranked else []),
+                str(row.number),
+                row.state,
+                values_text(row.values, brief=brief),
+                duration_text(row.duration_s),
+                _coverage(row),
+                params_text(row.params, brief=brief),
+            )
+            for rank, row in enumerate(rows, 1)
+        ),
+    )
+
+
+def _coverage(row: TrialRow) -> str:
+    worst = row.worst_coverage
+    if worst is None:
+        return "" if row.state in ("WAITING", "RUNNING") else "not tracked"
+    names = [str(kind) for kind, level in row.coverage.items() if level is worst]
+    return str(worst) if len(names) == len(row.coverage) else f"{worst}: {', '.join(names)}"
+
+
+def write_trials_csv(
+    study: StudyRecord, param_names: Sequence[str], rows: Iterable[TrialRow]
+) -> None:
+    """Print trials as CSV, a column for each param that any trial of the study has."""
+    count = len(study.directions)
+    values = ["value"] if count == 1 else [f"values_{i}" for i in range(count)]
+    header = ["number", "state", *values, "started", "completed", "duration_s", "coverage"]
+    write_csv(
+        [*header, *(f"params_{name}" for name in param_names)],
+        (_csv(row, count, param_names) for row in rows),
+    )
+
+
+def _csv(row: TrialRow, objectives: int, param_names: Sequence[str]) -> tuple[Cell, ...]:
+    return (
+        row.number,
+        row.state,
+        *(row.values or (None,) * objectives),
+        None if row.started is None else row.started.isoformat(),
+        None if row.completed is None else row.completed.isoformat(),
+        row.duration_s,
+        None if row.worst_coverage is None else str(row.worst_coverage),
+        *(_cell(row.params[name]) if name in row.params else None for name in param_names),
+    )
+
+
+def _cell(value: object) -> Cell:
+    if value is None:
+        return "null"
+    return value if isinstance(value, (str, int, float)) else json_text(value, indent=None)
+
+
+def write_ranking(
+    reader: Reader,
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    format: Format,  # noqa: A002
+    *,
+    ranked: bool = True,
+) -> None:
+    """Print chosen trials of a study, the best first; without ranks when they have none."""
+    rows = list(rows_of(reader, trials))
+    match format:
+        case Format.JSON:
+            from trialbook.cli.output import write_json_rows
+
+            write_json_rows({"study": study.name, **row_json(row)} for row in rows)
+        case Format.CSV:
+            names = dict.fromkeys(chain.from_iterable(row.params for row in rows))
+            write_trials_csv(study, list(names), rows)
+        case Format.TABLE:
+            write_trials_table(study, rows, ranked=ranked)

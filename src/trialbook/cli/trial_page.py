@@ -1,0 +1,298 @@
+"""How ``trialbook show STUDY/N`` prints: everything that is recorded of one trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trialbook.analysis.details import TrialDetail
+from trialbook.cli.output import (
+    Cell,
+    Column,
+    Format,
+    duration_text,
+    json_text,
+    number_text,
+    on_terminal,
+    size_text,
+    time_text,
+    write_csv,
+    write_heading,
+    write_json,
+    write_line,
+    write_table,
+)
+from trialbook.cli.wording import (
+    coordinate_text,
+    distribution_text,
+    duration_s,
+    outcome_text,
+    resources_text,
+    scalar_text,
+    short_digest,
+    values_text,
+    verdict_text,
+)
+from trialbook.records.study import AttemptRecord, TrialRecord
+
+
+def write_trial(detail: TrialDetail, format: Format, lines: int) -> None:  # noqa: A002
+    """Print a trial.
+
+    Args:
+        detail: The trial.
+        format: How.
+        lines: How many lines of the console's end a table shows.
+    """
+    match format:
+        case Format.JSON:
+            write_json(_json(detail))
+        case Format.CSV:
+            write_csv(("section", "name", "field", "value"), _csv(detail))
+        case Format.TABLE:
+            _write_page(detail, lines)
+
+
+def _json(detail: TrialDetail) -> dict[str, object]:
+    return {
+        "trial": detail.trial,
+        "duration_s": duration_s(detail.trial),
+        "coordinates": {
+            str(item.kind): {
+                "coverage": item.coverage,
+                "digest": None if item.snapshot is None else item.snapshot.digest,
+                "state": None if item.snapshot is None else item.snapshot.state,
+            }
+            for item in detail.coordinates
+        },
+        "console": detail.console,
+        "console_problem": detail.console_problem,
+    }
+
+
+def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
+    """Every fact on a line of its own."""
+    trial = detail.trial
+    yield "trial", trial.reference, "state", trial.state
+    for index, value in enumerate(trial.values or ()):
+        yield "value", str(index), "value", value
+    yield "trial", trial.reference, "duration_s", duration_s(trial)
+    yield "trial", trial.reference, "record_digest", trial.record_digest
+    for param in trial.params:
+        yield "param", param.name, "value", _cell(param.value)
+    for item in detail.coordinates:
+        yield "coordinate", str(item.kind), "coverage", str(item.coverage.level)
+        for reason in item.coverage.reasons:
+            yield "coordinate", str(item.kind), "reason", reason
+        if item.snapshot is not None:
+            yield "coordinate", str(item.kind), "digest", item.snapshot.digest
+    attempt = trial.attempt
+    for metric in () if attempt is None else attempt.series:
+        yield "metric", metric.metric, "count", metric.count
+        yield "metric", metric.metric, "last", metric.last
+        yield "metric", metric.metric, "min", metric.minimum
+        yield "metric", metric.metric, "max", metric.maximum
+    for artifact in () if attempt is None else attempt.artifacts:
+        yield "artifact", artifact.name, "digest", artifact.digest
+        yield "artifact", artifact.name, "size_bytes", artifact.size_bytes
+    for other in trial.attempts:
+        reason = None if other.end_reason is None else str(other.end_reason)
+        yield "attempt", str(other.number), "end", reason
+    for rerun in trial.reruns:
+        yield "rerun", str(rerun.rerun_id), "verdict", str(rerun.report.verdict)
+    for key, value in trial.user_attrs.items():
+        yield "user_attr", key, "value", _cell(value)
+
+
+def _cell(value: object) -> Cell:
+    if value is None:
+        return "null"
+    return value if isinstance(value, (str, int, float)) else json_text(value, indent=None)
+
+
+def _write_page(detail: TrialDetail, lines: int) -> None:
+    trial, attempt = detail.trial, detail.trial.attempt
+    write_heading(trial.reference)
+    for name, text in _head(trial, attempt):
+        if text:
+            write_line(f"  {name:<12}{text}")
+    _write_params(trial)
+    _write_coordinates(detail)
+    if attempt is not None:
+        _write_metrics(attempt)
+        _write_artifacts(attempt)
+    _write_attempts(trial)
+    _write_reruns(trial)
+    if trial.user_attrs:
+        _section("ATTRIBUTES")
+        for key, value in trial.user_attrs.items():
+            write_line(f"  {key} = {scalar_text(value)}")
+    _write_traceback(attempt)
+    _write_console(detail, lines)
+
+
+def _head(trial: TrialRecord, attempt: AttemptRecord | None) -> Iterator[tuple[str, str]]:
+    yield "state", trial.state
+    yield "values", values_text(trial.values, brief=False)
+    started = None if trial.started is None else trial.started.astimezone().timestamp()
+    yield "started", time_text(started)
+    yield "duration", duration_text(duration_s(trial))
+    if attempt is None:
+        yield "attempts", "not tracked"
+    else:
+        yield "resources", resources_text(attempt.outcome)
+        if attempt.seeds is not None:
+            yield "seed", str(attempt.seeds.trial)
+    yield "record", trial.record_digest or ""
+
+
+def _section(title: str) -> None:
+    write_line()
+    write_heading(title)
+
+
+def _write_params(trial: TrialRecord) -> None:
+    if trial.params:
+        _section("PARAMS")
+        write_table(
+            (Column("NAME"), Column("VALUE"), Column("DISTRIBUTION", wide=True)),
+            (
+                (p.name, scalar_text(p.value), distribution_text(p.distribution))
+                for p in trial.params
+            ),
+            indent=2,
+        )
+
+
+def _write_coordinates(detail: TrialDetail) -> None:
+    _section("COORDINATES")
+    for item in detail.coordinates:
+        digest = short_digest(None if item.snapshot is None else item.snapshot.digest)
+        text = "" if item.snapshot is None else coordinate_text(item.kind, item.snapshot.state)
+        write_line(f"  {item.kind:<12}  {item.coverage.level:<8}  {digest:<12}  {text}".rstrip())
+        for reason in item.coverage.reasons:
+            write_line(f"    - {reason}")
+
+
+def _write_metrics(attempt: AttemptRecord) -> None:
+    if not attempt.series:
+        return
+    _section("METRICS")
+    brief = on_terminal()
+    columns = (
+        Column("METRIC", wide=True),
+        Column("COUNT", right=True),
+        Column("LAST", right=True),
+        Column("MIN", right=True),
+        Column("MAX", right=True),
+        Column("STEPS", right=True),
+    )
+    write_table(
+        columns,
+        (
+            (
+                metric.metric,
+                f"{metric.count:,}",
+                number_text(metric.last, brief=brief),
+                number_text(metric.minimum, brief=brief),
+                number_text(metric.maximum, brief=brief),
+                "" if metric.count == 0 else f"{metric.first_step}..{metric.last_step}",
+            )
+            for metric in attempt.series
+        ),
+        indent=2,
+    )
+
+
+def _write_artifacts(attempt: AttemptRecord) -> None:
+    if attempt.artifacts:
+        _section("ARTIFACTS")
+        write_table(
+            (
+                Column("NAME", wide=True),
+                Column("SIZE", right=True),
+                Column("TYPE"),
+                Column("SHA-256"),
+            ),
+            (
+                (a.name, size_text(a.size_bytes), a.media_type, _whole_digest(a.digest))
+                for a in attempt.artifacts
+            ),
+            indent=2,
+        )
+
+
+def _whole_digest(digest: str) -> str:
+    return short_digest(digest) if on_terminal() else digest
+
+
+def _write_attempts(trial: TrialRecord) -> None:
+    if not trial.attempts:
+        return
+    _section("ATTEMPTS")
+    columns = (
+        Column("ATTEMPT", right=True),
+        Column("STARTED"),
+        Column("DURATION", right=True),
+        Column("END"),
+        Column("HOST"),
+        Column("DETAIL", wide=True),
+    )
+    write_table(
+        columns,
+        (
+            (
+                str(a.number),
+                time_text(a.started_s),
+                duration_text(None if a.ended_s is None else a.ended_s - a.started_s),
+                "running" if a.end_reason is None else str(a.end_reason),
+                a.host or "",
+                outcome_text(a.outcome),
+            )
+            for a in trial.attempts
+        ),
+        indent=2,
+    )
+    for attempt in trial.attempts:
+        for gap in () if attempt.outcome is None else attempt.outcome.gaps:
+            write_line(f"    - {gap}")
+
+
+def _write_reruns(trial: TrialRecord) -> None:
+    if not trial.reruns:
+        return
+    _section("RERUNS")
+    write_table(
+        (Column("AT"), Column("VERDICT"), Column("HOST"), Column("DETAIL", wide=True)),
+        (
+            (time_text(r.at_s), str(r.report.verdict), r.host, verdict_text(r.report))
+            for r in trial.reruns
+        ),
+        indent=2,
+    )
+    for rerun in trial.reruns:
+        for item in rerun.report.coordinates:
+            write_line(f"    - {item.kind} {item.what}: {item.recorded}, then {item.here}")
+
+
+def _write_traceback(attempt: AttemptRecord | None) -> None:
+    if attempt is None or attempt.outcome is None or not attempt.outcome.traceback:
+        return
+    _section("TRACEBACK")
+    for line in attempt.outcome.traceback.rstrip("\n").split("\n"):
+        write_line(f"  {line}")
+
+
+def _write_console(detail: TrialDetail, lines: int) -> None:
+    if detail.console_problem is not None:
+        _section("CONSOLE")
+        write_line(f"  cannot be read: {detail.console_problem}")
+        return
+    streams = (("STDOUT", detail.console.stdout), ("STDERR", detail.console.stderr))
+    for title, text in streams:
+        if not text or not lines:
+            continue
+        # Only a line feed ends a line: a progress bar's carriage returns stay in one.
+        shown = text.rstrip("\n").split("\n")
+        _section(title if len(shown) <= lines else f"{title} (last {lines} of {len(shown)} lines)")
+        for line in shown[-lines:]:
+            write_line(f"  {line}")
