@@ -155,7 +155,12 @@ def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spac
 
 
 def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
-    """Append points and write facts: what stays with the attempt even when it is fenced."""
+    """Append points and write facts: what stays with the attempt even when it is fenced.
+
+    Of an attempt that was deleted with its trial nothing is kept.
+    """
+    if trials.attempt_id(connection, identity.trial_id, identity.number) is None:
+        return
     append_parts(connection, identity.attempt_id, batch.series)
     if batch.new_facts:
         write_facts(connection, identity.attempt_id, batch.facts)

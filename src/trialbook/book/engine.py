@@ -166,7 +166,7 @@ class SqliteEngine:
 
         @event.listens_for(engine, "begin")
         def begun(connection: Connection) -> None:
-            connection.connection.execute(begin)  # type: ignore[attr-defined]
+            connection.connection.execute(begin)
 
         return engine
 
@@ -278,12 +278,13 @@ class SqliteEngine:
 
     def close(self) -> None:
         """See ``Engine``."""
-        if not self._read_only:
+        if self._writers:
+            # The last connection of all moves the log into the file: not while others write.
             with self._lock.held():
                 for writer in self._writers.values():
                     writer.close()
                 self._writers.clear()
-            self._lock.close()
+        self._lock.close()
         with self._watch_lock:
             if self._watch is not None:
                 self._watch.close()

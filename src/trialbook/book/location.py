@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from trialbook.errors import BookNetworkError, InvalidInputError
 
@@ -149,15 +149,18 @@ def blob_directory(path: Path) -> Path:
 
 def redacted_url(url: str) -> str:
     """The URL without its password, for messages, records and ``repr``."""
-    if "@" not in url:
+    if sqlite_path(url) is not None:
         return url
-    parts = urlsplit(url)
-    userinfo, _, host = parts.netloc.rpartition("@")
+    scheme, separator, rest = url.partition("://")
+    authority, slash, place = rest.partition("/")
+    userinfo, _, host = authority.rpartition("@")
     user = userinfo.partition(":")[0]
-    query = "&".join(
-        item for item in parts.query.split("&") if item and not item.startswith("password=")
+    place, mark, query = place.partition("?")
+    kept = "&".join(item for item in query.split("&") if not item.lower().startswith("password="))
+    return (
+        f"{scheme}{separator}{f'{user}@' if user else ''}{host}{slash}{place}"
+        f"{mark if kept else ''}{kept}"
     )
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query))
 
 
 @dataclass(frozen=True, slots=True)

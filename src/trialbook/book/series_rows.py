@@ -82,7 +82,7 @@ def append_parts(connection: Connection, attempt_id: int, pending: Mapping[str, 
     """Append one part for each metric, after those that are there."""
     if not pending:
         return
-    last = dict(_last_parts.rows(connection, attempt_id=attempt_id))
+    last: dict[str, int] = dict(_last_parts.rows(connection, attempt_id=attempt_id))
     _insert.many(
         connection,
         (

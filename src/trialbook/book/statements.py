@@ -133,10 +133,11 @@ def insert_or_update(table: Table, *changed: str) -> Statement:
 
     def clause(dialect: Dialect) -> ClauseElement:
         statement = _insert(dialect, table, ())
-        return statement.on_conflict_do_update(
+        whole: ClauseElement = statement.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
             set_={name: statement.excluded[name] for name in changed},
         )
+        return whole
 
     return Statement(clause)
 

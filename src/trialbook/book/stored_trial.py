@@ -40,7 +40,7 @@ class StoredTrial(FrozenTrial):
     _source: Callable[[int], Reports] | None
     _is_copy: bool
 
-    intermediate_values = _Reports()  # type: ignore[assignment]
+    intermediate_values = _Reports()
 
     @classmethod
     def of(cls, reports: Reports | Callable[[int], Reports], **fields: Any) -> StoredTrial:
