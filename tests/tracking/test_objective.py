@@ -61,6 +61,9 @@ def test_a_trial_is_recorded_with_its_five_coordinates(url):
         assert snapshot.kind is kind
         assert snapshot.coverage.level is not Level.ABSENT, snapshot.coverage
     series = reader.series(attempt.attempt_id)
+    data = reader.snapshot(attempt.coordinates.data)
+    assert data.state["undeclared"] == []
+    assert data.coverage.level is Level.COMPLETE, data.coverage
     assert list(series["loss"].steps) == [0, 1, 2]
     assert list(series["n"].values) == [record.params[2].value] * 3
     assert set(series) == {"loss", "n", "objective"}
