@@ -106,14 +106,14 @@ class Attempt:
             InvalidInputError: A name or the step cannot be kept.
             BookError: The buffer is full and cannot be written.
         """
-        points = self._points
         with self._lock:
+            points = self._points
             points.log(metrics, step, seconds)
             if self._since is None:
                 self._since = time.monotonic()
-            full = points.count >= FLUSH_POINTS
-        if full:
-            self._relieve(points.count)
+            count = points.count
+        if count >= FLUSH_POINTS:
+            self._relieve(count)
 
     def _relieve(self, count: int) -> None:
         if count >= FULL_POINTS:

@@ -29,6 +29,7 @@ from trialbook.book.book import Book
 from trialbook.book.cache import TrialCache
 from trialbook.book.flusher import Flusher
 from trialbook.book.overlay import overlaid
+from trialbook.book.reading import Reader
 from trialbook.book.spaces import Spaces
 from trialbook.book.studies import Studies
 from trialbook.book.texts import checked_name, checked_step, json_text
@@ -173,6 +174,10 @@ class BookStorage(BaseStorage):
             NotFoundError: There is no such trial.
         """
         return beginning.end_dead(self._shelf, trial_id, outcome, blobs)
+
+    def snapshot(self, digest: str) -> Snapshot:
+        """The snapshot of that digest; see ``Reader.snapshot``."""
+        return Reader(self.book).snapshot(digest)
 
     def flush(self) -> None:
         """Write everything that is pending in this process.
@@ -383,7 +388,7 @@ class BookStorage(BaseStorage):
     ) -> list[FrozenTrial]:
         """See ``BaseStorage``: by number."""
         with self._cache.lock:
-            found: list[FrozenTrial] = list(self._cache.study(study_id).ordered(states))
+            found = list(self._cache.study(study_id).ordered(states))
         held = [a for a in list(self._held.values()) if a.study_id == study_id]
         if held and (states is None or TrialState.RUNNING in states):
             attempts = {attempt.trial_id: attempt for attempt in held}
@@ -391,7 +396,8 @@ class BookStorage(BaseStorage):
                 attempt = attempts.get(trial._trial_id)
                 if attempt is not None:
                     found[index] = overlaid(trial, attempt.overlay())
-        return copy.deepcopy(found) if deepcopy else found
+        whole: list[FrozenTrial] = [*found]
+        return copy.deepcopy(whole) if deepcopy else whole
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """See ``BaseStorage``."""

@@ -1,0 +1,173 @@
+"""No trial is handed out twice, whoever asks: threads, processes, Optuna's ask and ``claim``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import update
+
+from trialbook.book import schema
+from trialbook.book.storage import BookStorage
+from trialbook.errors import NotFoundError
+from trialbook.records.execution import EndReason, OutcomeState
+
+WAITING = create_trial(state=TrialState.WAITING)
+
+CLAIM = """
+import json, sys
+from trialbook.book.storage import BookStorage
+from optuna.trial import TrialState
+storage = BookStorage(sys.argv[1], create=False)
+study_id = storage.get_study_id_from_name("digits")
+print("ready", flush=True)
+sys.stdin.readline()
+claimed = []
+while (trial_id := storage.claim(study_id, budget=int(sys.argv[2]))) is not None:
+    claimed.append(trial_id)
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.0])
+print(json.dumps(claimed))
+"""
+
+ASK = """
+import json, sys
+import optuna
+from trialbook.book.storage import BookStorage
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(study_name="digits", storage=BookStorage(sys.argv[1], create=False))
+print("ready", flush=True)
+sys.stdin.readline()
+ran = []
+for _ in range(int(sys.argv[2])):
+    trial = study.ask()
+    ran.append(trial._trial_id)
+    if len(ran) % 3 == 0:
+        study.enqueue_trial({"x": trial.number / 1e6})
+    trial.suggest_float("x", 0, 1)
+    study.tell(trial, 0.0)
+print(json.dumps(ran))
+"""
+
+
+def _in_processes(code: str, path: Path, count: int, argument: int) -> list[list[int]]:
+    """Run the code in so many processes that start at one moment; what each has run."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(path), str(argument)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    ran = []
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        ran.append(json.loads(process.communicate(timeout=120)[0]))
+        assert process.returncode == 0
+    return ran
+
+
+def test_processes_that_claim_never_run_one_trial_twice(
+    path: Path, storage: BookStorage, study_id: int
+) -> None:
+    waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(150)]
+    ran = _in_processes(CLAIM, path, 4, argument=240)
+    everything = [trial_id for each in ran for trial_id in each]
+    assert len(everything) == len(set(everything)) == 240
+    assert set(waiting) <= set(everything)
+    assert storage.get_n_trials(study_id) == 240
+    numbers = [trial.number for trial in storage.get_all_trials(study_id)]
+    assert numbers == list(range(240))
+
+
+def test_processes_that_ask_and_enqueue_never_run_one_trial_twice(
+    path: Path, storage: BookStorage, study_id: int
+) -> None:
+    study = optuna.load_study(study_name="digits", storage=storage)
+    for index in range(100):
+        study.enqueue_trial({"x": index / 100})
+    ran = _in_processes(ASK, path, 3, argument=60)
+    counts = Counter(trial_id for each in ran for trial_id in each)
+    assert len(counts) == 180
+    assert set(counts.values()) == {1}
+    enqueued = [
+        t for t in study.trials if "fixed_params" in t.system_attrs and t.state.is_finished()
+    ]
+    assert len(enqueued) >= 100
+    assert all(t.params == t.system_attrs["fixed_params"] for t in enqueued)
+
+
+def test_only_one_wins(storage: BookStorage, study_id: int) -> None:
+    trial_id = storage.create_new_trial(study_id, WAITING)
+    assert storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+    assert storage.get_trial(trial_id).datetime_start is not None
+    assert not storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+    storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    with pytest.raises(UpdateFinishedTrialError):
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+
+def test_the_oldest_comes_first_then_new_ones(storage: BookStorage, study_id: int) -> None:
+    waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(3)]
+    claimed = [storage.claim(study_id) for _ in range(5)]
+    assert claimed[:3] == waiting
+    assert [storage.get_trial_number_from_id(t) for t in claimed if t] == [0, 1, 2, 3, 4]
+
+
+def test_a_trial_before_its_time_waits(storage: BookStorage, study_id: int) -> None:
+    late = storage.create_new_trial(study_id, WAITING)
+    soon = storage.create_new_trial(study_id, WAITING)
+
+    def not_before(trial_id: int, when: float) -> None:
+        with storage.book.writing() as connection:
+            connection.execute(
+                update(schema.trial)
+                .where(schema.trial.c.trial_id == trial_id)
+                .values(not_before=when)
+            )
+
+    not_before(late, time.time() + 3600)
+    assert not storage.set_trial_state_values(late, TrialState.RUNNING)
+    assert storage.claim(study_id) == soon
+    not_before(late, time.time() - 1)
+    assert storage.claim(study_id) == late
+
+
+def test_the_budget_is_a_total(storage: BookStorage, study_id: int) -> None:
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+        template = create_trial(state=state, value=1.0 if state is TrialState.COMPLETE else None)
+        storage.create_new_trial(study_id, template)
+    assert storage.claim(study_id, budget=3) is None
+    running = storage.claim(study_id, budget=4)
+    assert running is not None
+    assert storage.claim(study_id, budget=4) is None
+    storage.create_new_trial(study_id, WAITING)
+    assert storage.claim(study_id, budget=4) is None
+
+
+def test_abandoned_trials_are_made_up_for(storage: BookStorage, study_id: int) -> None:
+    trial_id = storage.claim(study_id, budget=1)
+    assert trial_id is not None
+    storage.end_dead_attempt(trial_id, OutcomeState(EndReason.ABANDONED))
+    assert storage.claim(study_id, budget=1) is not None
+    assert storage.claim(study_id, budget=1) is None
+
+
+def test_an_unknown_study_is_not_found(storage: BookStorage) -> None:
+    with pytest.raises(NotFoundError):
+        storage.claim(77)
