@@ -12,7 +12,6 @@ from typing import Any
 
 from trialbook.records.blobs import Blob
 from trialbook.records.execution import EndReason, OutcomeState
-from trialbook.records.secrets import redacted_text
 from trialbook.running.messages import (
     Began,
     Begin,
@@ -28,6 +27,7 @@ from trialbook.running.messages import (
 )
 from trialbook.running.processes import exit_watch, kill_group, started
 from trialbook.tracking.console import BoundedText, recorded_console
+from trialbook.tracking.redaction import without_secrets
 
 _READ_BYTES = 1 << 16
 _READS = 64
@@ -193,10 +193,10 @@ class SupervisedChild:
         console = recorded_console(*self._texts)
         # After a failure of its own the process ends as it may; that is not how the trial ended.
         death = (self.death if self.failed is None else None) or Death()
-        text, count = redacted_text(message)
+        text, count = without_secrets(message)
         trace, hidden = None, 0
         if self.failed is not None and self.failed.fault.traceback is not None:
-            trace, hidden = redacted_text(self.failed.fault.traceback)
+            trace, hidden = without_secrets(self.failed.fault.traceback)
         names = [n for n, found in (("message", count), ("traceback", hidden)) if found]
         outcome = OutcomeState(
             reason=reason,

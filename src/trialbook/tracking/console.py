@@ -14,7 +14,7 @@ from typing import Protocol, TextIO
 
 from trialbook.records.blobs import Blob
 from trialbook.records.execution import Console
-from trialbook.records.secrets import redacted_text
+from trialbook.tracking.redaction import without_secrets
 
 HEAD_BYTES = 256 * 1024
 TAIL_BYTES = 768 * 1024
@@ -108,7 +108,7 @@ def recorded_console(
     for name, stream in (("stdout", stdout), ("stderr", stderr)):
         text = stream.text()
         if text:
-            text, count = redacted_text(text)
+            text, count = without_secrets(text)
             if count:
                 redacted.append(f"{name} ({count})")
         blob = Blob.of(text.encode("utf-8", "replace"))

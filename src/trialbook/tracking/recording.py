@@ -27,11 +27,11 @@ from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
-from trialbook.records.secrets import redacted_text
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.tracking.changes import changes_since_last
 from trialbook.tracking.console import ConsoleCapture, NoConsole, ProcessConsole
 from trialbook.tracking.launch import current_launch
+from trialbook.tracking.redaction import without_secrets
 from trialbook.tracking.seeding import seed_globals, seedable, seeds_of_trial
 from trialbook.tracking.session import Session
 from trialbook.tracking.trial import Surroundings, TrackedTrial, current, running_count
@@ -276,14 +276,14 @@ def _described_error(
     """Message and traceback of the user's part of the stack, redacted, and what was redacted."""
     if error is None:
         return None, None, ()
-    message, in_message = redacted_text(str(error))
+    message, in_message = without_secrets(str(error))
     if isinstance(error, optuna.TrialPruned):
         return message or None, None, ("message",) if in_message else ()
     own = error.__traceback__
     # The first frame is Recording.run's; the user's own function comes after it.
     inner = own.tb_next if own is not None and own.tb_next is not None else own
     lines = traceback.format_exception(type(error), error, inner)
-    text, in_traceback = redacted_text("".join(lines))
+    text, in_traceback = without_secrets("".join(lines))
     redacted = [
         name for name, count in (("message", in_message), ("traceback", in_traceback)) if count
     ]
