@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from enum import IntEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -101,7 +102,8 @@ PEM_WITH_KEY = re.compile(
 """A private key that is there, not only named, as in the source of a program that reads keys."""
 
 _WORDS = re.compile(r"[A-Z]++(?![a-z])|[A-Z]?[a-z]++|\d++")
-_KEYWORD = re.compile(r"pass|pwd|secret|token|key|credential|auth|cookie|signature", re.IGNORECASE)
+NAME_MARKS = ("pass", "pwd", "secret", "token", "key", "credential", "auth", "cookie")
+"""Text of which at least one occurs in every secret name, in lower case."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -153,8 +155,14 @@ def name_strength(name: str) -> NameStrength:
     ``password`` and ``API_KEY`` do, ``token`` may, ``max_tokens``, ``pad_token`` and
     ``password_file`` do not.
     """
-    if _KEYWORD.search(name) is None:
+    lowered = name.lower()
+    if not any(mark in lowered for mark in NAME_MARKS):
         return NameStrength.NO
+    return _strength_of_marked(name) if len(name) <= 128 else _strength_of_marked(name[-128:])
+
+
+@lru_cache(maxsize=4096)
+def _strength_of_marked(name: str) -> NameStrength:
     words = [word.lower() for word in _WORDS.findall(name)]
     while words and words[-1].isdigit():
         words.pop()

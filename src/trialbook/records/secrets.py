@@ -8,12 +8,14 @@ Everything here is linear in the length of its input.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from trialbook.records.credentials import (
     CONFIG_SUFFIXES,
+    NAME_MARKS,
     PEM_BLOCK,
     PEM_END,
     PEM_MARKS,
@@ -57,15 +59,13 @@ _HEADER = re.compile(
     r"([^\n\"'\[][^\n\"']*+)"
 )
 _BEARER = re.compile(r"(?i)(?<![\w-])(bearer\s{1,4})([\w.~+/=-]{12,}+)")
-_NAME = re.compile(
-    r"(?<![\w.-])(?P<name>[\w.-]++)\\{0,4}[\"'`]?\]?[ \t]{0,8}(?:=>|:=|[=:])[ \t]{0,8}"
-)
-_OPTION = re.compile(
-    r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*+)(?:[ \t]{1,8}|[\"'],[ \t]{0,8}(?=[\"']))(?!-)"
-)
+_MARK = re.compile("|".join(NAME_MARKS))
+_LOWER = {ord(c): ord(c.lower()) for c in string.ascii_uppercase}
+_REST_OF_NAME = re.compile(r"[\w.-]*+")
+_ASSIGNS = re.compile(r"\\{0,4}[\"'`]?\]?[ \t]{0,8}(?:=>|:=|[=:])[ \t]{0,8}")
+_PASSES = re.compile(r"(?:[ \t]{1,8}|[\"'],[ \t]{0,8}(?=[\"']))(?!-)")
 _QUOTED = re.compile(r"(?P<quote>\\{0,4}[\"'`])(?P<value>(?:(?!(?P=quote))(?:\\.|[^\n]))*+)")
 _BARE = re.compile(r"[^\s\"'`&]++")
-_NAME_MARKS = ("pass", "pwd", "secret", "token", "key", "credential", "auth", "cookie")
 
 
 def redacted_text(text: str, *, secrets: Sequence[str] = ()) -> tuple[str, int]:
@@ -92,7 +92,7 @@ def redacted_text(text: str, *, secrets: Sequence[str] = ()) -> tuple[str, int]:
                 form.pattern, text, _random_only if form.random else lambda m: REDACTED
             )
             count += more
-    if any(mark in lowered for mark in _NAME_MARKS) or "bearer" in lowered:
+    if any(mark in lowered for mark in NAME_MARKS) or "bearer" in lowered:
         text, more = _without_named(text)
         count += more
     return text, count
@@ -276,7 +276,7 @@ def _named_secret(text: str, lowered: str, is_config: bool) -> str | None:
             _, colon, password = match[0].removesuffix("@").partition(":")
             if colon and not is_stand_in(password) and (is_config or is_random(password)):
                 return "it holds a URL with a password"
-    if any(mark in lowered for mark in _NAME_MARKS):
+    if any(mark in lowered for mark in NAME_MARKS):
         for start, end, name, strength in _named_values(text):
             value = text[start:end]
             quoted = start > 0 and text[start - 1] in "\"'`"
@@ -352,10 +352,14 @@ def _without_userinfo(text: str, replacement: str) -> tuple[str, int]:
 
 def _without_named(text: str) -> tuple[str, int]:
     """The text without header values, bearer tokens, and values under secret names."""
-    text, count = _replaced(_HEADER, text, lambda m: m[1] + REDACTED)
-    text, more = _replaced(
-        _BEARER, text, lambda m: m[1] + REDACTED if is_random(m[2]) or len(m[2]) >= 20 else m[0]
-    )
+    count = more = 0
+    lowered = text.lower()
+    if "authorization" in lowered or "cookie" in lowered:
+        text, count = _replaced(_HEADER, text, lambda m: m[1] + REDACTED)
+    if "bearer" in lowered:
+        text, more = _replaced(
+            _BEARER, text, lambda m: m[1] + REDACTED if is_random(m[2]) or len(m[2]) >= 20 else m[0]
+        )
     count += more
     pieces: list[str] = []
     done = 0
@@ -376,23 +380,43 @@ def _is_token_like(value: str) -> bool:
     return is_random(value, least=8) or (len(value) >= 20 and not any(map(str.isspace, value)))
 
 
-def _named_values(text: str) -> list[tuple[int, int, str, NameStrength]]:
+def _named_values(text: str) -> Iterator[tuple[int, int, str, NameStrength]]:
     """Where values stand under secret names: start, end, name, strength; in order."""
-    found: list[tuple[int, int, str, NameStrength]] = []
-    for pattern in (_NAME, _OPTION):
-        done = 0
-        for match in pattern.finditer(text):
-            name = match["name"]
-            strength = name_strength(name)
-            if not strength or match.end() < done:
-                continue
-            start, end = _value_at(text, match.end())
-            value = text[start:end]
-            if is_stand_in(value) or (strength is NameStrength.WEAK and is_number(value)):
-                continue
-            found.append((start, end, name, strength))
-            done = end
-    return sorted(found)
+    done = 0
+    for start, end in _marked_words(text):
+        if start < done:
+            continue
+        name = text[start:end]
+        strength = name_strength(name)
+        if not strength:
+            continue
+        between = _ASSIGNS.match(text, end)
+        if between is None and name.startswith("-"):
+            between = _PASSES.match(text, end)
+        if between is None:
+            continue
+        value_start, value_end = _value_at(text, between.end())
+        value = text[value_start:value_end]
+        if is_stand_in(value) or (strength is NameStrength.WEAK and is_number(value)):
+            continue
+        yield value_start, value_end, name, strength
+        done = value_end
+
+
+def _marked_words(text: str) -> Iterator[tuple[int, int]]:
+    """Words that hold a mark of a secret name; each is looked at once, so time is linear."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a few letters become two
+        lowered = text.translate(_LOWER)
+    end = 0
+    while (mark := _MARK.search(lowered, end)) is not None:
+        start = mark.start()
+        while start > end and (text[start - 1].isalnum() or text[start - 1] in "_.-"):
+            start -= 1
+        rest = _REST_OF_NAME.match(text, mark.end())
+        assert rest is not None
+        end = rest.end()
+        yield start, end
 
 
 def _value_at(text: str, position: int) -> tuple[int, int]:
