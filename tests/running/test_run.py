@@ -1,5 +1,6 @@
 """Runs of studies by real workers: budget, continuation, isolation, guard and failures."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_a_plain_objective_is_forked_in_milliseconds(lab) -> None:
     assert any("a fork is safe here" in reason for reason in snapshot.coverage.reasons)
     between = sorted(
         (later.attempt.started_s - earlier.attempt.started_s)
-        for earlier, later in zip(trials, trials[1:], strict=False)
+        for earlier, later in itertools.pairwise(trials)
     )
     # An interpreter with Optuna takes a second; the bound is far from either.
     assert between[len(between) // 2] < 0.3

@@ -141,17 +141,22 @@ def _write_best(outcome: RunOutcome, storage: str | None) -> None:
     """The best trials to stdout, the front when there are several objectives."""
     from trialbook.analysis.opening import opened
     from trialbook.cli.study_page import write_ranking
+    from trialbook.errors import NotFoundError
 
+    if not outcome.state.states.get("COMPLETE"):
+        write_note("no trial is complete")
+        return
     with opened(storage) as reader:
         record = reader.study(outcome.study)
         if len(record.directions) > 1:
             trials, ranked = reader.front(outcome.study), False
         else:
-            trials, ranked = reader.best(outcome.study, _BEST_SHOWN), True
-        if trials:
-            write_ranking(reader, record, trials, Format.TABLE, ranked=ranked)
-        else:
-            write_note("no trial is complete")
+            try:
+                trials, ranked = reader.best(outcome.study, _BEST_SHOWN), True
+            except NotFoundError as error:  # complete ones, but none that keeps its constraints
+                write_note(error.what)
+                return
+        write_ranking(reader, record, trials, Format.TABLE, ranked=ranked)
 
 
 def _exit_code(outcome: RunOutcome) -> ExitCode:

@@ -145,6 +145,10 @@ class Child:
             )
         )
         session = self._objective.prepare(job.search, job.shown_book)
+        if self._isolation == "fork":
+            from trialbook.running.rehearsal import rehearse
+
+            rehearse(job.search, session.snapshots)
         return Ready(
             self._isolation,
             reason,

@@ -1,7 +1,9 @@
 """A worker: claims trials, hands each to a child, and sees that every one gets its end.
 
-It never executes the user's code. What it begins and when is the coordinator's to say; when the
-coordinator is gone or tells it to leave, it abandons the trial that runs, records that, and ends.
+It never executes the user's code, and starts its first child before it imports what it needs
+itself, so that both get ready at the same time. What it begins and when is the coordinator's to
+say; when the coordinator is gone or tells it to leave, it abandons the trial that runs, records
+that, and ends.
 """
 
 from __future__ import annotations
@@ -10,16 +12,11 @@ import select
 import signal
 import socket
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from optuna.trial import TrialState
-
-from trialbook.book.storage import BookStorage
-from trialbook.errors import TrialbookError
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason
 from trialbook.running.child import fault_of
-from trialbook.running.guard import require_unchanged
 from trialbook.running.messages import (
     Channel,
     Claimed,
@@ -35,6 +32,9 @@ from trialbook.running.messages import (
     ToWorker,
 )
 from trialbook.running.supervision import SupervisedChild
+
+if TYPE_CHECKING:
+    from trialbook.book.storage import BookStorage
 
 _TICK_S = 0.1
 _LEAVING_S = 10.0
@@ -69,21 +69,15 @@ def main(descriptor: int, parent: int) -> None:
     employ = channel.receive()
     if not isinstance(employ, Employ):
         return
+    worker = Worker(channel, employ.job)
     try:
-        storage = BookStorage(employ.job.book, create=False)
-    except TrialbookError as error:
-        channel.send(Refused(fault_of(error)))
-        return
-    try:
-        Worker(channel, employ.job, storage).work()
+        worker.work()
     except _DismissedError:
         pass
     except _CannotPrepareError as error:
         channel.send(Refused(error.fault))
     except Exception as error:
         channel.send(Refused(fault_of(error)))
-    finally:
-        storage.close()
 
 
 class Worker:
@@ -92,14 +86,13 @@ class Worker:
     Args:
         coordinator: Messages from and to the coordinator.
         job: What to run.
-        storage: The book.
     """
 
-    def __init__(self, coordinator: Channel, job: Job, storage: BookStorage) -> None:
+    def __init__(self, coordinator: Channel, job: Job) -> None:
         self._coordinator = coordinator
         self._job = job
-        self._storage = storage
-        self._child: SupervisedChild | None = None
+        self._child: SupervisedChild | None = SupervisedChild(job)
+        self._opened: BookStorage | None = None
         self._ahead: SupervisedChild | None = None
         self._leaving: list[tuple[SupervisedChild, float]] = []
         self._orders: list[Next] = []
@@ -113,6 +106,7 @@ class Worker:
             TrialbookError: The book refuses, or code or data changed.
         """
         try:
+            self._storage.get_study_name_from_id(self._job.study_id)  # while the child prepares
             while True:
                 ready = self._prepared().ready
                 assert ready is not None
@@ -123,6 +117,16 @@ class Worker:
             for child in self._children():
                 child.kill()
                 child.close()
+            if self._opened is not None:
+                self._opened.close()
+
+    @property
+    def _storage(self) -> BookStorage:
+        if self._opened is None:
+            from trialbook.book.storage import BookStorage
+
+            self._opened = BookStorage(self._job.book, create=False)
+        return self._opened
 
     def _children(self) -> list[SupervisedChild]:
         held = (self._child, self._ahead, *(child for child, _ in self._leaving))
@@ -147,6 +151,8 @@ class Worker:
                 Snapshot.from_document(child.ready.data.encode()),
             )
             job = self._job
+            from trialbook.running.guard import require_unchanged
+
             require_unchanged(self._storage, job.study_id, job.study, here, job.allowed)
             child.vetted = True
         return child
@@ -201,7 +207,7 @@ class Worker:
     def _report(self, child: SupervisedChild, trial_id: int) -> None:
         trial = self._storage.get_trial(trial_id)
         error = None
-        if trial.state is TrialState.FAIL:
+        if trial.state.name == "FAIL":
             error = child.told.error if child.told is not None else _why(child)
         self._coordinator.send(
             Finished(
