@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -35,7 +35,7 @@ from trialbook.tracking.replaying import active_replay
 from trialbook.tracking.seeding import study_entropy
 
 Storage = str | Path | BaseStorage | None
-Direction = str | StudyDirection
+Direction = Literal["minimize", "maximize"] | StudyDirection
 
 
 class Study(optuna.Study):

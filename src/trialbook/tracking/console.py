@@ -141,7 +141,10 @@ class _Tee:
 class ProcessConsole:
     """Captures what this process's Python code writes while a trial runs."""
 
-    _GAP = "the console was captured in the caller's process: native writes are not seen"
+    _GAP = (
+        "the console was captured inside the caller's process: native writes, and log handlers "
+        "made before the trial, are not seen"
+    )
 
     def __init__(self) -> None:
         self._texts = (BoundedText(), BoundedText())
@@ -153,7 +156,7 @@ class ProcessConsole:
         self._before = (sys.stdout, sys.stderr)
         out, err = self._texts
         self._tees = (_Tee(sys.stdout, out), _Tee(sys.stderr, err))
-        sys.stdout, sys.stderr = self._tees  # type: ignore[assignment]
+        sys.stdout, sys.stderr = self._tees
 
     def stop(self) -> CapturedConsole:
         """Put the streams back, unless the objective replaced them itself."""
