@@ -14,39 +14,9 @@ from pathlib import Path
 
 from trialbook.capture.data import DataProbe
 from trialbook.errors import CaptureError, InvalidInputError, RerunDataError
-from trialbook.records.canonical import digest_of_bytes
-from trialbook.records.code import ROOT, CodeState, FileEntry
 from trialbook.records.data import DataState, InputState
 from trialbook.records.verdict import CoordinateDifference
-
-
-@dataclass(frozen=True, slots=True)
-class CodePlaces:
-    """Where the recorded code lies now.
-
-    Args:
-        state: What was recorded.
-        originals: Base label to the directory that it was.
-        restored: Base label to the directory that holds it now.
-    """
-
-    state: CodeState
-    originals: Mapping[str, str]
-    restored: Mapping[str, Path]
-
-    def counterpart(self, path: str) -> Path | None:
-        """Where a path of an original directory lies now; ``None`` for one outside them."""
-        for label, original in self.originals.items():
-            for base in dict.fromkeys((original, os.path.realpath(original))):
-                if path == base or path.startswith(base.rstrip("/") + "/"):
-                    return self.restored[label] / os.path.relpath(path, base)
-        return None
-
-    def holding(self, digest: str) -> Iterator[Path]:
-        """The restored files of this content."""
-        for entry in self.state.files:
-            if entry.digest == digest and entry.embedded and entry.base in self.restored:
-                yield self.restored[entry.base] / entry.path
+from trialbook.rerun.places import CodePlaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +38,6 @@ class _Candidate:
 
     path: Path
     digest: str | None
-
-
-def file_label(entry: FileEntry) -> str:
-    """A file of the record as ``--supply`` names it: ``PATH``, or ``BASE:PATH``."""
-    return entry.path if entry.base == ROOT else f"{entry.base}:{entry.path}"
-
-
-def found_files(code: CodeState, originals: Mapping[str, str]) -> dict[str, Path]:
-    """Loaded files that the book holds by digest only, as far as they still lie where they did.
-
-    Args:
-        code: What was recorded.
-        originals: Base label to the directory that it was.
-
-    Returns:
-        Label of each file to where its recorded content lies.
-    """
-    found: dict[str, Path] = {}
-    for entry in code.loaded:
-        if entry.embedded or entry.base not in originals:
-            continue
-        path = Path(originals[entry.base]) / entry.path
-        try:
-            if path.stat().st_size == entry.size_bytes:
-                content = path.read_bytes()
-                if digest_of_bytes(content) == entry.digest:
-                    found[file_label(entry)] = path
-        except OSError:
-            continue  # not here, or not readable: the caller asks for it
-    return found
 
 
 def found_inputs(

@@ -21,22 +21,17 @@ from typing import Literal, overload
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.reruns import add_rerun
-from trialbook.errors import BookError, RerunError, TrialbookWarning
+from trialbook.errors import BookError, BookReadOnlyError, NotFoundError, TrialbookWarning
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.verdict import RerunReport
-from trialbook.rerun.inputs import (
-    CodePlaces,
-    file_label,
-    found_files,
-    found_inputs,
-    place_inputs,
-)
+from trialbook.rerun.inputs import found_inputs, place_inputs
 from trialbook.rerun.judgement import Circumstances, judged, unfinished
 from trialbook.rerun.order import RecordedTrial, ReplayOrder, SearchPath, write_order
+from trialbook.rerun.places import CodePlaces, found_files, placed_code, require_loaded
 from trialbook.rerun.plan import RerunPlan, rerun_plan
 from trialbook.rerun.process import child_environment, prepared_tool, run_child
 from trialbook.rerun.repeated import RepeatedReport, spreads
-from trialbook.rerun.restore import RestoredCode, restore_code
+from trialbook.rerun.restore import restore_code
 from trialbook.rerun.results import End, ReplayOutcome, Results, read_outcome, recorded_results
 from trialbook.rerun.wishes import Environment, Wishes
 from trialbook.running.trust import require_trust
@@ -152,7 +147,7 @@ def rerun_as_wished(
     reference: str, wishes: Wishes, storage: str | Path | None = None
 ) -> RerunReport | RepeatedReport:
     """Run a recorded trial again, as ``rerun`` says, with arguments that were checked before."""
-    book = Book.open(storage, create=False)
+    book = _opened(storage)
     try:
         reader = Reader(book)
         subject = _subject(reader, reference, wishes.trust)
@@ -173,6 +168,13 @@ def rerun_as_wished(
     return RepeatedReport(
         subject.plan.reference, tuple(reports), spreads(subject.recorded, results)
     )
+
+
+def _opened(storage: str | Path | None) -> Book:
+    try:
+        return Book.open(storage, create=False)
+    except BookReadOnlyError:
+        return Book.open(storage, create=False, read_only=True)
 
 
 def _subject(reader: Reader, reference: str, trust: bool) -> Subject:
@@ -227,8 +229,8 @@ def _performed(
     wishes.tell("restoring the code")
     supply = {**found_files(states.code, states.launch.bases), **wishes.supply}
     restored = restore_code(states.code, reader.blob, directory / "code", supply=supply)
-    _require_loaded(restored)
-    code = CodePlaces(states.code, states.launch.bases, restored.bases)
+    require_loaded(restored)
+    code = placed_code(states.code, states.launch.bases, restored, directory / "code")
     wishes.tell("checking the data")
     found = found_inputs(states.data, code, wishes.data, allow_other=wishes.allow_data)
     circumstances = Circumstances(
@@ -260,25 +262,6 @@ def _performed(
         circumstances,
     )
     return report, outcome.results
-
-
-def _require_loaded(restored: RestoredCode) -> None:
-    """See that nothing is missing of what the trial had loaded.
-
-    Raises:
-        RerunError: The book holds loaded files by digest only, and they are not on this machine.
-    """
-    missing = [
-        f"{file_label(entry)} ({entry.reason or 'not embedded'}; sha256:{entry.digest})"
-        for entry in restored.missing
-        if entry.loaded
-    ]
-    if missing:
-        raise RerunError(
-            "the book holds only the digest of code that the trial had loaded: "
-            + ", ".join(missing),
-            hint="give a copy of each with --supply PATH=FILE",
-        )
 
 
 def _order(
@@ -341,7 +324,7 @@ def _store(book: Book, subject: Subject, report: RerunReport) -> None:
     """Keep the verdict; a book that cannot be written does not take the report away."""
     try:
         add_rerun(book, subject.plan.attempt.attempt_id, report, socket.gethostname())
-    except BookError as error:
+    except (BookError, NotFoundError) as error:
         warnings.warn(
             TrialbookWarning(f"the verdict is not stored in the book: {error.what}"), stacklevel=3
         )

@@ -1,0 +1,134 @@
+"""Where recorded code lies now: original directories, their restored copies, and what is missing.
+
+Writing the copies is in ``restore.py``; finding data is in ``inputs.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trialbook.errors import RerunError
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.code import ROOT, CodeState, FileEntry
+from trialbook.rerun.restore import RestoredCode
+
+
+@dataclass(frozen=True, slots=True)
+class CodePlaces:
+    """Where the recorded code lies now.
+
+    Args:
+        state: What was recorded.
+        originals: Base label to the directory that it was.
+        restored: Base label to the directory that holds it now; for every original one.
+    """
+
+    state: CodeState
+    originals: Mapping[str, str]
+    restored: Mapping[str, Path]
+
+    def counterpart(self, path: str) -> Path | None:
+        """Where a path of an original directory lies now; ``None`` for one outside them."""
+        best: tuple[int, Path] | None = None
+        for label, original in self.originals.items():
+            for base in dict.fromkeys((original, os.path.realpath(original))):
+                if _is_within(path, base) and (best is None or len(base) > best[0]):
+                    best = len(base), self.restored[label] / os.path.relpath(path, base)
+        return None if best is None else best[1]
+
+    def holding(self, digest: str) -> Iterator[Path]:
+        """The restored files of this content."""
+        for entry in self.state.files:
+            if entry.digest == digest and entry.embedded:
+                yield self.restored[entry.base] / entry.path
+
+
+def _is_within(path: str, base: str) -> bool:
+    return path == base or path.startswith(base.rstrip("/") + "/")
+
+
+def placed_code(
+    state: CodeState, originals: Mapping[str, str], restored: RestoredCode, directory: Path
+) -> CodePlaces:
+    """Put the restored bases to each other as the original ones were.
+
+    A base without files gets an empty directory, so that a working directory or a search path
+    entry there exists. A base that lay inside another one (the root of the code in a directory of
+    the search path) is linked there, or its package would not be found by its name.
+
+    Args:
+        state: What was recorded.
+        originals: Base label to the directory that it was.
+        restored: Where the bases with files were put.
+        directory: Where bases without files are put.
+    """
+    places = dict(restored.bases)
+    for label in originals:
+        if label not in places:
+            places[label] = directory / label
+            places[label].mkdir(parents=True)
+    for label, original in originals.items():
+        outer = [
+            (len(other), name)
+            for name, other in originals.items()
+            if other != original and _is_within(original, other)
+        ]
+        if outer:
+            _, name = max(outer)
+            link = places[name] / os.path.relpath(original, originals[name])
+            if not os.path.lexists(link):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(places[label], target_is_directory=True)
+    return CodePlaces(state, originals, places)
+
+
+def file_label(entry: FileEntry) -> str:
+    """A file of the record as ``--supply`` names it: ``PATH``, or ``BASE:PATH``."""
+    return entry.path if entry.base == ROOT else f"{entry.base}:{entry.path}"
+
+
+def found_files(code: CodeState, originals: Mapping[str, str]) -> dict[str, Path]:
+    """Loaded files that the book holds by digest only, as far as they still lie where they did.
+
+    Args:
+        code: What was recorded.
+        originals: Base label to the directory that it was.
+
+    Returns:
+        Label of each file to where its recorded content lies.
+    """
+    found: dict[str, Path] = {}
+    for entry in code.loaded:
+        if entry.embedded or entry.base not in originals:
+            continue
+        path = Path(originals[entry.base]) / entry.path
+        try:
+            if path.stat().st_size == entry.size_bytes:
+                content = path.read_bytes()
+                if digest_of_bytes(content) == entry.digest:
+                    found[file_label(entry)] = path
+        except OSError:
+            continue  # not here, or not readable: the caller asks for it
+    return found
+
+
+def require_loaded(restored: RestoredCode) -> None:
+    """See that nothing is missing of what the trial had loaded.
+
+    Raises:
+        RerunError: The book holds loaded files by digest only, and they are not on this machine.
+    """
+    missing = [
+        f"{file_label(entry)} ({entry.reason or 'not embedded'}; sha256:{entry.digest})"
+        for entry in restored.missing
+        if entry.loaded
+    ]
+    if missing:
+        raise RerunError(
+            "the book holds only the digest of code that the trial had loaded: "
+            + ", ".join(missing),
+            hint="give a copy of each with --supply PATH=FILE",
+        )

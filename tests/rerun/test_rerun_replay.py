@@ -1,0 +1,312 @@
+"""What a replay allows and what it does not, and how the process is set up."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+
+import psutil
+import pytest
+
+import trialbook
+from trialbook.book.book import Book
+from trialbook.book.reading import Reader
+from trialbook.book.removal import remove_trial
+from trialbook.errors import (
+    InvalidInputError,
+    NotFoundError,
+    RerunError,
+    TrialbookWarning,
+    UntrustedCodeError,
+)
+from trialbook.records.environment import EnvironmentState
+from trialbook.records.verdict import Verdict
+from trialbook.rerun.repeated import RepeatedReport
+
+from .conftest import SEARCH
+
+SIMPLE = (
+    """
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.log({"x": x})
+    return x
+"""
+    + SEARCH
+)
+
+
+def flagged(project, body: str) -> None:
+    """Record a search whose objective does something else once the file ``flag`` exists."""
+    project.script(
+        f"""
+import os, pathlib
+FLAG = pathlib.Path({str(project.root.parent / "flag")!r})
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.report(x, 0)
+    trial.should_prune()
+    if FLAG.exists():
+        {body}
+    trial.report(x, 1)
+    return x
+"""
+        + SEARCH
+    )
+    (project.root.parent / "flag").touch()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("trial.should_prune()", "called should_prune a time more than recorded (1 recorded"),
+        ("trial.study.best_trial", "looked at the study's trials"),
+        ("trial.study.enqueue_trial({'x': 1})", "enqueued another trial"),
+        ("os._exit(7)", "exited with status 7 before the trial ended"),
+        ("os.kill(os.getpid(), 9)", "was killed by SIGKILL before the trial ended"),
+    ],
+)
+def test_what_cannot_be_replayed_is_not_comparable(project, body, reason):
+    flagged(project, body)
+    report = project.rerun()
+    assert report.verdict is Verdict.NOT_COMPARABLE
+    assert reason in report.reason
+    assert [r.report.verdict for r in project.trial("s/0").reruns] == [Verdict.NOT_COMPARABLE]
+
+
+def test_a_point_that_came_out_otherwise_is_a_difference_whatever_comes_later(project):
+    flagged(project, "trial.report(-1.0, 1); trial.should_prune()")
+    report = project.rerun()
+    assert report.verdict is Verdict.DIFFERENT
+    assert (report.differences[0].name, report.differences[0].step) == ("objective", 1)
+    assert "should_prune" in report.reason
+
+
+def test_the_process_is_set_up_as_recorded(project):
+    project.write(
+        "train.py",
+        """
+        import os, sys
+        import trialbook
+
+        @trialbook.tracked_objective(config={"b": 1, "a": 2})
+        def objective(trial):
+            trial.suggest_float("x", 0, 1)
+            trial.log({
+                "hash": float(hash("text") % 1_000_003),
+                "optimize": sys.flags.optimize,
+                "threads": float(os.environ.get("OMP_NUM_THREADS", "-1")),
+                "argv": len(sys.argv),
+                "seed": trial.seed,
+                "cwd": len(os.listdir("inner")) + len(os.listdir(".")),
+            })
+            return 1.0
+
+        study = trialbook.create_study(study_name="s", storage=BOOK, seed=1)
+        study.optimize(objective, n_trials=1)
+        """,
+    )
+    project.write("sub/inner/file.txt", "content")
+    environment = {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
+    command = ("../train.py", "--flag", "value")
+    project.run(*command, cwd=project.root / "sub", env=environment, options=("-O",))
+    report = project.rerun()
+    assert report.verdict is Verdict.IDENTICAL, report
+    assert report.coordinates == ()
+    assert report.points == 6
+
+
+def test_a_variable_of_today_does_not_reach_the_rerun(project, monkeypatch):
+    project.script(SIMPLE)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    report = project.rerun()
+    assert report.verdict is Verdict.IDENTICAL
+    assert report.coordinates == ()
+
+
+def test_text_hashed_with_a_random_seed_is_a_caution_of_the_verdict(project):
+    project.script(SIMPLE.replace('{"x": x}', '{"x": hash("a")}'))
+    report = project.rerun()
+    assert report.verdict is Verdict.DIFFERENT
+    assert "PYTHONHASHSEED was not set" in report.reason
+
+
+def test_a_study_from_elsewhere_needs_trust(project, monkeypatch, tmp_path):
+    project.script(SIMPLE)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    with pytest.raises(UntrustedCodeError):
+        project.rerun()
+    assert project.trial("s/0").reruns == ()
+    assert project.rerun(trust=True).verdict is Verdict.IDENTICAL
+
+
+def test_several_times_give_the_spread(project):
+    project.script(
+        """
+import os
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.log({"steady": x, "noise": x + int.from_bytes(os.urandom(4)) * 1e-12}, step=3)
+    return x
+"""
+        + SEARCH
+    )
+    report = trialbook.rerun("s/0", storage=project.book, times=3, rtol=0.5)
+    assert isinstance(report, RepeatedReport)
+    assert report.verdict is Verdict.WITHIN_TOLERANCE
+    assert len(report.reports) == len(project.trial("s/0").reruns) == 3
+    spreads = {spread.name: spread for spread in report.spreads}
+    assert list(spreads) == ["returned", "noise", "steady"]
+    assert spreads["steady"].deviation == spreads["steady"].widest == 0.0
+    noise = spreads["noise"]
+    assert noise.minimum < noise.mean < noise.maximum
+    assert noise.widest == noise.maximum - noise.minimum > 0
+    assert noise.widest_step == 3
+    assert spreads["returned"].recorded == project.trial("s/0").attempt.returned
+
+
+def test_a_kept_directory_holds_code_console_and_results(project, tmp_path):
+    project.script(SIMPLE.replace("return x", "print('hello from the rerun'); return x"))
+    project.rerun(keep=tmp_path / "kept")
+    kept = tmp_path / "kept"
+    assert (kept / "code" / "root" / "train.py").read_text() == (
+        project.root / "train.py"
+    ).read_text()
+    assert "hello from the rerun" in (kept / "stdout.txt").read_text()
+    assert json.loads((kept / "results" / "result.json").read_text())["end"]["state"] == "COMPLETE"
+    with pytest.raises(InvalidInputError, match="not empty"):
+        project.rerun(keep=kept)
+
+
+def test_every_bad_argument_is_named_at_once(project):
+    with pytest.raises(InvalidInputError) as caught:
+        project.rerun(allow=["everything"], env="there", times=0, rtol=-1.0)
+    for part in ("everything", "there", "times=0", "rtol"):
+        assert part in str(caught.value)
+
+
+def test_unknown_trials_and_inputs(project):
+    project.script(SIMPLE)
+    with pytest.raises(NotFoundError):
+        project.rerun("s/99")
+    with pytest.raises(NotFoundError):
+        project.rerun("other/0")
+    with pytest.raises(InvalidInputError, match="no input 'train'"):
+        project.rerun(data={"train": "x"})
+
+
+def test_a_large_file_that_was_loaded_is_asked_for(project, tmp_path):
+    line = "# " + "x" * 97 + "\n"
+    project.write("big.py", "factor = 2\n" + line * 12_000)
+    project.script("import big\n" + SIMPLE.replace('{"x": x}', '{"x": big.factor * x}'))
+    kept = tmp_path / "copy.py"
+    big = project.root / "big.py"
+    assert project.rerun().verdict is Verdict.IDENTICAL  # it still lies where it did
+    big.rename(kept)
+    with pytest.raises(RerunError, match=r"big\.py") as caught:
+        project.rerun()
+    assert "--supply" in str(caught.value)
+    assert project.rerun(supply={"big.py": kept}).verdict is Verdict.IDENTICAL
+    kept.write_text("factor = 3\n")
+    with pytest.raises(RerunError, match="not what ran"):
+        project.rerun(supply={"big.py": kept})
+
+
+def test_undeclared_files_are_taken_along_and_changed_ones_named(project, tmp_path):
+    project.write(".gitignore", "ignored.txt\n")
+    (project.root / "ignored.txt").write_text("2.0")
+    (tmp_path / "elsewhere.txt").write_text("3.0")
+    project.script(
+        f"""
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    for path in ("ignored.txt", {str(tmp_path / "elsewhere.txt")!r}):
+        x *= float(open(path).read())
+    return x
+"""
+        + SEARCH
+    )
+    report = project.rerun("s/1")
+    assert report.verdict is Verdict.IDENTICAL, report
+    (tmp_path / "elsewhere.txt").write_text("4.0")
+    report = project.rerun("s/1")
+    assert report.verdict is Verdict.DIFFERENT
+    assert [item.kind for item in report.coordinates] == ["data"]
+    assert report.coordinates[0].what.endswith("elsewhere.txt")
+
+
+def test_a_book_that_cannot_be_written_still_gives_the_verdict(project):
+    project.script(SIMPLE)
+    if os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    project.book.parent.chmod(0o500)
+    project.book.chmod(0o400)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            report = project.rerun()
+    finally:
+        project.book.parent.chmod(0o700)
+    assert report.verdict is Verdict.IDENTICAL
+    assert any(issubclass(item.category, TrialbookWarning) for item in caught)
+
+
+def test_the_environment_is_compared(project):
+    project.script(SIMPLE)
+    trial = project.trial("s/0")
+    book = Book.open(project.book, create=False)
+    digest = trial.attempt.coordinates.environment
+    state = Reader(book).snapshot(digest).state_as(EnvironmentState)
+    book.close()
+    assert "optuna" in [package.name for package in state.packages]
+    assert project.rerun().coordinates == ()
+
+
+def test_a_trial_that_is_deleted_meanwhile_still_gives_its_verdict(project):
+    project.script(SIMPLE)
+    trial = project.trial("s/0")
+
+    def delete(line: str) -> None:
+        if line.startswith("running"):
+            book = Book.open(project.book, create=False)
+            remove_trial(book, trial)
+            book.close()
+
+    with pytest.warns(TrialbookWarning, match="not stored in the book"):
+        report = project.rerun(tell=delete)
+    assert report.verdict is Verdict.IDENTICAL
+
+
+def test_what_a_rerun_leaves_running_ends_with_it(project, tmp_path):
+    pids = tmp_path / "pids"
+    project.script(
+        f"""
+import subprocess, sys
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open({str(pids)!r}, "a") as file:
+        file.write(f"{{child.pid}}\\n")
+    if trial.number == 0 and len(open({str(pids)!r}).readlines()) <= 2:
+        child.kill()
+        child.wait()
+    return x
+
+study = trialbook.create_study(study_name="s", storage=BOOK, seed=3)
+study.optimize(objective, n_trials=1)
+"""
+    )
+    assert project.rerun().verdict is Verdict.IDENTICAL
+    assert project.rerun().verdict is Verdict.IDENTICAL
+    left = int(pids.read_text().split()[-1])
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == "zombie"
