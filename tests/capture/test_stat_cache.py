@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from trialbook.capture.stat_cache import StatCache, default_cache_dir
+from trialbook.capture.cache_file import default_cache_dir
+from trialbook.capture.stat_cache import StatCache
 
 OLD_NS = 1_600_000_000_000_000_000
 

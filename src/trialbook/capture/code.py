@@ -27,6 +27,7 @@ from trialbook.capture.listing import (
 from trialbook.capture.loaded import LoadedFiles, main_module_gap
 from trialbook.capture.manifest import Manifest
 from trialbook.capture.probe import Observation
+from trialbook.capture.screening import Screening
 from trialbook.capture.stat_cache import StatCache
 from trialbook.capture.tree import CodeLimits, Tree, TreeReader
 from trialbook.errors import CaptureError
@@ -66,6 +67,9 @@ class CodeProbe:
         given = [os.path.abspath(path) for path in inputs]  # noqa: PTH100
         self._loaded = LoadedFiles(self._bases, self._excluded, given)
         self._cache = StatCache(cache_dir, scope=str(self._root))
+        self._screening = Screening(
+            cache_dir, scope=str(self._root), secrets=secret_values_of(os.environ)
+        )
         self._git: GitState | None = None
         self._tree = Tree()
         self._manifest: Manifest | None = None
@@ -119,6 +123,8 @@ class CodeProbe:
         manifest = self._manifest
         manifest.add_imported(imported)
         manifest.add_read(read)
+        self._cache.save()
+        self._screening.save()
         gaps = [*self._tree.gaps, *manifest.gaps()]
         main_gap = main_module_gap()
         if main_gap is not None:
@@ -146,7 +152,6 @@ class CodeProbe:
             cache=self._cache,
         )
         self._tree = reader.read(loaded)
-        self._cache.save()
         if listing.git is not None:
             self._git = replace(listing.git, dirty=self._tree.dirty)
         files, self._tree.files = self._tree.files, {}
@@ -154,7 +159,7 @@ class CodeProbe:
             str(self._root),
             files,
             limits=self._limits,
-            secrets=secret_values_of(os.environ),
+            screening=self._screening,
             cache=self._cache,
             started_s=import_watch().started_s,
         )

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 
+from trialbook.capture.cache_file import CacheFile, default_cache_dir
 from trialbook.capture.imports import site_directories, unwatched
 
+_Names = dict[str, tuple[int, list[str] | None]]
+"""Site directory to its modification time and the names in it, as they are remembered."""
+
+_SITES = 32
+_RACY_NS = 2_000_000_000
 _FIRST_COMPONENT = re.compile(rb'(?m)^"?([^/,"\n]+)')
 
 
@@ -46,13 +53,28 @@ def _sites() -> tuple[str, ...]:
 def _names_in(site: str, mtime_ns: int) -> frozenset[str] | None:
     """First components of all files that the distributions in a site directory list.
 
+    Installing or removing a distribution changes the directory's time, so what was found is
+    remembered between processes.
+
     Args:
         site: The directory.
-        mtime_ns: Its modification time, so that an installation in between is noticed.
+        mtime_ns: Its modification time.
 
     Returns:
         ``None`` when a distribution there does not list its files.
     """
+    file = CacheFile(default_cache_dir() / "sites" / "names.msgpack", _Names)
+    saved = file.read() or {}
+    if site in saved and saved[site][0] == mtime_ns:
+        names = saved[site][1]
+    else:
+        names = _listed_in(site)
+        if time.time_ns() - mtime_ns > _RACY_NS:
+            file.write(dict(list(saved.items())[-_SITES:]) | {site: (mtime_ns, names)})
+    return None if names is None else frozenset(names)
+
+
+def _listed_in(site: str) -> list[str] | None:
     names = {b"__pycache__"}
     try:
         with unwatched(), os.scandir(site) as entries:
@@ -64,7 +86,15 @@ def _names_in(site: str, mtime_ns: int) -> frozenset[str] | None:
                     return None
     except OSError:
         return None
-    return frozenset(map(os.fsdecode, names))
+    return sorted(os.fsdecode(name) for name in names if _is_utf8(name))
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _mtime_ns(path: str) -> int:

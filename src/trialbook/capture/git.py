@@ -31,6 +31,24 @@ _SETTINGS = {
     "submodule.recurse": "false",
     "safe.directory": "*",  # reading is safe; git would refuse a repository of another user
 }
+_PLACE = (
+    "rev-parse",
+    "--is-inside-work-tree",
+    "--show-object-format",
+    "--show-cdup",
+    "--git-path",
+    "index",
+)
+_SETTINGS_READ = r"^(branch\..*\.remote|remote\..*\.url|core\.(autocrlf|filemode))$"
+_STAGED = (
+    "diff-index",
+    "--cached",
+    "--quiet",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-renames",
+    "--ignore-submodules=dirty",
+)
 _KEPT_VARIABLES = (
     "GIT_CEILING_DIRECTORIES",
     "GIT_CONFIG_GLOBAL",
@@ -130,48 +148,45 @@ def repository_at(directory: Path) -> Repository | None:
         if any((parent / ".git").exists() for parent in (directory, *directory.parents)):
             raise GitUnavailableError("git is not installed")
         return None
-    place = _answer(
-        directory,
-        "rev-parse",
-        "--is-inside-work-tree",
-        "--show-object-format",
-        "--show-cdup",
-        "--git-path",
-        "index",
-    )
-    if place.returncode != 0:
-        message = place.stderr.decode(errors="replace").strip()
-        if "not a git repository" in message:
+    with _Questions(directory) as ask:
+        output, message = ask(*_PLACE).failure()
+    if message is not None:
+        # "must be run in a work tree" is said inside a bare repository.
+        if "not a git repository" in message or "work tree" in message:
             return None
-        # "this operation must be run in a work tree": a bare repository, or inside .git
-        if "work tree" in message:
-            return None
-        raise GitUnavailableError(f"git fails: {message.splitlines()[0] if message else 'unknown'}")
-    if not place.stdout.startswith(b"true\n"):
+        raise GitUnavailableError(f"git fails: {message.splitlines()[0]}")
+    if not output.startswith(b"true\n"):
         return None  # inside .git itself
-    _, object_format, up, index = place.stdout.removesuffix(b"\n").split(b"\n", 3)
+    _, object_format, up, index = output.removesuffix(b"\n").split(b"\n", 3)
     top = Path(os.path.realpath(directory / os.fsdecode(up)))
     prefix = os.fsencode(os.path.relpath(os.path.realpath(directory), top)) + b"/"
     if prefix.startswith(b"../"):
         return None  # core.worktree points somewhere else
-    settings = _settings(directory)
-    branch = _line(directory, "symbolic-ref", "-q", "--short", "HEAD")
-    commit = _line(directory, "rev-parse", "-q", "--verify", "HEAD^{commit}")
-    tracked = _tracked(directory)
-    return Repository(
-        top=top,
-        prefix=b"" if prefix == b"./" else prefix,
-        commit=commit,
-        branch=branch,
-        remote=_remote(settings, branch),
-        object_format=object_format.decode(),
-        tracked=tracked,
-        untracked=_listed(directory, "--others", "--exclude-standard"),
-        staged=_is_staged(directory, commit, tracked),
-        index_mtime_ns=_mtime_ns(Path(os.path.join(directory, os.fsdecode(index)))),  # noqa: PTH118
-        file_mode=settings.get("core.filemode", "true") != "false",
-        autocrlf=settings.get("core.autocrlf", "false").lower(),
-    )
+    with _Questions(directory) as ask:
+        settings = ask("config", "-z", "--get-regexp", _SETTINGS_READ)
+        branch = ask("symbolic-ref", "-q", "--short", "HEAD")
+        commit = ask("rev-parse", "-q", "--verify", "HEAD^{commit}")
+        tracked = ask("ls-files", "-z", "--stage", "--full-name", "--debug")
+        untracked = ask("ls-files", "-z", "--full-name", "--others", "--exclude-standard")
+        staged = ask(*_STAGED, "HEAD", "--")
+        read = _settings(settings.output(0, 1))
+        head, name = commit.line(), branch.line()
+        entries = _tracked(tracked.output(0), directory)
+        return Repository(
+            top=top,
+            prefix=b"" if prefix == b"./" else prefix,
+            commit=head,
+            branch=name,
+            remote=_remote(read, name),
+            object_format=object_format.decode(),
+            tracked=entries,
+            untracked=tuple(path for path in untracked.output(0).split(b"\0") if path),
+            # Without a commit git has nothing to hold the index against, and fails.
+            staged=bool(entries) if head is None else staged.returncode(0, 1) == 1,
+            index_mtime_ns=_mtime_ns(Path(os.path.join(directory, os.fsdecode(index)))),  # noqa: PTH118
+            file_mode=read.get("core.filemode", "true") != "false",
+            autocrlf=read.get("core.autocrlf", "false").lower(),
+        )
 
 
 def attributes_of(top: Path, paths: Sequence[bytes]) -> dict[bytes, dict[str, str]]:
@@ -185,16 +200,16 @@ def attributes_of(top: Path, paths: Sequence[bytes]) -> dict[bytes, dict[str, st
         GitUnavailableError: git fails.
     """
     names = ("text", "eol", "crlf", "filter", "ident", "working-tree-encoding")
-    output = _output(top, "check-attr", "-z", "--stdin", *names, given=b"\0".join(paths) + b"\0")
-    fields = output.split(b"\0")
+    with _Questions(top) as ask:
+        answer = ask("check-attr", "-z", "--stdin", *names, given=b"\0".join(paths) + b"\0")
+        fields = answer.output(0).split(b"\0")
     found: dict[bytes, dict[str, str]] = {path: {} for path in paths}
     for path, name, value in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
         found[path][name.decode()] = value.decode(errors="replace")
     return found
 
 
-def _tracked(directory: Path) -> tuple[TrackedFile, ...]:
-    output = _output(directory, "ls-files", "-z", "--stage", "--full-name", "--debug")
+def _tracked(output: bytes, directory: Path) -> tuple[TrackedFile, ...]:
     found, end = [], 0
     for match in _ENTRY.finditer(output):
         if match.start() != end:
@@ -219,44 +234,18 @@ def _tracked(directory: Path) -> tuple[TrackedFile, ...]:
     if end == len(output):
         return tuple(found)
     # git says that the form of --debug may change; then every file is compared by content.
-    plain = _output(directory, "ls-files", "-z", "--stage", "--full-name")
+    with _Questions(directory) as ask:
+        plain = ask("ls-files", "-z", "--stage", "--full-name").output(0)
     return tuple(
         TrackedFile(path, mode.decode(), oid.decode(), stage == b"0", -1, 0, 0, False, False)
         for mode, oid, stage, path in _PLAIN_ENTRY.findall(plain)
     )
 
 
-def _listed(directory: Path, *options: str) -> tuple[bytes, ...]:
-    output = _output(directory, "ls-files", "-z", "--full-name", *options)
-    return tuple(path for path in output.split(b"\0") if path)
-
-
-def _is_staged(directory: Path, commit: str | None, tracked: tuple[TrackedFile, ...]) -> bool:
-    if commit is None:
-        return bool(tracked)
-    answer = _answer(
-        directory,
-        "diff-index",
-        "--cached",
-        "--quiet",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "--ignore-submodules=dirty",
-        "HEAD",
-        "--",
-    )
-    if answer.returncode not in (0, 1):
-        raise GitUnavailableError(f"git diff-index fails: {_first_line(answer.stderr)}")
-    return answer.returncode == 1
-
-
-def _settings(directory: Path) -> dict[str, str]:
-    """Settings that matter here; of several values the last, as git does."""
-    pattern = r"^(branch\..*\.remote|remote\..*\.url|core\.(autocrlf|filemode))$"
-    answer = _answer(directory, "config", "-z", "--get-regexp", pattern)
+def _settings(output: bytes) -> dict[str, str]:
+    """Settings by key; of several values the last, as git does."""
     found = {}
-    for item in answer.stdout.split(b"\0"):
+    for item in output.split(b"\0"):
         key, _, value = item.partition(b"\n")
         found[os.fsdecode(key)] = os.fsdecode(value)
     return found
@@ -268,39 +257,86 @@ def _remote(settings: Mapping[str, str], branch: str | None) -> str | None:
     return None if url is None else sanitized_url(url)
 
 
-def _line(directory: Path, *arguments: str) -> str | None:
-    """One line of answer, ``None`` when git says that there is no such thing."""
-    answer = _answer(directory, *arguments)
-    if answer.returncode != 0:
-        return None
-    return os.fsdecode(answer.stdout.removesuffix(b"\n")) or None
+class _Answer:
+    """A git process that was started; asking for its result waits for it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, given: bytes | None) -> None:
+        self._process = process
+        self._name = name
+        self._given = given
+
+    def _finished(self) -> tuple[bytes, bytes]:
+        try:
+            return self._process.communicate(self._given, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise GitUnavailableError(f"git did not answer within {_TIMEOUT_S:g} s") from None
+
+    def output(self, *accepted: int) -> bytes:
+        """Standard output; any other exit status than the accepted ones raises."""
+        output, message = self._finished()
+        if self._process.returncode not in accepted:
+            raise GitUnavailableError(f"git {self._name} fails: {_first_line(message)}")
+        return output
+
+    def returncode(self, *accepted: int) -> int:
+        """The exit status, one of the accepted ones."""
+        self.output(*accepted)
+        return self._process.returncode
+
+    def line(self) -> str | None:
+        """One line of answer, ``None`` when git says that there is no such thing."""
+        output, _ = self._finished()
+        if self._process.returncode != 0:
+            return None
+        return os.fsdecode(output.removesuffix(b"\n")) or None
+
+    def failure(self) -> tuple[bytes, str | None]:
+        """Standard output, and git's message when it failed."""
+        output, message = self._finished()
+        if self._process.returncode == 0:
+            return output, None
+        return output, message.decode(errors="replace").strip() or "no message"
+
+    def abandon(self) -> None:
+        """Leave no process behind when an error kept the result from being asked for."""
+        if self._process.poll() is None:
+            self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None and not stream.closed:
+                stream.close()
+        self._process.wait()
 
 
-def _output(directory: Path, *arguments: str, given: bytes | None = None) -> bytes:
-    answer = _answer(directory, *arguments, given=given)
-    if answer.returncode != 0:
-        raise GitUnavailableError(f"git {arguments[0]} fails: {_first_line(answer.stderr)}")
-    return answer.stdout
+class _Questions:
+    """Several questions to git about one directory, answered at the same time."""
 
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._answers: list[_Answer] = []
+        self._environment = _environment()
 
-def _answer(
-    directory: Path, *arguments: str, given: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            ["git", "--no-pager", *arguments],
-            cwd=directory,
-            env=_environment(),
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise GitUnavailableError(f"git did not answer within {_TIMEOUT_S:g} s") from None
-    except OSError as error:
-        raise GitUnavailableError(f"git cannot be started: {error}") from error
+    def __enter__(self) -> _Questions:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for answer in self._answers:
+            answer.abandon()
+
+    def __call__(self, *arguments: str, given: bytes | None = None) -> _Answer:
+        try:
+            process = subprocess.Popen(
+                ["git", "--no-pager", *arguments],
+                cwd=self._directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise GitUnavailableError(f"git cannot be started: {error}") from error
+        answer = _Answer(process, arguments[0], given)
+        self._answers.append(answer)
+        return answer
 
 
 def _environment() -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trialbook.capture.loaded import LoadedFile, Place
+from trialbook.capture.screening import Screening
 from trialbook.capture.stat_cache import StatCache
 from trialbook.capture.tree import (
     EXECUTABLE,
@@ -27,7 +28,6 @@ from trialbook.capture.tree import (
 from trialbook.records.blobs import Blob
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, FileEntry
-from trialbook.records.secrets import looks_secret
 
 _START_GRAIN_NS = 50_000_000
 _NAMED = 4
@@ -48,7 +48,7 @@ class Manifest:
         root: Absolute path of the root.
         files: The files below the root by relative path, as they are on disk.
         limits: How much is embedded.
-        secrets: Literal values that make a file secret.
+        screening: Says which files hold credentials.
         cache: Digests of files that are not embedded.
         started_s: When the process began, seconds since the epoch.
     """
@@ -59,13 +59,13 @@ class Manifest:
         files: Mapping[str, TreeFile],
         *,
         limits: CodeLimits,
-        secrets: tuple[str, ...],
+        screening: Screening,
         cache: StatCache,
         started_s: float,
     ) -> None:
         self._root = root
         self._limits = limits
-        self._secrets = secrets
+        self._screening = screening
         self._cache = cache
         self._started_ns = int(started_s * 1e9) + _START_GRAIN_NS
         self._left_bytes = limits.snapshot_bytes
@@ -213,7 +213,7 @@ class Manifest:
         if known is not None and known.content is not None and known.mode != LINK:
             self._left_bytes += known.size_bytes
         if file.content is not None and file.mode != LINK:
-            reason = looks_secret(file.content, place[1], secrets=self._secrets)
+            reason = self._screening.reason(file.content, file.digest, place[1])
             if reason is None and file.size_bytes > min(self._limits.file_bytes, self._left_bytes):
                 reason = self._limits.reason(file.size_bytes)
             if reason is None:

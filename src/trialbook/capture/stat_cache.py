@@ -13,18 +13,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import msgspec
 
+from trialbook.capture.cache_file import CacheFile, default_cache_dir
 from trialbook.capture.imports import unwatched
 
 _VERSION = 1
 _ENTRIES = 200_000
-_SCOPES = 64
 _RACY_NS = 2_000_000_000
 _RACY_NETWORK_NS = 60_000_000_000
 _NETWORK = (
@@ -55,10 +54,9 @@ class StatCache:
     def __init__(self, cache_dir: Path | None = None, *, scope: str = "") -> None:
         folder = cache_dir if cache_dir is not None else default_cache_dir()
         name = hashlib.sha256(os.fsencode(scope)).hexdigest()[:16]
-        self._file = folder / "digests" / f"{name}.msgpack"
+        self._file = CacheFile(folder / "digests" / f"{name}.msgpack", _Saved)
         self._lock = threading.Lock()
-        self._fresh: dict[bytes, _Entry] = {}
-        self._saved_as: tuple[int, int, int] | None = None
+        self._fresh = False
         self._entries: dict[bytes, _Entry] | None = None
         self._devices: dict[int, bool] | None = None
 
@@ -102,17 +100,12 @@ class StatCache:
             if not self._fresh:
                 return
             entries = self._loaded()
-            if self._identity_on_disk() != self._saved_as:  # another process saved meanwhile
+            if self._file.is_newer():
                 entries = self._read() | entries
-            self._fresh = {}
             if len(entries) > _ENTRIES:
                 entries = dict(list(entries.items())[-_ENTRIES:])
-            self._entries = entries
-            try:
-                self._write(msgspec.msgpack.encode(_Saved(_VERSION, entries)))
-            except OSError:
-                # No cache directory, no space, no permission: the digests are computed again.
-                return
+            self._fresh, self._entries = False, entries
+            self._file.write(_Saved(_VERSION, entries))
 
     def _known(self, key: bytes) -> _Entry | None:
         with self._lock:
@@ -138,7 +131,7 @@ class StatCache:
             entries.pop(key, None)
             if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) > margin:
                 entries[key] = entry
-                self._fresh[key] = entry
+                self._fresh = True
 
     def _signature(self, status: os.stat_result) -> tuple[int, int, int, int, int]:
         device = _NO_DEVICE if self._on_network(status.st_dev) else status.st_dev
@@ -151,55 +144,12 @@ class StatCache:
 
     def _loaded(self) -> dict[bytes, _Entry]:
         if self._entries is None:
-            self._saved_as = self._identity_on_disk()
             self._entries = self._read()
         return self._entries
 
-    def _identity_on_disk(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return (status.st_ino, status.st_size, status.st_mtime_ns)
-
     def _read(self) -> dict[bytes, _Entry]:
-        try:
-            with unwatched(), self._file.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                    return {}  # somebody else could have written digests of their choice
-                saved = msgspec.msgpack.decode(file.read(), type=_Saved)
-        except (OSError, msgspec.MsgspecError, ValueError):
-            return {}
-        return saved.entries if saved.version == _VERSION else {}
-
-    def _write(self, content: bytes) -> None:
-        folder = self._file.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with unwatched():
-            descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".partial")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                Path(temporary).replace(self._file)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-        self._saved_as = self._identity_on_disk()
-        scopes = sorted(folder.glob("*.msgpack"), key=lambda file: file.stat().st_mtime_ns)
-        for old in scopes[:-_SCOPES]:
-            old.unlink(missing_ok=True)
-
-
-def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/trialbook``, else ``~/.cache/trialbook``, else a private temporary one."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base and base.startswith("/"):
-        return Path(base) / "trialbook"
-    try:
-        return Path.home() / ".cache" / "trialbook"
-    except RuntimeError:  # no home directory
-        return Path(tempfile.gettempdir()) / f"trialbook-{os.geteuid()}"
+        saved = self._file.read()
+        return saved.entries if saved is not None and saved.version == _VERSION else {}
 
 
 def _times(status: os.stat_result) -> tuple[int, int, int]:
