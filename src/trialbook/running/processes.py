@@ -14,16 +14,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trialbook.running.messages import Channel
 
-# ``python -m`` would put the current directory in front of everything, where a user's
-# ``socket.py`` could stand in the way before the program begins.
-_START = (
-    "import sys; sys.path[:1] = [] if sys.path[:1] == [''] else sys.path[:1]; "
-    "from trialbook.running.{program} import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+_START = str(Path(__file__).with_name("start.py"))
 
 
 @dataclass(slots=True)
@@ -67,8 +63,8 @@ def started(
             [
                 sys.executable,
                 *interpreter_flags(),
-                "-c",
-                _START.format(program=program),
+                _START,
+                program,
                 str(there.fileno()),
                 str(os.getpid()),
             ],

@@ -1,0 +1,17 @@
+"""Where the processes of a run begin: ``python start.py PROGRAM SOCKET PARENT``.
+
+A file is started, and not ``python -m``, because that puts the current directory in front of
+everything, where a user's ``socket.py`` could stand in the way before the program begins.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    if sys.path[:1] == [__file__.rpartition("/")[0]]:
+        del sys.path[0]  # this file's own directory, where nothing is to be found by name
+    from importlib import import_module
+
+    program, descriptor, parent = sys.argv[1:]
+    import_module(f"trialbook.running.{program}").main(int(descriptor), int(parent))
