@@ -9,7 +9,7 @@ from typing import Any
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.book.reading import Reader
-from trialbook.errors import BadReferenceError, BookCorruptError, NotFoundError
+from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Level
 from trialbook.records.study import AttemptRecord, StudyRecord, TrialRecord, TrialState
@@ -66,11 +66,13 @@ class StudySummary:
 
     Args:
         study: The study.
-        best: Its best trial; ``None`` without one, or with several objectives.
+        best_trial: Number of its best trial; ``None`` without one, or with several objectives.
+        best_value: Its value, likewise.
     """
 
     study: StudyRecord
-    best: TrialRecord | None
+    best_trial: int | None
+    best_value: float | None
 
 
 class CoverageIndex:
@@ -140,13 +142,10 @@ def study_summaries(*, storage: Storage = None) -> list[StudySummary]:
     Raises:
         BookNotFoundError: There is no book at that place.
     """
+    summaries = []
     with opened(storage) as reader:
-        return [StudySummary(study, best_or_none(reader, study)) for study in reader.studies()]
-
-
-def best_or_none(reader: Reader, study: StudyRecord) -> TrialRecord | None:
-    """A study's best trial; ``None`` without one, or with several objectives."""
-    try:
-        return next(iter(reader.best(study.name)), None)
-    except (NotFoundError, BadReferenceError):
-        return None
+        for study in reader.studies():
+            best = reader.leader(study)
+            number, value = (None, None) if best is None else (best.number, best.values[0])
+            summaries.append(StudySummary(study, number, value))
+    return summaries

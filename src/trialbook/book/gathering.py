@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, true
 from trialbook.book import rows, schema
 from trialbook.book.texts import value_of
 from trialbook.errors import BookCorruptError
-from trialbook.records.series import decoded
 from trialbook.records.study import (
     ArtifactRecord,
     AttemptRecord,
@@ -55,9 +54,15 @@ def study_records(connection: Connection, found: Sequence[Row[Any]]) -> list[Stu
 
 
 def trial_records(
-    connection: Connection, study: str, found: Sequence[Row[Any]]
+    connection: Connection, study: str, found: Sequence[Row[Any]], *, brief: bool = False
 ) -> list[TrialRecord]:
     """The records of these rows of ``tb_trial``, in their order.
+
+    Args:
+        connection: An open connection.
+        study: The study's name.
+        found: The rows.
+        brief: Leave out metrics, artifacts and reruns.
 
     Raises:
         BookCorruptError: A row cannot be read.
@@ -65,8 +70,8 @@ def trial_records(
     ids = [row.trial_id for row in found]
     values = _values(connection, ids)
     spaces = _spaces(connection, {row.space for row in found if row.space is not None})
-    attempts, owners = _attempts(connection, ids)
-    reruns = _reruns(connection, owners)
+    attempts, owners = _attempts(connection, ids, brief=brief)
+    reruns = _reruns(connection, {} if brief else owners)
     return [
         rows.trial_record(
             row,
@@ -103,7 +108,7 @@ def _spaces(connection: Connection, digests: Iterable[str]) -> dict[str | None, 
 
 
 def _attempts(
-    connection: Connection, trial_ids: Sequence[int]
+    connection: Connection, trial_ids: Sequence[int], *, brief: bool
 ) -> tuple[dict[int, list[AttemptRecord]], dict[int, int]]:
     """The attempts of trials, oldest first, and which trial each attempt belongs to."""
     table = schema.attempt
@@ -113,7 +118,7 @@ def _attempts(
         .where(table.c.trial_id.in_(trial_ids))
         .order_by(table.c.trial_id, table.c.number)
     ).all()
-    ids = [row.attempt_id for row in found]
+    ids = [] if brief else [row.attempt_id for row in found]
     series = _series(connection, ids)
     artifacts = _artifacts(connection, ids)
     attempts: dict[int, list[AttemptRecord]] = defaultdict(list)
@@ -133,7 +138,7 @@ def _series(
             table.attempt_id,
             table.metric,
             table.part,
-            table.count,
+            table.count.label("points"),
             table.first_step,
             table.last_step,
             table.last,
@@ -162,6 +167,8 @@ def _with_last(connection: Connection, attempt_id: int, summary: SeriesSummary) 
         .order_by(table.part.desc())
         .limit(1)
     ).scalar_one()
+    from trialbook.records.series import decoded  # NumPy: 0.2 s that is seldom needed
+
     try:
         return replace(summary, last=decoded(summary.metric, payload).last)
     except BookCorruptError:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, Select, case, func, null, select
 
@@ -29,7 +29,6 @@ from trialbook.errors import BadReferenceError, BookCorruptError, NotFoundError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.references import TrialReference, study_or_trial, trial_reference
-from trialbook.records.series import Series, decoded, joined
 from trialbook.records.study import (
     AttemptRecord,
     Direction,
@@ -37,6 +36,9 @@ from trialbook.records.study import (
     TrialRecord,
     TrialState,
 )
+
+if TYPE_CHECKING:
+    from trialbook.records.series import Series
 
 CHUNK = 500
 _NAMES_COMPARED = 5000
@@ -142,6 +144,7 @@ class Reader:
         *,
         states: Collection[TrialState] | None = None,
         last: int | None = None,
+        brief: bool = False,
     ) -> Iterator[TrialRecord]:
         """The trials of a study in the order of their numbers, read by chunks.
 
@@ -149,6 +152,7 @@ class Reader:
             study: Its name.
             states: Only trials in one of these; ``None`` for all.
             last: Only so many at the end; ``None`` for all.
+            brief: Leave out metrics, artifacts and reruns, which are most of the work.
 
         Raises:
             NotFoundError: There is no such study; raised by the call, not by the iterator.
@@ -160,9 +164,11 @@ class Reader:
                 numbers = [rows.STATES.index(state) for state in states]
                 wanted = wanted.where(schema.trial.c.state.in_(numbers))
             after = -1 if last is None else _number_before(connection, wanted, last)
-        return self._chunks(row.name, wanted, after)
+        return self._chunks(row.name, wanted, after, brief)
 
-    def _chunks(self, study: str, wanted: Select[Any], after: int) -> Iterator[TrialRecord]:
+    def _chunks(
+        self, study: str, wanted: Select[Any], after: int, brief: bool
+    ) -> Iterator[TrialRecord]:
         while True:
             with self.book.reading() as connection:
                 found = connection.execute(
@@ -170,7 +176,7 @@ class Reader:
                     .order_by(schema.trial.c.number)
                     .limit(CHUNK)
                 ).all()
-                records = gathering.trial_records(connection, study, found)
+                records = gathering.trial_records(connection, study, found, brief=brief)
             yield from records
             if len(records) < CHUNK:
                 return
@@ -190,6 +196,15 @@ class Reader:
             _number_of_rank(connection, row, 0)
             contenders = ranked(_contenders(connection, row), _only_direction(row))
             return _numbered(connection, row, [c.number for c in contenders[:count]])
+
+    def leader(self, study: StudyRecord) -> Contender | None:
+        """Number and value of the best trial; ``None`` without one, or with several objectives."""
+        if len(study.directions) > 1:
+            return None
+        with self.book.reading() as connection:
+            row = _study_row(connection, study.name)
+            contenders = _contenders(connection, row)
+        return next(iter(ranked(contenders, study.directions[0])), None)
 
     def front(self, study: str) -> list[TrialRecord]:
         """The trials of a study that none dominates, by number: with one objective all the best.
@@ -227,6 +242,8 @@ class Reader:
         Raises:
             BookCorruptError: A payload is damaged.
         """
+        from trialbook.records.series import decoded, joined  # NumPy: 0.2 s for others to save
+
         parts: dict[str, list[Series]] = defaultdict(list)
         with self.book.reading() as connection:
             for row in connection.execute(

@@ -96,17 +96,17 @@ def distributions(document: str) -> dict[str, str]:
         return texts
 
 
-def series_summaries(parts: Iterable[Row[Any]]) -> tuple[SeriesSummary, ...]:
+def series_summaries(parts: Iterable[Any]) -> tuple[SeriesSummary, ...]:
     """Summaries of the metrics of one attempt, its parts joined, sorted by name.
 
     Args:
-        parts: Rows of ``tb_series`` without their payload, ordered by metric and part.
+        parts: Rows of ``tb_series``, ordered by metric and part; their ``count`` as ``points``.
     """
     joined: dict[str, SeriesSummary] = {}
     for row in parts:
         before = joined.get(row.metric)
         summary = SeriesSummary(
-            row.metric, row.count, row.first_step, row.last_step, row.last, row.min, row.max
+            row.metric, row.points, row.first_step, row.last_step, row.last, row.min, row.max
         )
         joined[row.metric] = summary if before is None else _followed_by(before, summary)
     return tuple(joined[name] for name in sorted(joined))

@@ -180,6 +180,10 @@ def verify(
     )
 
 
+_Trials = dict[int, tuple[Row[Any], str]]
+"""Rows of ``tb_trial`` by id, each with what it is called."""
+
+
 @dataclass(slots=True)
 class _Check:
     """One verification on its way: what it has found, and which digests something names."""
@@ -255,10 +259,14 @@ class _Check:
                 for row in found:
                     self._gap(study, expected, row.number)
                     expected = row.number + 1
-                    if row.deleted is None:
-                        where = f"{study.name}/{row.number}"
-                        with self.watching("record", where):
-                            self._trial(connection, row, where)
+                living = {
+                    row.trial_id: (row, f"{study.name}/{row.number}")
+                    for row in found
+                    if row.deleted is None
+                }
+                self._records(connection, living)
+                self._values(connection, living)
+                self._attempts(connection, living)
             if len(found) < _CHUNK:
                 break
         self._gap(study, expected, self._next_number(study))
@@ -277,68 +285,75 @@ class _Check:
             )
             self.found("study", study.name, f"{numbers} not there, not even as a tombstone")
 
-    def _trial(self, connection: Connection, row: Row[Any], where: str) -> None:
-        if row.state in _FINISHED:
+    def _records(self, connection: Connection, trials: _Trials) -> None:
+        for row, where in trials.values():
+            if row.space is not None:
+                self.snapshots_named.setdefault(row.space, f"the search space of {where}")
+            if row.state not in _FINISHED:
+                continue
             self.trials += 1
-            digest = record_digest(connection, row.trial_id)
-            if row.record_digest is None:
-                self.found("record", where, "it has finished and has no digest")
-            elif digest != row.record_digest:
-                self.found(
-                    "record",
-                    where,
-                    f"its rows have the digest {digest}, its record says {row.record_digest}",
-                )
-        if row.space is not None:
-            self.snapshots_named.setdefault(row.space, f"the search space of {where}")
+            with self.watching("record", where):
+                digest = record_digest(connection, row.trial_id)
+                if row.record_digest is None:
+                    self.found("record", where, "it has finished and has no digest")
+                elif digest != row.record_digest:
+                    says = f"its rows have the digest {digest}, its record says {row.record_digest}"
+                    self.found("record", where, says)
+
+    def _values(self, connection: Connection, trials: _Trials) -> None:
         v = schema.trial_value.c
-        for value in connection.execute(
-            select(v.objective, v.value, v.bytes).where(v.trial_id == row.trial_id)
+        for row in connection.execute(
+            select(v.trial_id, v.objective, v.value, v.bytes).where(v.trial_id.in_(trials))
         ):
-            if not _same(value.value, queryable(value_of(value.bytes))):
-                self.found(
-                    "value",
-                    where,
-                    f"value {value.objective} is {value_of(value.bytes)!r} in its bytes and "
-                    f"{value.value!r} in its column",
-                )
-        a = schema.attempt.c
-        for attempt in connection.execute(
-            select(schema.attempt).where(a.trial_id == row.trial_id).order_by(a.number)
-        ).all():
-            named = f"{where}, attempt {attempt.number}"
-            with self.watching("record", named):
-                self._attempt(connection, attempt, named)
+            where = trials[row.trial_id][1]
+            with self.watching("value", where):
+                value = value_of(row.bytes)
+                if not _same(row.value, queryable(value)):
+                    says = f"value {row.objective} is {value!r} in its bytes, not {row.value!r}"
+                    self.found("value", where, says)
 
-    def _attempt(self, connection: Connection, attempt: Row[Any], where: str) -> None:
-        for kind in Kind:
-            digest = getattr(attempt, kind.value)
-            if digest is not None:
-                self.snapshots_named.setdefault(digest, f"the {kind} of {where}")
-        f = schema.artifact.c
+    def _attempts(self, connection: Connection, trials: _Trials) -> None:
+        a, f = schema.attempt.c, schema.artifact.c
+        names: dict[int, str] = {}
+        for row in connection.execute(
+            select(schema.attempt).where(a.trial_id.in_(trials)).order_by(a.attempt_id)
+        ):
+            where = f"{trials[row.trial_id][1]}, attempt {row.number}"
+            names[row.attempt_id] = where
+            for kind in Kind:
+                digest = getattr(row, kind.value)
+                if digest is not None:
+                    self.snapshots_named.setdefault(digest, f"the {kind} of {where}")
+            if row.outcome is not None:
+                with self.watching("record", where):
+                    self._console(msgspec.convert(parsed(row.outcome), OutcomeState), where)
         for artifact in connection.execute(
-            select(f.name, f.digest, f.size).where(f.attempt_id == attempt.attempt_id)
+            select(f.attempt_id, f.name, f.digest).where(f.attempt_id.in_(names))
         ):
-            self.blobs_named.setdefault(artifact.digest, f"artifact {artifact.name} of {where}")
-        if attempt.outcome is not None:
-            outcome = msgspec.convert(parsed(attempt.outcome), OutcomeState)
-            for name, console in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
-                if console is not None:
-                    self.blobs_named.setdefault(console.digest, f"{name} of {where}")
-        self._points(connection, attempt.attempt_id, where)
+            where = f"artifact {artifact.name} of {names[artifact.attempt_id]}"
+            self.blobs_named.setdefault(artifact.digest, where)
+        self._points(connection, names)
 
-    def _points(self, connection: Connection, attempt_id: int, where: str) -> None:
+    def _console(self, outcome: OutcomeState, where: str) -> None:
+        for name, console in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
+            if console is not None:
+                self.blobs_named.setdefault(console.digest, f"{name} of {where}")
+
+    def _points(self, connection: Connection, attempts: dict[int, str]) -> None:
+        """Decode the points of these attempts, one payload in memory at a time."""
         p = schema.series.c
         for row in connection.execute(
-            select(schema.series).where(p.attempt_id == attempt_id).order_by(p.metric, p.part)
+            select(schema.series, p.count.label("points"))
+            .where(p.attempt_id.in_(attempts))
+            .order_by(p.attempt_id, p.metric, p.part)
         ):
             self.series += 1
-            named = f"{where}, metric {row.metric}"
-            with self.watching("points", named):
+            where = f"{attempts[row.attempt_id]}, metric {row.metric}"
+            with self.watching("points", where):
                 series = decoded(row.metric, row.payload)
-                said = (row.count, row.first_step, row.last_step, row.last, row.min, row.max)
+                said = (row.points, row.first_step, row.last_step, row.last, row.min, row.max)
                 if not all(map(_same, said, _summary(series))):
-                    self.found("points", named, "its summary is not that of its points")
+                    self.found("points", where, "its summary is not that of its points")
 
     def _snapshots(self, *, everything: bool) -> None:
         s = schema.snapshot.c

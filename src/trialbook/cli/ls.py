@@ -74,46 +74,41 @@ _STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAI
 
 
 def _row(summary: StudySummary) -> tuple[str, ...]:
-    study, best = summary.study, summary.best
+    study = summary.study
     return (
         study.name,
         ", ".join(study.directions),
         f"{sum(study.states.values()):,}",
         *(f"{study.states.get(state, 0):,}" for state in _STATES),
-        number_text(_best_value(summary), brief=on_terminal()),
-        "" if best is None else str(best.number),
+        number_text(summary.best_value, brief=on_terminal()),
+        "" if summary.best_trial is None else str(summary.best_trial),
         time_text(study.created_s),
     )
 
 
 def _csv(summary: StudySummary) -> tuple[Cell, ...]:
-    study, best = summary.study, summary.best
+    study = summary.study
     return (
         study.name,
         " ".join(study.directions),
         sum(study.states.values()),
         *(study.states.get(state, 0) for state in _STATES),
-        _best_value(summary),
-        None if best is None else best.number,
+        summary.best_value,
+        summary.best_trial,
         study.created_s,
     )
 
 
 def _json(summary: StudySummary) -> dict[str, object]:
-    study, best = summary.study, summary.best
+    study = summary.study
     return {
         "study": study.name,
         "directions": study.directions,
         "trials": sum(study.states.values()),
         "states": {state: study.states.get(state, 0) for state in _STATES},
-        "best_value": _best_value(summary),
-        "best_trial": None if best is None else best.number,
+        "best_value": summary.best_value,
+        "best_trial": summary.best_trial,
         "created_s": study.created_s,
         "tags": {} if study.spec is None else study.spec.tags,
         "user_attrs": study.user_attrs,
     }
-
-
-def _best_value(summary: StudySummary) -> float | None:
-    best = summary.best
-    return None if best is None or best.values is None else best.values[0]

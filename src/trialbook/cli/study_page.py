@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from trialbook.analysis.tables import TrialRow, best_or_none, rows_of
+from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
 from trialbook.book.verification import seal_of
 from trialbook.cli.output import (
@@ -41,7 +41,7 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
     """
     if limit is None and format is Format.TABLE and on_terminal():
         limit = _ON_TERMINAL
-    trials = reader.trials(study.name, last=limit or None)
+    trials = reader.trials(study.name, last=limit or None, brief=format is not Format.JSON)
     rows = rows_of(reader, trials)
     match format:
         case Format.JSON:
@@ -60,7 +60,7 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
 
 def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) -> None:
     """One object, its trials written as they are read."""
-    best = best_or_none(reader, study)
+    best = reader.leader(study)
     head = {
         "study": study,
         "best": None if best is None else best.number,
@@ -102,7 +102,7 @@ def _write_head(reader: Reader, study: StudyRecord) -> None:
 def _head(reader: Reader, study: StudyRecord) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
-    best = best_or_none(reader, study)
+    best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
     yield "created", time_text(study.created_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from trialbook.analysis.details import TrialDetail
@@ -11,6 +12,7 @@ from trialbook.cli.output import (
     Format,
     duration_text,
     json_text,
+    json_value,
     number_text,
     on_terminal,
     size_text,
@@ -53,8 +55,11 @@ def write_trial(detail: TrialDetail, format: Format, lines: int) -> None:  # noq
 
 
 def _json(detail: TrialDetail) -> dict[str, object]:
+    trial = json_value(detail.trial)
+    for param in trial["params"]:
+        param["distribution"] = json_value(json.loads(param["distribution"]))
     return {
-        "trial": detail.trial,
+        "trial": trial,
         "duration_s": duration_s(detail.trial),
         "coordinates": {
             str(item.kind): {
@@ -95,8 +100,8 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
         yield "artifact", artifact.name, "digest", artifact.digest
         yield "artifact", artifact.name, "size_bytes", artifact.size_bytes
     for other in trial.attempts:
-        reason = None if other.end_reason is None else str(other.end_reason)
-        yield "attempt", str(other.number), "end", reason
+        end = None if other.end_reason is None else str(other.end_reason)
+        yield "attempt", str(other.number), "end", end
     for rerun in trial.reruns:
         yield "rerun", str(rerun.rerun_id), "verdict", str(rerun.report.verdict)
     for key, value in trial.user_attrs.items():
