@@ -321,13 +321,19 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
         said = redacted_text(
             done.stdout.decode("utf-8", "replace"), secrets=secret_values_of(os.environ)
         )[0]
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        faults = [line for line in lines if line.lower().startswith("error")] or lines
         raise RerunEnvironmentError(
-            f"the recorded environment cannot be installed: {' '.join(faults[-2:]) or 'no reason'}",
+            f"the recorded environment cannot be installed: {_fault(said)}",
             where=f"{Path(command[0]).name}, exit status {done.returncode}",
             hint="make the package index reachable, or rerun with --env here",
         )
+
+
+def _fault(said: str) -> str:
+    """What an installer gave as its reason: from its last error on, on one line."""
+    lines = [line.strip(" \t\r╰╭│├─▶╴") for line in said.splitlines() if line.strip()]
+    errors = [i for i, line in enumerate(lines) if line.lower().startswith("error")]
+    reason = lines[errors[-1] :][:4] if errors else lines[-2:]
+    return " ".join(reason)[:400] or "no reason was given"
 
 
 def _check(recipe: Recipe, directory: Path) -> None:
