@@ -217,6 +217,39 @@ def test_declared_inputs_are_no_code(project: Project) -> None:
     assert seen.content("data/train.csv") == b"1,2\n"
 
 
+def test_globs_and_what_the_manifest_holds(project: Project) -> None:
+    for path in ("data/a.csv", "data/b.csv", "data/notes.md", "ignored.log"):
+        project.write(path, "x")
+    git(project, "init", "-q")
+    project.write(".gitignore", "*.log\n")
+    seen = project.observe("""
+        for path in ("data/a.csv", "data/b.csv", "data/notes.md", "ignored.log"):
+            open(path).read()
+        probe = CodeProbe(ROOT, inputs=[ROOT / "data" / "*.csv"])
+        assert not probe.holds(str(ROOT / "data/notes.md"))  # nothing was looked at yet
+        show(probe)
+        assert probe.holds(str(ROOT / "data/notes.md"))
+        assert not probe.holds(str(ROOT / "data/a.csv"))  # an input
+        assert not probe.holds(str(ROOT / "ignored.log"))
+        assert not probe.holds("/etc/hostname")
+    """)
+    assert seen.loaded == {"main.py", "data/notes.md"}
+
+
+def test_reading_through_a_link_marks_both(project: Project) -> None:
+    project.write("conf/a.yaml", "a: 1\n")
+    project.write("conf/b.yaml", "b: 1\n")
+    (project.root / "now").symlink_to("conf")
+    seen = project.observe("""
+        open("now/a.yaml").read()
+        probe = CodeProbe(ROOT)
+        first = show(probe)
+        assert probe.holds(str(ROOT / "now" / "b.yaml"))
+        assert show(probe).snapshot.digest == first.snapshot.digest
+    """)
+    assert seen.loaded == {"main.py", "now", "conf/a.yaml"}
+
+
 def test_later_imports_and_reads_are_noticed(project: Project) -> None:
     project.write("late.py", "z = 1\n")
     project.write("late.yaml", "a: 1\n")

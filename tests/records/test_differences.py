@@ -221,3 +221,28 @@ def test_execution_is_compared_by_isolation_and_entry_only():
         ("entry module", "train", None),
         ("entry path", None, "train.py"),
     ]
+
+
+def test_code_outside_the_root_is_compared_by_path_where_both_imported_it():
+    """Labels follow the module search path, and lazy imports come later in one process."""
+    recorded = CodeState(
+        None,
+        (
+            file("lib.py", D1, base="outside-1"),
+            file("same.py", D1, base="outside-1"),
+            file("lazy.py", D1, base="outside-2"),
+        ),
+    )
+    here = CodeState(
+        None,
+        (
+            file("lib.py", D2, base="outside-2"),
+            file("same.py", D1, base="outside-2"),
+            file("other.py", D1, base="outside-1"),
+        ),
+    )
+    assert pairs(Kind.CODE, recorded, here) == [("outside-1:lib.py", D1, D2)]
+    relabelled = CodeState(None, tuple(file(e.path, e.digest, base="x") for e in recorded.files))
+    assert relabelled.identity == recorded.identity
+    moved = CodeState(None, tuple(file(e.path, e.digest) for e in recorded.files))
+    assert moved.identity != recorded.identity

@@ -46,7 +46,8 @@ class CodeProbe:
         root: The root of the code (``code_root``).
         exclude: Files and directories of books: in no manifest, and never opened.
         limits: How much is recorded.
-        inputs: Declared inputs, absolute: part of the tree, but not loaded code when read.
+        inputs: Declared inputs, absolute paths or globs: part of the tree, but not loaded code
+            when read.
         cache_dir: Where digests of large files are remembered, see ``StatCache``.
     """
 
@@ -89,6 +90,20 @@ class CodeProbe:
     def sys_path(self) -> tuple[str, ...]:
         """``sys.path`` as ``LaunchState`` writes it."""
         return self._bases.search_path()
+
+    def holds(self, path: str) -> bool:
+        """Whether the manifest records a file, so that no other coordinate has to.
+
+        Args:
+            path: Absolute path. Declared inputs are the business of the data, wherever they lie.
+        """
+        relative = self._bases.relative_to_root(path)
+        return (
+            self._manifest is not None
+            and bool(relative)
+            and self._manifest.holds_below_root(relative or "")
+            and not self._loaded.is_input(path)
+        )
 
     def changed(self) -> bool:
         """Whether more was loaded since the last observation, or loaded again after an edit."""

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from trialbook.capture.bases import Bases
 from trialbook.capture.distributions import strays
@@ -48,8 +49,8 @@ class LoadedFiles:
     Args:
         bases: Where files are placed.
         excluded: Files that count in no case.
-        inputs: Declared inputs (absolute paths of files or directories): reading them makes them
-            no code.
+        inputs: Declared inputs (absolute paths of files or directories, or glob patterns): reading
+            them makes them no code.
     """
 
     def __init__(self, bases: Bases, excluded: Excluded, inputs: Collection[str]) -> None:
@@ -84,15 +85,19 @@ class LoadedFiles:
         watch = import_watch()
         found = {}
         for path, opening in list(watch.reads.items()):
-            if path in watch.writes or path in watch.imported or self._is_input(path):
+            if path in watch.writes or path in watch.imported or self.is_input(path):
                 continue
             relative = self._bases.relative_to_root(path)
             if relative and not self._excluded.covers(os.fsencode(path)):
                 found[relative] = opening
         return found
 
-    def _is_input(self, path: str) -> bool:
-        return any(path == given or path.startswith(f"{given}/") for given in self._inputs)
+    def is_input(self, path: str) -> bool:
+        """Whether an absolute path is a declared input or lies below one."""
+        return any(
+            path == given or path.startswith(f"{given}/") or fnmatchcase(path, given)
+            for given in self._inputs
+        )
 
     def _place(self, path: str, module: str) -> Place:
         relative = self._bases.relative_to_root(path)

@@ -73,7 +73,7 @@ class Manifest:
         self._loaded: dict[Place, LoadedFile] = {}
         self._read: dict[str, _Reading] = {}
         self._imported: set[Place] = set()
-        self._followed: set[str] = set()
+        self._followed: set[Place] = set()
         self._edited: set[str] = set()
         self._uncertain: set[str] = set()
         self._unreadable: set[str] = set()
@@ -88,7 +88,12 @@ class Manifest:
             if self._loaded.get(asked) == loaded:
                 continue
             self._loaded[asked] = loaded
-            place = self._resolved(asked, leave=True)
+            place, link = self._resolved(asked)
+            if link is not None and place == asked:
+                # It leads out of the root and cannot be restored: what ran takes its place.
+                del self._files[link]
+            elif link is not None:
+                self._followed.add(link)
             file = self._as_run(place, loaded)
             if file is None:
                 self._unreadable.add(place[1])
@@ -115,13 +120,17 @@ class Manifest:
             known = self._read.get(path)
             if known is not None and known.number == number:
                 continue
-            place = self._resolved((ROOT, path), leave=False)
+            place, _ = self._resolved((ROOT, path))
             if place not in self._files or place in self._imported:
                 continue
             mtime_ns = self._refreshed(place)
             self._read[path] = _Reading(number, mtime_ns)
             if mtime_ns > opened_ns:
                 self._uncertain.add(path)
+
+    def holds_below_root(self, path: str) -> bool:
+        """Whether a path relative to the root is in the manifest."""
+        return self._resolved((ROOT, path))[0] in self._files
 
     def is_imported_anew(self, imported: Mapping[Place, LoadedFile]) -> bool:
         """Whether something was imported that was not before, or again after an edit."""
@@ -134,37 +143,32 @@ class Manifest:
         for path, (number, _) in read.items():
             known = self._read.get(path)
             if known is None:
-                place = self._resolved((ROOT, path), leave=False)
+                place, _ = self._resolved((ROOT, path))
                 if place in self._files and place not in self._imported:
                     return True
             elif known.number != number and known.mtime_ns != _mtime_ns(f"{self._root}/{path}"):
                 return True
         return False
 
-    def _resolved(self, place: Place, *, leave: bool) -> Place:
-        """Where the content of a loaded file belongs, its symbolic links marked as loaded.
+    def _resolved(self, place: Place) -> tuple[Place, Place | None]:
+        """Where the content of a loaded file belongs, and the symbolic link on the way to it.
 
-        A link that leads out of the root cannot be restored, so with ``leave`` what was imported
-        through it takes its place.
+        Through a link that leads out of the root the place stays what was asked for.
         """
         base, path = place
         if base != ROOT:
-            return place
+            return place, None
         parts = path.split("/")
         for end in range(1, len(parts) + 1):
             link = (ROOT, "/".join(parts[:end]))
             file = self._files.get(link)
-            if file is None or file.mode != LINK:
-                continue
-            real = os.path.realpath(f"{self._root}/{path}")
-            top = os.path.realpath(self._root)
-            if real.startswith(f"{top}/"):
-                self._followed.add(link[1])
-                return (ROOT, real[len(top) + 1 :])
-            if leave:
-                del self._files[link]
-            break
-        return place
+            if file is not None and file.mode == LINK:
+                real = os.path.realpath(f"{self._root}/{path}")
+                top = os.path.realpath(self._root)
+                if real.startswith(f"{top}/"):
+                    return (ROOT, real[len(top) + 1 :]), link
+                return place, link
+        return place, None
 
     def _as_run(self, place: Place, loaded: LoadedFile) -> TreeFile | None:
         known = self._files.get(place)
@@ -228,8 +232,9 @@ class Manifest:
 
     def entries(self) -> tuple[FileEntry, ...]:
         """Every file, sorted by base and path."""
-        loaded = self._imported | {(ROOT, path) for path in self._followed}
-        loaded |= {self._resolved((ROOT, path), leave=False) for path in self._read}
+        loaded: set[Place | None] = {*self._imported, *self._followed}
+        for path in self._read:
+            loaded.update(self._resolved((ROOT, path)))
         return tuple(
             FileEntry(
                 path=path,

@@ -80,8 +80,11 @@ class CodeState:
 
     @property
     def identity(self) -> str:
-        """Digest of the loaded files' bases, paths and contents."""
-        return digest_of([[e.base, e.path, e.digest] for e in self.loaded])
+        """Digest of the loaded files' paths and contents, those of the root apart from others.
+
+        Labels of other bases do not count: they follow how the process was started.
+        """
+        return digest_of(sorted([e.base == ROOT, e.path, e.digest] for e in self.loaded))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,19 +108,29 @@ def _shared(
 
 
 def _code(recorded: CodeState, here: CodeState) -> Iterator[Pair]:
-    before = {_label(entry): entry for entry in recorded.files}
-    now = {_label(entry): entry for entry in here.files}
-    loaded = {_label(entry) for entry in (*recorded.loaded, *here.loaded)}
-    for label in sorted(loaded):
-        yield label, _digest(before.get(label)), _digest(now.get(label))
+    before = {entry.path: entry.digest for entry in recorded.files if entry.base == ROOT}
+    now = {entry.path: entry.digest for entry in here.files if entry.base == ROOT}
+    for path in sorted({e.path for e in (*recorded.loaded, *here.loaded) if e.base == ROOT}):
+        yield path, before.get(path), now.get(path)
+    yield from _outside(recorded, here)
+
+
+def _outside(recorded: CodeState, here: CodeState) -> Iterator[Pair]:
+    """Files outside the root, by path alone: their labels follow how the process was started.
+
+    They are in a manifest only once they were imported, so one that a side lacks says nothing.
+    """
+    now: dict[str, set[str]] = {}
+    for entry in here.loaded:
+        if entry.base != ROOT:
+            now.setdefault(entry.path, set()).add(entry.digest)
+    for entry in sorted(recorded.loaded, key=_label):
+        if entry.base != ROOT and entry.path in now and entry.digest not in now[entry.path]:
+            yield _label(entry), entry.digest, ", ".join(sorted(now[entry.path]))
 
 
 def _label(entry: FileEntry) -> str:
     return entry.path if entry.base == ROOT else f"{entry.base}:{entry.path}"
-
-
-def _digest(entry: FileEntry | None) -> str | None:
-    return None if entry is None else entry.digest
 
 
 def _data(recorded: DataState, here: DataState) -> Iterator[Pair]:

@@ -70,12 +70,18 @@ class Session:
         exclude: Sequence[Path],
     ) -> None:
         launch = current_launch()
-        code = CodeProbe(code_root(_directory_of(function)), exclude=exclude)
         self.data = DataProbe(
             inputs.data,
             base=inputs.base,
             mapping=launch.data,
             paranoid=inputs.paranoid or launch.paranoid,
+            exclude=exclude,
+            is_code=lambda path: code.holds(path),
+        )
+        code = CodeProbe(
+            code_root(_directory_of(function)),
+            exclude=exclude,
+            inputs=tuple(self.data.paths.values()),
         )
         self.config = ConfigProbe(
             inputs.config, overrides=inputs.overrides, base=inputs.base, search=search
