@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 PROJECT = """
@@ -169,3 +172,43 @@ def test_bad_input_is_refused(shell, arguments, code):
     assert ended.returncode == code, ended.stderr
     assert ended.stdout == ""
     assert ended.stderr
+
+
+def test_interrupting_it_leaves_nothing_running(shell, tmp_path):
+    pid_file = tmp_path / "pid"
+    (shell.root / "project" / "slow.py").write_text(
+        "import os, pathlib, time, trialbook\n"
+        "@trialbook.tracked_objective\n"
+        "def objective(trial):\n"
+        f"    again = os.path.exists({str(tmp_path / 'again')!r})\n"
+        "    if again:\n"
+        f"        part = pathlib.Path({str(pid_file) + '.part'!r})\n"
+        "        part.write_text(str(os.getpid()))\n"
+        f"        part.rename({str(pid_file)!r})\n"
+        "        time.sleep(600)\n"
+        "    return trial.suggest_float('x', 0, 1)\n"
+    )
+    ended = shell("run", "project/slow.py:objective", "--trials", "1", "--study", "slow")
+    assert ended.returncode == 0, ended.stderr
+    (tmp_path / "again").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trialbook", "rerun", "slow/0"],
+        cwd=shell.root,
+        env=shell.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not pid_file.exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    child = int(pid_file.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"

@@ -20,7 +20,12 @@ from trialbook.capture.probe import Observation
 from trialbook.capture.yaml import yaml_value
 from trialbook.errors import ConfigError
 from trialbook.records.canonical import digest_of_bytes
-from trialbook.records.config import ComponentSettings, ConfigState, SearchSettings
+from trialbook.records.config import (
+    ComponentSettings,
+    ConfigState,
+    SearchSettings,
+    key_order,
+)
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.secrets import redacted_mapping, redacted_text, secret_values_of
@@ -115,6 +120,7 @@ class ConfigProbe:
             overrides=overrides,
             search=_safe_search(self._search, secrets),
             redacted=redacted,
+            order=key_order(resolved),
         )
         gaps = [f"the value of {key} looks like a credential and is left out" for key in redacted]
         return Observation(Snapshot.of(Kind.CONFIG, Coverage.of(gaps), state))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from trialbook.records.canonical import canonical_bytes, parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class ConfigState:
         overrides: What ``--set`` and the decorator changed, dotted key to value.
         search: Sampler, pruner, seed and budget.
         redacted: Dotted keys whose values looked like credentials and were left out.
+        order: The order of the keys of ``resolved`` as ``key_order`` writes it, since canonical
+            JSON sorts them and code may go through them in turn; ``None`` when they were sorted.
     """
 
     source: str | None = None
@@ -60,3 +65,44 @@ class ConfigState:
     overrides: dict[str, Any] = field(default_factory=dict)
     search: SearchSettings = field(default_factory=SearchSettings)
     redacted: tuple[str, ...] = ()
+    order: str | None = None
+
+    @property
+    def as_seen(self) -> dict[str, Any]:
+        """``resolved`` with its keys in the order in which the objective saw them."""
+        if self.order is None:
+            return self.resolved
+        value: dict[str, Any] = _ordered(self.resolved, json.loads(self.order))
+        return value
+
+
+def key_order(resolved: dict[str, Any]) -> str | None:
+    """The order of every mapping's keys, as JSON text with 0 for values that have none.
+
+    Args:
+        resolved: JSON values.
+
+    Returns:
+        ``None`` when canonical JSON would not change the order.
+    """
+    order = json.dumps(_skeleton(resolved))
+    canonical = json.dumps(_skeleton(parsed(canonical_bytes(resolved))))
+    return None if order == canonical else order
+
+
+def _skeleton(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _skeleton(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_skeleton(item) for item in value]
+    return 0
+
+
+def _ordered(value: Any, skeleton: Any) -> Any:
+    if isinstance(value, dict) and isinstance(skeleton, dict):
+        keys = [key for key in skeleton if key in value]
+        keys += [key for key in value if key not in skeleton]
+        return {key: _ordered(value[key], skeleton.get(key)) for key in keys}
+    if isinstance(value, list) and isinstance(skeleton, list) and len(value) == len(skeleton):
+        return [_ordered(item, inner) for item, inner in zip(value, skeleton, strict=True)]
+    return value

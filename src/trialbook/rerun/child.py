@@ -18,7 +18,7 @@ from trialbook.capture.environment import EnvironmentProbe
 from trialbook.errors import ObjectiveNotFoundError, RerunError
 from trialbook.rerun.imports import use_search_path
 from trialbook.rerun.interception import studies_replaced
-from trialbook.rerun.numerics import set_determinism, set_threads
+from trialbook.rerun.numerics import set_determinism, set_threads, set_threads_to_come
 from trialbook.rerun.order import ReplayOrder, read_order
 from trialbook.rerun.replay import Performance, ReplayEnded, ReplayStudy
 from trialbook.rerun.scratch import RecordedAnswers
@@ -55,7 +55,10 @@ def replayed(order: ReplayOrder) -> None:
         set_threads(order.thread_pools)
         set_determinism(order.determinism)
         probe = EnvironmentProbe(Path(order.path.restored["."]))
-        return probe.observe().snapshot.document
+        document = probe.observe().snapshot.document
+        # Only now, so that it does not show as a variable that the record lacks.
+        set_threads_to_come(order.cpus)
+        return document
 
     performance = Performance(Path(order.results), answers, observe)
     objective = order.entry.name if order.entry.how == "script" else None

@@ -57,7 +57,7 @@ def judged(
     return RerunReport(
         reference=plan.reference,
         verdict=verdict,
-        reason=_reason(plan, verdict, outcome, circumstances),
+        reason=_reason(plan, verdict, comparison, outcome, circumstances),
         points=comparison.points,
         params=comparison.params,
         artifacts=comparison.artifacts,
@@ -86,6 +86,7 @@ def _proven(comparison: Comparison) -> bool:
 def _reason(
     plan: RerunPlan,
     verdict: Verdict,
+    comparison: Comparison,
     outcome: ReplayOutcome,
     circumstances: Circumstances,
 ) -> str | None:
@@ -94,12 +95,23 @@ def _reason(
         parts.append(outcome.stopped or "the rerun gave nothing to compare")
     elif outcome.stopped is not None:
         parts.append(f"it was stopped later: {outcome.stopped}")
+    raised = _raised(comparison, outcome)
+    if raised is not None:
+        parts.append(raised)
     if circumstances.allowed_data:
         names = ", ".join(circumstances.allowed_data)
         parts.append(f"it ran on other data than recorded, as allowed ({names})")
     if verdict in (Verdict.NOT_COMPARABLE, Verdict.DIFFERENT):
         parts += [*outcome.notes, *plan.cautions]
     return "; ".join(parts) or None
+
+
+def _raised(comparison: Comparison, outcome: ReplayOutcome) -> str | None:
+    """What the rerun raised where the recorded trial did not."""
+    if outcome.traceback is None or not any(d.what == "end" for d in comparison.differences):
+        return None
+    lines = [line for line in outcome.traceback.splitlines() if line and not line[0].isspace()]
+    return f"the rerun raised {lines[-1][:300]}" if lines else None
 
 
 def difference_text(difference: ResultDifference) -> str:

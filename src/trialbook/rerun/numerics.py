@@ -7,12 +7,14 @@ environments.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import psutil
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from trialbook.capture.numerics import determinism_flags, library_name
@@ -28,6 +30,20 @@ def set_threads(recorded: Iterable[ThreadPool]) -> None:
         threads = wanted.get(library_name(library))
         if threads is not None and threads != library.num_threads:
             library.set_num_threads(threads)
+
+
+def set_threads_to_come(cpus: int) -> None:
+    """Let libraries that are loaded later start as many threads as they did when recorded.
+
+    They take the number of processors that the process may use, unless a variable says otherwise.
+
+    Args:
+        cpus: Number of processors that the recorded process could use.
+    """
+    here = psutil.Process()
+    usable = len(here.cpu_affinity()) if hasattr(here, "cpu_affinity") else psutil.cpu_count()
+    if cpus != usable:
+        os.environ.setdefault("OMP_NUM_THREADS", str(cpus))
 
 
 def set_determinism(recorded: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trialbook.records.canonical import canonical_bytes, parsed
+from trialbook.records.canonical import parsed, tagged
 from trialbook.records.code import EntryPoint
 from trialbook.records.environment import ThreadPool
 from trialbook.records.execution import Seeds
@@ -72,6 +73,7 @@ class ReplayOrder:
         data: Input name to absolute path.
         thread_pools: Libraries whose threads are set as recorded.
         determinism: Flags of numerical libraries that are set as recorded.
+        cpus: Number of processors that the trial could use.
         directory: The attempt's own directory, empty.
         results: Directory for the outcome.
     """
@@ -89,13 +91,14 @@ class ReplayOrder:
     data: dict[str, str]
     thread_pools: tuple[ThreadPool, ...]
     determinism: dict[str, Any]
+    cpus: int
     directory: str
     results: str
 
 
 def write_order(order: ReplayOrder, path: Path) -> None:
-    """Write the order as canonical JSON."""
-    path.write_bytes(canonical_bytes(msgspec.to_builtins(order)))
+    """Write the order as JSON in the tagged form, mappings in their own order."""
+    path.write_text(json.dumps(tagged(msgspec.to_builtins(order))))
 
 
 def read_order(path: Path) -> ReplayOrder:

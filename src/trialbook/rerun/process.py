@@ -7,6 +7,7 @@ recorded variables in the place of today's.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -14,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import trialbook
 from trialbook.capture.numerics import result_variables
 from trialbook.errors import RerunError
 from trialbook.records.environment import EnvironmentState
@@ -79,8 +79,14 @@ def _devices(here: str | None, recorded: str | None) -> str | None:
 def prepared_tool(directory: Path) -> Path:
     """A directory from which nothing but Trialbook can be imported."""
     directory.mkdir(parents=True)
-    package = Path(trialbook.__path__[0]).resolve()
+    package = Path(__file__).resolve().parents[1]
     (directory / package.name).symlink_to(package, target_is_directory=True)
+    for own in importlib.metadata.distributions(name=package.name):
+        metadata = getattr(own, "_path", None)
+        if isinstance(metadata, Path):
+            # So that a recreated environment, where it is not installed, does not seem to lack it.
+            (directory / metadata.name).symlink_to(metadata.resolve(), target_is_directory=True)
+            break
     return directory
 
 

@@ -36,6 +36,8 @@ from trialbook.rerun.results import End, ReplayOutcome, Results, read_outcome, r
 from trialbook.rerun.wishes import Environment, Wishes
 from trialbook.running.trust import require_trust
 
+_WORKERS_START = "/trialbook/running/start.py"
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -199,7 +201,8 @@ def _interpreter(subject: Subject, wishes: Wishes) -> Path:
     from trialbook.rerun.environment import recreate
 
     wishes.tell("recreating the recorded environment")
-    return recreate(subject.plan.states.environment, cache_dir=_cache_directory())
+    state = subject.plan.states.environment
+    return recreate(state, cache_dir=_cache_directory(), tell=wishes.tell)
 
 
 def _cache_directory() -> Path:
@@ -287,7 +290,7 @@ def _order(
         params=plan.params,
         prune_answers=plan.attempt.prune_answers,
         seeds=plan.seeds,
-        config=plan.states.config.resolved,
+        config=plan.states.config.as_seen,
         entry=plan.entry,
         module=plan.command.module,
         argv=_argv(plan, code),
@@ -301,6 +304,7 @@ def _order(
         data={name: str(path) for name, path in data.items()},
         thread_pools=environment.thread_pools,
         determinism=environment.determinism,
+        cpus=environment.machine.cpu_affinity or environment.machine.cpu_count,
         directory=str(trial),
         results=str(results),
     )
@@ -313,7 +317,8 @@ def _argv(plan: RerunPlan, code: CodePlaces) -> tuple[str, ...]:
     """
     if plan.entry.how == "script":
         return plan.command.argv
-    if plan.states.launch.isolation == "none" and plan.command.target != "-c":
+    by_worker = plan.command.target.endswith(_WORKERS_START)
+    if plan.states.launch.isolation == "none" and not by_worker:
         return plan.command.argv
     if plan.entry.path is None:
         return (str(plan.entry.module),)
