@@ -424,6 +424,37 @@ def test_script_edited_while_it_starts_is_partial(project: Project) -> None:
     assert seen.content("main.py").endswith(b"# edited")
 
 
+def test_resources_of_packages_are_read_files(project: Project) -> None:
+    project.write("pkg/__init__.py", "")
+    project.write("pkg/defaults.yaml", "a: 1\n")
+    project.write("pkg/other.yaml", "a: 1\n")
+    seen = project.observe("""
+        import pkgutil, importlib.resources
+        pkgutil.get_data("pkg", "defaults.yaml")
+        importlib.resources.files("pkg").joinpath("other.yaml").read_text()
+        show(CodeProbe(ROOT))
+    """)
+    assert seen.loaded == {"main.py", "pkg/__init__.py", "pkg/defaults.yaml", "pkg/other.yaml"}
+
+
+def test_odd_things_in_sys_modules_and_sys_path(project: Project) -> None:
+    """Lazy modules must not be woken, and nothing there may stop the observation."""
+    seen = project.observe("""
+        class Lazy:
+            def __getattr__(self, name):
+                raise ImportError("woken")
+        class Slots:
+            __slots__ = ()
+        sys.modules["lazy"], sys.modules["slots"], sys.modules["none"] = Lazy(), Slots(), None
+        sys.path += [Path("not text"), b"bytes", "", "/nonexistent/dir", "/dev/null", "a\\0b"]
+        probe = CodeProbe(ROOT)
+        show(probe)
+        assert not probe.changed()
+    """)
+    assert seen.loaded == {"main.py"}
+    assert seen.coverage.level is Level.COMPLETE
+
+
 def test_executed_files_are_loaded(project: Project) -> None:
     project.write("settings.py", "a = 1\n")
     seen = project.observe("""

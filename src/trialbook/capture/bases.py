@@ -6,9 +6,8 @@ A path of the record is relative to a base, so that another machine can put the 
 from __future__ import annotations
 
 import os
-import sys
 
-from trialbook.capture.imports import absolute_path, is_installed
+from trialbook.capture.imports import absolute_path, is_installed, search_path
 from trialbook.records.code import ROOT
 
 _OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
@@ -29,7 +28,7 @@ class Bases:
         self._root = absolute_path(root)
         self._real = os.path.realpath(root)
         self._outside: dict[str, str] = {}
-        for entry in sys.path:
+        for entry in search_path():
             place = absolute_path(entry or ".")
             if not _is_installed(place) and self.relative_to_root(place) is None:
                 if os.path.isdir(place):  # noqa: PTH112
@@ -74,7 +73,7 @@ class Bases:
         """``sys.path`` as ``LaunchState`` writes it, then the bases that are not on it."""
         found: list[str] = []
         used = {ROOT}
-        for entry in sys.path:
+        for entry in search_path():
             place = absolute_path(entry or ".")
             relative = self.relative_to_root(place)
             if is_installed(f"{place}/") or (place == _OWN and relative is None):

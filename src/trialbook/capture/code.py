@@ -194,7 +194,7 @@ class CodeProbe:
             listing.members.clear()
             listing.gaps.append(
                 f"the root holds more than {self._limits.files} files: only loaded ones are "
-                "recorded"
+                "recorded, and whether others were modified is not known"
             )
         listing.gaps[:0] = gaps
         return listing

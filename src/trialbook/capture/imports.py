@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import site
+import stat
 import sys
 import sysconfig
 import threading
@@ -25,6 +26,8 @@ from typing import Any
 
 _KEPT_BYTES = 4 * 2**20
 _KEPT_PATHS = 200_000
+_EVENTS = frozenset({"open", "exec", "import"})
+_SOURCES = (".py", ".pyw")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _BYTECODE = f".{sys.implementation.cache_tag}."
 
@@ -109,15 +112,20 @@ def site_directories() -> tuple[str, ...]:
     """
     paths = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
     paths += [*site.getsitepackages(), site.getusersitepackages()]
-    paths += [entry for entry in sys.path if entry and _holds_distribution(entry)]
+    paths += [entry for entry in search_path() if entry and _holds_distribution(entry)]
     return _spelt(paths)
+
+
+def search_path() -> list[str]:
+    """The entries of ``sys.path`` that Python looks at: text."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def _holds_distribution(directory: str) -> bool:
     try:
         with os.scandir(directory) as entries:
             return any(entry.name.endswith(".dist-info") for entry in entries)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -182,13 +190,17 @@ def reads_since(mark: int = 0) -> tuple[str, ...]:
     return tuple(path for _, path in sorted(found))
 
 
-def module_files() -> set[str]:
-    """Absolute paths of the files that the modules in ``sys.modules`` say they came from."""
-    found = set()
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
+def module_files() -> dict[str, str]:
+    """File to the name of the module in ``sys.modules`` that says it came from there."""
+    found: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
+        try:
+            # Not getattr: lazy modules import what they stand for when they are asked.
+            path = object.__getattribute__(module, "__dict__").get("__file__")
+        except AttributeError:
+            continue
         if isinstance(path, str) and path:
-            found.add(absolute_path(path))
+            found.setdefault(absolute_path(path), name)
     return found
 
 
@@ -200,9 +212,9 @@ def absolute_path(path: str) -> str:
 
 
 def _noted(event: str, args: tuple[Any, ...]) -> None:
-    if event not in ("open", "exec", "import") or _quiet.depth:
-        return
     try:
+        if event not in _EVENTS or _quiet.depth:
+            return
         if event == "open":
             _note_open(*args)
         elif event == "exec":
@@ -211,7 +223,8 @@ def _noted(event: str, args: tuple[Any, ...]) -> None:
             _note_extension(args[1])
     except Exception as error:
         # The user's own open must not fail because of the watch; the record says what happened.
-        if len(_watch.faults) < 10:
+        # While the interpreter shuts down nothing is left to note it in.
+        if _watch is not None and len(_watch.faults) < 10:
             _watch.faults.append(f"{event}: {type(error).__name__}: {error}")
 
 
@@ -222,7 +235,8 @@ def _note_open(path: Any, mode: Any, flags: Any) -> None:
         path = os.fsdecode(path)
     if path.startswith(_IGNORED):
         return
-    if mode == "rb" and flags == 0:  # only io.open_code: the import system reads a module
+    # Only io.open_code, by which the import system reads, gives these.
+    if mode == "rb" and flags == 0 and path.endswith((*_SOURCES, ".pyc")):
         _note_code(path)
         return
     if "__pycache__" in path:
@@ -232,13 +246,22 @@ def _note_open(path: Any, mode: Any, flags: Any) -> None:
         return
     _watch.count += 1
     if flags & _WRITING:
-        if path not in _watch.writes and len(_watch.writes) < _KEPT_PATHS:
+        if path not in _watch.writes and _has_room(_watch.writes):
             _watch.writes[path] = _watch.count
             _watch.generation += 1
-    elif path in _watch.reads or len(_watch.reads) < _KEPT_PATHS:
+    elif path in _watch.reads or _has_room(_watch.reads):
         if path not in _watch.reads:
             _watch.generation += 1
         _watch.reads[path] = (_watch.count, time.time_ns())
+
+
+def _has_room(notes: dict[str, Any]) -> bool:
+    if len(notes) < _KEPT_PATHS:
+        return True
+    fault = f"more than {_KEPT_PATHS} files were opened, later ones are not noted"
+    if fault not in _watch.faults:
+        _watch.faults.append(fault)
+    return False
 
 
 def _note_code(path: str) -> None:
@@ -249,7 +272,7 @@ def _note_code(path: str) -> None:
         if not tag:
             return
         path = f"{folder}/{stem}.py"
-    if path.startswith(_IGNORED):
+    if path.endswith(".pyc") or path.startswith(_IGNORED):
         return
     kept = _read(absolute_path(path), before_watch=False)
     if kept is not None:
@@ -283,17 +306,24 @@ def _keep(path: str, absolute: str, *, before_watch: bool) -> None:
 
 def _read(path: str, *, before_watch: bool) -> ImportedFile | None:
     """The file as it is now, ``None`` when there is none (an archive member, a notebook cell)."""
+    content: bytes | None = None
     with unwatched():
         try:
             with open(path, "rb") as file:  # noqa: PTH123
                 status = os.fstat(file.fileno())
-                content = file.read()
+                if not stat.S_ISREG(status.st_mode):
+                    return None
+                if status.st_size <= _KEPT_BYTES:
+                    content = file.read()
+                    digest, size = hashlib.sha256(content), len(content)
+                else:
+                    digest, size = hashlib.file_digest(file, "sha256"), file.tell()
         except (OSError, ValueError):
             return None
     return ImportedFile(
-        digest=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        content=content if len(content) <= _KEPT_BYTES else None,
+        digest=digest.hexdigest(),
+        size_bytes=size,
+        content=content,
         mtime_ns=status.st_mtime_ns,
         executable=bool(status.st_mode & 0o100),
         before_watch=before_watch,

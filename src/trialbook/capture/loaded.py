@@ -19,14 +19,13 @@ from trialbook.capture.imports import (
     absolute_path,
     import_watch,
     is_installed,
+    module_files,
 )
 from trialbook.capture.listing import Excluded
 from trialbook.records.code import ROOT
 
 Place = tuple[str, str]
 """A base's label, and a path relative to it."""
-
-_OWN_PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class LoadedFiles:
     def imported(self) -> dict[Place, LoadedFile]:
         """Modules and scripts by place, those of installed distributions left out."""
         found: dict[Place, LoadedFile] = {}
-        modules = _modules_by_file()
+        modules = module_files()
         installed = [path for path in modules if is_installed(path)]
         own = (modules.keys() - set(installed)) | set(strays(installed))
         watched = import_watch().imported
@@ -117,18 +116,6 @@ def main_module_gap() -> str | None:
     if "-c" in sys.orig_argv[1:]:
         return "the text given to python -c is not recorded: only what it imports is"
     return "the program that Python read from standard input is not recorded"
-
-
-def _modules_by_file() -> dict[str, str]:
-    """File to the name of the module that says it came from there; Trialbook's own left out."""
-    found: dict[str, str] = {}
-    for name, module in list(sys.modules.items()):
-        if name == _OWN_PACKAGE or name.startswith(f"{_OWN_PACKAGE}."):
-            continue
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path:
-            found.setdefault(absolute_path(path), name)
-    return found
 
 
 def _container(path: str) -> str | None:
