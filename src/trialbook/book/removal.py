@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, delete, exists, or_, select, update
 
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
@@ -43,14 +43,15 @@ class Garbage:
     """What nothing in a book names.
 
     Args:
-        attempts: Attempts of trials that Optuna's ``delete_study`` left a tombstone of.
+        tombstones: Deleted trials and studies that still hold content, as Optuna's
+            ``delete_study`` leaves them.
         snapshots: Number of snapshots.
         blobs: Number of blobs.
         size_bytes: Total size of the blobs.
         files: Files in the blob directory that no row names.
     """
 
-    attempts: int
+    tombstones: int
     snapshots: int
     blobs: int
     size_bytes: int
@@ -59,7 +60,7 @@ class Garbage:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to collect."""
-        return not (self.attempts or self.snapshots or self.blobs or self.files)
+        return not (self.tombstones or self.snapshots or self.blobs or self.files)
 
 
 def remove_trial(book: Book, trial: TrialRecord, *, running: bool = False) -> None:
@@ -118,9 +119,7 @@ def remove_study(book: Book, study: StudyRecord, *, running: bool = False) -> No
         if not running:
             _refuse_running(found, study.name)
         _bury(connection, [row.trial_id for row in found])
-        connection.execute(
-            delete(schema.study_attr).where(schema.study_attr.c.study_id == study.study_id)
-        )
+        _empty_studies(connection, [study.study_id])
         note_removal(connection)
 
 
@@ -138,35 +137,38 @@ def _bury(connection: Connection, trial_ids: Sequence[int]) -> None:
     """Turn trials into tombstones and drop what belonged to them."""
     t = schema.trial.c
     for chunk in _chunks(trial_ids):
+        # With the next number of attempt, a process that still runs the trial is fenced.
         connection.execute(
             update(schema.trial)
             .where(t.trial_id.in_(chunk))
-            .values(
-                deleted=time.time(),
-                # A process that still runs it is no longer the current attempt.
-                attempt=t.attempt + 1,
-                params="{}",
-                space=None,
-                user_attrs="{}",
-                system_attrs="{}",
-                not_before=None,
-            )
+            .values(deleted=time.time(), attempt=t.attempt + 1)
         )
-        _drop_content(connection, chunk)
+    _empty_trials(connection, trial_ids)
 
 
-def _drop_content(connection: Connection, trial_ids: Sequence[int]) -> int:
-    """Delete the rows that belong to trials; the number of attempts."""
-    connection.execute(
-        delete(schema.trial_value).where(schema.trial_value.c.trial_id.in_(trial_ids))
-    )
-    attempts = connection.scalars(
-        select(schema.attempt.c.attempt_id).where(schema.attempt.c.trial_id.in_(trial_ids))
-    ).all()
-    for chunk in _chunks(attempts):
-        for table in (schema.series, schema.artifact, schema.rerun, schema.attempt):
-            connection.execute(delete(table).where(table.c.attempt_id.in_(chunk)))
-    return len(attempts)
+def _empty_trials(connection: Connection, trial_ids: Sequence[int]) -> None:
+    """Drop everything of tombstones but number, state, digest and times."""
+    t, v, a = schema.trial.c, schema.trial_value.c, schema.attempt.c
+    for chunk in _chunks(trial_ids):
+        connection.execute(
+            update(schema.trial)
+            .where(t.trial_id.in_(chunk))
+            .values(params="{}", space=None, user_attrs="{}", system_attrs="{}", not_before=None)
+        )
+        connection.execute(delete(schema.trial_value).where(v.trial_id.in_(chunk)))
+        attempts = connection.scalars(select(a.attempt_id).where(a.trial_id.in_(chunk))).all()
+        for part in _chunks(attempts):
+            for table in (schema.series, schema.artifact, schema.rerun, schema.attempt):
+                connection.execute(delete(table).where(table.c.attempt_id.in_(part)))
+
+
+def _empty_studies(connection: Connection, study_ids: Sequence[int]) -> None:
+    """Drop everything of deleted studies but name, identity, directions and times."""
+    for chunk in _chunks(study_ids):
+        connection.execute(
+            update(schema.study).where(schema.study.c.study_id.in_(chunk)).values(spec=None)
+        )
+        connection.execute(delete(schema.study_attr).where(schema.study_attr.c.study_id.in_(chunk)))
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -178,18 +180,11 @@ def find_garbage(book: Book) -> Garbage:
     """What ``collect_garbage`` would remove now. Nothing is changed."""
     seen = _documents_seen(book)
     with book.reading() as connection:
-        buried = _buried(connection)
-        attempts = 0
-        for chunk in _chunks(buried):
-            attempts += len(
-                connection.scalars(
-                    select(schema.attempt.c.attempt_id).where(schema.attempt.c.trial_id.in_(chunk))
-                ).all()
-            )
+        tombstones = len(_full_trials(connection)) + len(_full_studies(connection))
         snapshots, blobs = _unnamed(connection, seen)
         named = _locations(connection) - {location for _, _, location in blobs}
     files = [path for path in _files(book) if _relative(book, path) not in named]
-    return _summary(attempts, snapshots, blobs, len(files))
+    return _summary(tombstones, snapshots, blobs, len(files))
 
 
 def collect_garbage(book: Book) -> Garbage:
@@ -200,11 +195,13 @@ def collect_garbage(book: Book) -> Garbage:
     """
     seen = _documents_seen(book)  # the long part, done before others have to wait
     with book.writing(durable=True) as connection:
-        attempts = sum(_drop_content(connection, chunk) for chunk in _chunks(_buried(connection)))
+        trials, studies = _full_trials(connection), _full_studies(connection)
+        _empty_trials(connection, trials)
+        _empty_studies(connection, studies)
         snapshots, blobs = _unnamed(connection, seen)
         _delete_by_digest(connection, schema.snapshot, snapshots)
         _delete_by_digest(connection, schema.blob, [digest for digest, _, _ in blobs])
-        if attempts or snapshots or blobs:
+        if trials or studies or snapshots or blobs:
             note_removal(connection)
     files = 0
     with book.writing() as connection:
@@ -213,14 +210,14 @@ def collect_garbage(book: Book) -> Garbage:
             if _relative(book, path) not in named:
                 path.unlink(missing_ok=True)
                 files += 1
-    return _summary(attempts, snapshots, blobs, files)
+    return _summary(len(trials) + len(studies), snapshots, blobs, files)
 
 
 def _summary(
-    attempts: int, snapshots: Sequence[str], blobs: Sequence[tuple[str, int, Any]], files: int
+    tombstones: int, snapshots: Sequence[str], blobs: Sequence[tuple[str, int, Any]], files: int
 ) -> Garbage:
     size = sum(size for _, size, _ in blobs)
-    return Garbage(attempts, len(snapshots), len(blobs), size, files)
+    return Garbage(tombstones, len(snapshots), len(blobs), size, files)
 
 
 def _delete_by_digest(connection: Connection, table: Any, digests: Sequence[str]) -> None:
@@ -228,20 +225,35 @@ def _delete_by_digest(connection: Connection, table: Any, digests: Sequence[str]
         connection.execute(delete(table).where(table.c.digest.in_(chunk)))
 
 
-def _buried(connection: Connection) -> Sequence[int]:
-    """Deleted trials that still have attempts or values."""
-    t = schema.trial.c
-    with_attempts: Select[Any] = (
-        select(t.trial_id)
-        .join(schema.attempt, schema.attempt.c.trial_id == t.trial_id)
-        .where(t.deleted.is_not(None))
-    )
-    with_values: Select[Any] = (
-        select(t.trial_id)
-        .join(schema.trial_value, schema.trial_value.c.trial_id == t.trial_id)
-        .where(t.deleted.is_not(None))
-    )
-    return connection.scalars(with_attempts.union(with_values)).all()
+def _full_trials(connection: Connection) -> Sequence[int]:
+    """Deleted trials that are not empty yet."""
+    t, v, a = schema.trial.c, schema.trial_value.c, schema.attempt.c
+    return connection.scalars(
+        select(t.trial_id).where(
+            t.deleted.is_not(None),
+            or_(
+                t.params != "{}",
+                t.user_attrs != "{}",
+                t.system_attrs != "{}",
+                exists().where(v.trial_id == t.trial_id),
+                exists().where(a.trial_id == t.trial_id),
+            ),
+        )
+    ).all()
+
+
+def _full_studies(connection: Connection) -> Sequence[int]:
+    """Deleted studies that are not empty yet."""
+    s = schema.study.c
+    return connection.scalars(
+        select(s.study_id).where(
+            s.deleted.is_not(None),
+            or_(
+                s.spec.is_not(None),
+                exists().where(schema.study_attr.c.study_id == s.study_id),
+            ),
+        )
+    ).all()
 
 
 def _documents_seen(book: Book) -> dict[str, frozenset[str]]:

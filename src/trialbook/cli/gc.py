@@ -50,11 +50,13 @@ def gc(dry_run: bool, yes: bool, format: Format, storage: str | None) -> int | N
 
 
 def _text(found: Garbage) -> str:
-    return (
-        f"{counted(found.snapshots, 'snapshot')}, {counted(found.blobs, 'blob')} "
-        f"({size_text(found.size_bytes)}), {counted(found.attempts, 'attempt')} of deleted trials, "
-        f"{counted(found.files, 'stray file')}"
-    )
+    parts = [
+        counted(found.snapshots, "snapshot"),
+        f"{counted(found.blobs, 'blob')} ({size_text(found.size_bytes)})",
+        f"what {counted(found.tombstones, 'tombstone')} still held",
+        counted(found.files, "stray file"),
+    ]
+    return ", ".join(parts)
 
 
 def _print(found: Garbage, verb: str, format: Format) -> None:  # noqa: A002
@@ -62,7 +64,7 @@ def _print(found: Garbage, verb: str, format: Format) -> None:  # noqa: A002
         case Format.JSON:
             write_json(found)
         case Format.CSV:
-            names = ("attempts", "snapshots", "blobs", "size_bytes", "files")
+            names = ("tombstones", "snapshots", "blobs", "size_bytes", "files")
             write_csv(names, [tuple(getattr(found, name) for name in names)])
         case Format.TABLE:
             write_line("nothing to remove" if found.empty else f"{verb} {_text(found)}")
