@@ -153,4 +153,12 @@ def _entry_here(
         part in ("site-packages", "dist-packages") or part.startswith("python") for part in parts
     ):
         return None
-    return recorded if Path(recorded).is_dir() else None
+    if not Path(recorded).is_dir() or _is_same(recorded, path.tool):
+        return None
+    return recorded
+
+
+def _is_same(entry: str, tool: str) -> bool:
+    """Whether an entry is the checkout of Trialbook that the tool's directory stands for."""
+    place = os.path.realpath(os.path.join(entry, "trialbook"))  # noqa: PTH118
+    return place == os.path.realpath(os.path.join(tool, "trialbook"))  # noqa: PTH118
