@@ -29,7 +29,8 @@ from trialbook.records.blobs import Blob
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, FileEntry
 
-_START_GRAIN_NS = 50_000_000
+# Linux counts a process's start in whole ticks of 10 ms, rounded down.
+_START_GRAIN_NS = 11_000_000
 _NAMED = 4
 
 
