@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -101,65 +102,80 @@ def _owner(path: str) -> str:
     return parts[-1]
 
 
+_TORCH_CALLS = {
+    "deterministic_algorithms": "are_deterministic_algorithms_enabled",
+    "deterministic_warn_only": "is_deterministic_algorithms_warn_only_enabled",
+    "float32_matmul_precision": "get_float32_matmul_precision",
+    "default_dtype": "get_default_dtype",
+    "num_threads": "get_num_threads",
+    "num_interop_threads": "get_num_interop_threads",
+}
+_TORCH_VALUES = {
+    "cuda_build": "version.cuda",
+    "cudnn.enabled": "backends.cudnn.enabled",
+    "cudnn.deterministic": "backends.cudnn.deterministic",
+    "cudnn.benchmark": "backends.cudnn.benchmark",
+    "cudnn.allow_tf32": "backends.cudnn.allow_tf32",
+    "matmul.allow_tf32": "backends.cuda.matmul.allow_tf32",
+    "matmul.allow_fp16_reduced_precision_reduction": (
+        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction"
+    ),
+    "mkldnn.enabled": "backends.mkldnn.enabled",
+}
+# Since 2.9 these replace the flags of TF32; PyTorch refuses to tell the old ones once a program
+# has set the new ones, so they are recorded instead.
+_TORCH_OLD_PRECISION = ("float32_matmul_precision", "cudnn.allow_tf32", "matmul.allow_tf32")
+_TORCH_PRECISION = tuple(
+    f"backends.{place}fp32_precision"
+    for place in ("", "cuda.matmul.", "cudnn.", "cudnn.conv.", "cudnn.rnn.", "mkldnn.",
+                  "mkldnn.conv.", "mkldnn.matmul.", "mkldnn.rnn.")
+)  # fmt: skip
+_JAX_VALUES = {
+    "enable_x64": "config.jax_enable_x64",
+    "default_matmul_precision": "config.jax_default_matmul_precision",
+}
+_UNANSWERED = (AttributeError, RuntimeError, AssertionError, TypeError)
+
+
 def determinism_flags() -> dict[str, Any]:
     """Flags of loaded numerical libraries that change results, by dotted name."""
     flags: dict[str, Any] = {}
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "get_num_interop_threads"):
-        flags |= _asked(_torch_questions(torch), "torch")
-    jax = sys.modules.get("jax")
-    if jax is not None and hasattr(jax, "config"):
-        flags |= _asked(_jax_questions(jax), "jax")
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions deprecate some of the questions
+        if torch is not None and hasattr(torch, "get_num_interop_threads"):
+            flags |= {f"torch.{name}": value for name, value in _torch_flags(torch).items()}
+        if jax is not None and hasattr(jax, "config"):
+            for name, path in _JAX_VALUES.items():
+                flags[f"jax.{name}"] = _answer(attrgetter(path), jax)
     return flags
 
 
-Questions = dict[str, Callable[[], Any]]
-
-
-def _torch_questions(torch: Any) -> Questions:
-    questions: Questions = {
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled,
-        "deterministic_warn_only": torch.is_deterministic_algorithms_warn_only_enabled,
-        "float32_matmul_precision": torch.get_float32_matmul_precision,
-        "default_dtype": lambda: str(torch.get_default_dtype()),
-        "num_threads": torch.get_num_threads,
-        "num_interop_threads": torch.get_num_interop_threads,
-        "cuda_build": lambda: torch.version.cuda,
-        "cudnn.enabled": lambda: torch.backends.cudnn.enabled,
-        "cudnn.deterministic": lambda: torch.backends.cudnn.deterministic,
-        "cudnn.benchmark": lambda: torch.backends.cudnn.benchmark,
-        "cudnn.allow_tf32": lambda: torch.backends.cudnn.allow_tf32,
-        "matmul.allow_tf32": lambda: torch.backends.cuda.matmul.allow_tf32,
-        "matmul.allow_fp16_reduced_precision_reduction": (
-            lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
-        ),
-        "mkldnn.enabled": lambda: torch.backends.mkldnn.enabled,
-    }
+def _torch_flags(torch: Any) -> dict[str, Any]:
+    flags = {name: _answer(methodcaller(call), torch) for name, call in _TORCH_CALLS.items()}
+    flags |= {name: _answer(attrgetter(path), torch) for name, path in _TORCH_VALUES.items()}
     if torch.cuda.is_initialized():
-        questions["cudnn.version"] = torch.backends.cudnn.version
-    return questions
+        flags["cudnn.version"] = _answer(methodcaller("version"), torch.backends.cudnn)
+    if any(_is_unknown(flags[name]) for name in _TORCH_OLD_PRECISION):
+        new = {path: _answer(attrgetter(path), torch) for path in _TORCH_PRECISION}
+        known = {path: value for path, value in new.items() if not _is_unknown(value)}
+        if known:
+            flags = {n: value for n, value in flags.items() if n not in _TORCH_OLD_PRECISION}
+            flags |= known
+    return flags
 
 
-def _jax_questions(jax: Any) -> Questions:
-    return {
-        "enable_x64": lambda: jax.config.jax_enable_x64,
-        "default_matmul_precision": lambda: jax.config.jax_default_matmul_precision,
-    }
+def _answer(question: Callable[[Any], Any], library: Any) -> Any:
+    """What a library says; a question that its version does not know is answered with why."""
+    try:
+        answer = question(library)
+    except _UNANSWERED as error:
+        return f"unknown: {type(error).__name__}"
+    return answer if answer is None or isinstance(answer, (bool, int, float, str)) else str(answer)
 
 
-def _asked(questions: Questions, library: str) -> dict[str, Any]:
-    """The answers; a question that this version does not know is answered with the reason."""
-    answers: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer versions deprecate some of the questions
-        for name, question in questions.items():
-            try:
-                answer = question()
-            except (AttributeError, RuntimeError, AssertionError, TypeError) as error:
-                answer = f"unknown: {type(error).__name__}"
-            plain = answer is None or isinstance(answer, (bool, int, float, str))
-            answers[f"{library}.{name}"] = answer if plain else str(answer)
-    return answers
+def _is_unknown(answer: Any) -> bool:
+    return isinstance(answer, str) and answer.startswith("unknown: ")
 
 
 def current_locale() -> str | None:
