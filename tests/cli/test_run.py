@@ -113,7 +113,6 @@ def test_a_study_file_with_flags_on_top(lab: Path) -> None:
         (["train.py:objectiv"], 3, "did you mean 'objective'?"),
         (["train.py:objective", "--set", "x"], 2, "sets nothing"),
         (["train.py:objective", "--data", "x"], 2, "maps nothing"),
-        (["train.py:objective", "--data", "a=none.csv"], 3, "none.csv"),
         (["train.py:objective", "--gpus-per-worker", "99"], 2, "visible"),
         (["train.py:objective", "--trials", "0"], 2, "trials"),
     ],
@@ -160,7 +159,6 @@ def test_changed_code_stops_with_the_ways_out(lab: Path) -> None:
     assert "train.py" in result.stderr
     assert "--allow code" in result.stderr
     assert "--study" in result.stderr
-    assert run("train.py:objective", "--trials", "2", "--allow", "code").returncode == 0
 
 
 def started_slow(lab: Path, *arguments: str, **settings) -> subprocess.Popen[str]:

@@ -45,6 +45,7 @@ def test_two_workers_run_exactly_the_budget_and_a_later_run_goes_on(lab) -> None
     assert len(lab.trials()) == 9
 
 
+@pytest.mark.slow
 def test_a_resumed_search_equals_an_uninterrupted_one(lab) -> None:
     lab.write(PLAIN)
     lab.run("budget: {trials: 3}\nseed: 3")
@@ -123,12 +124,15 @@ def test_isolation_can_be_chosen(lab, isolation: str) -> None:
             count += 1
             trial.set_user_attr("pid", os.getpid())
             trial.set_user_attr("count", count)
+            # One hash seed for all processes, so that sets of text are walked in one order.
+            trial.set_user_attr("order", list({str(n) for n in range(20)}))
             return trial.suggest_float("x", 0, 1)
         """
     )
     lab.run(f"budget: {{trials: 3}}\nisolation: {isolation}")
     trials = lab.trials()
     assert lab.launch(trials[0])[0].isolation == isolation
+    assert len({tuple(trial.user_attrs["order"]) for trial in trials}) == 1
     processes = len({trial.user_attrs["pid"] for trial in trials})
     counts = [trial.user_attrs["count"] for trial in trials]
     assert (processes, counts) == ((1, [1, 2, 3]) if isolation == "none" else (3, [1, 1, 1]))
@@ -154,6 +158,7 @@ def test_data_config_and_overrides_reach_the_trial(lab) -> None:
     assert [state.name for state in data.inputs] == ["train"]
 
 
+@pytest.mark.slow
 def test_the_module_form_finds_the_code_root(lab, monkeypatch: pytest.MonkeyPatch) -> None:
     (lab.place / "pyproject.toml").write_text("[project]\nname = 'x'")
     package = lab.place / "package_of_lab"
@@ -211,6 +216,7 @@ def test_the_first_failures_stop_a_run_and_later_ones_do_not(lab) -> None:
     assert [trial.error for trial in outcome.trials][1] == "ValueError: no luck with 4"
 
 
+@pytest.mark.slow
 def test_no_limit_of_failures_runs_to_the_end(lab) -> None:
     lab.write("def objective(trial):\n    raise ValueError('never')\n")
     outcome = lab.run("budget: {trials: 5}\nmax_failures: 0")
@@ -241,6 +247,7 @@ def test_changed_code_stops_the_run_unless_allowed(lab) -> None:
     assert any("changed" in reason and "helper_of_run.py" in reason for reason in reasons)
 
 
+@pytest.mark.slow
 def test_changed_data_stops_the_run_unless_allowed(lab) -> None:
     lab.write(PLAIN)
     (lab.place / "in.csv").write_text("1")
@@ -260,6 +267,7 @@ def test_another_objective_of_the_same_file_is_no_continuation(lab) -> None:
         lab.run("budget: {trials: 2}", objective="train.py:other")
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_unless_allowed(lab) -> None:
     lab.write(PLAIN)
     lab.run("budget: {trials: 1}\nsampler: RandomSampler")
@@ -324,6 +332,7 @@ def test_a_finished_grid_stops_the_study(lab) -> None:
     assert sorted(trial.params[0].value for trial in lab.trials()) == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_enqueued_trials_are_run_within_the_budget(lab) -> None:
     import trialbook
 
@@ -347,21 +356,6 @@ def test_pruned_trials_count_and_are_no_failures(lab) -> None:
     assert states(lab) == ["PRUNED"] * 4
 
 
-def test_environment_set_before_numpy_holds(lab) -> None:
-    """The objective's module is the first to import NumPy in its process."""
-    lab.write(
-        """
-        import sys
-        FIRST = "numpy" not in sys.modules and "optuna" not in sys.modules
-        def objective(trial):
-            trial.set_user_attr("first", FIRST)
-            return 1.0
-        """
-    )
-    lab.run("budget: {trials: 1}")
-    assert lab.trials()[0].user_attrs["first"] is True
-
-
 def test_neighbours_are_found_as_by_a_script(lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.write("VALUE = 5", "neighbour_of_lab.py")
     (lab.place / "elsewhere").mkdir()
@@ -369,12 +363,59 @@ def test_neighbours_are_found_as_by_a_script(lab, monkeypatch: pytest.MonkeyPatc
     (lab.place / "elsewhere" / "socket.py").write_text("raise RuntimeError('shadowed')")
     monkeypatch.chdir(lab.place / "elsewhere")
     lab.write(
-        "import neighbour_of_lab, sys\n"
+        "import sys\n"
+        "FIRST = not {'numpy', 'optuna'} & set(sys.modules)\n"
+        "import neighbour_of_lab\n"
         "def objective(trial):\n"
         "    trial.set_user_attr('argv', sys.argv)\n"
+        "    trial.set_user_attr('first to import NumPy', FIRST)\n"
         "    return neighbour_of_lab.VALUE\n"
     )
     lab.run("budget: {trials: 1}")
     trial = lab.trials()[0]
     assert trial.values == (5.0,)
     assert trial.user_attrs["argv"] == [str(Path(lab.place, "train.py"))]
+    assert trial.user_attrs["first to import NumPy"] is True
+
+
+def test_a_hanging_import_is_told_and_ends_with_the_time(lab, monkeypatch) -> None:
+    monkeypatch.setattr("trialbook.running.coordinator._SLOW_IMPORT_S", 0.2)
+    lab.write("import time\ntime.sleep(600)\n")
+    outcome = lab.run("budget: {trials: 2, hours: 0.0003}")
+    assert outcome.end is RunEnd.TIME
+    assert any("importing the objective takes" in text for text in lab.heard.said_)
+    assert lab.trials() == []
+
+
+@pytest.mark.slow
+def test_a_trial_that_starts_processes_by_spawn_runs(lab) -> None:
+    lab.write(
+        """
+        import multiprocessing
+
+        def square(x):
+            return x * x
+
+        def objective(trial):
+            x = trial.suggest_int("x", 1, 4)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                return sum(pool.map(square, [x, 2]))
+        """
+    )
+    lab.run("budget: {trials: 1}")
+    trial = lab.trials()[0]
+    assert trial.values == (trial.params[0].value ** 2 + 4.0,)
+
+
+def test_what_runs_is_recorded_whole(lab) -> None:
+    lab.write(PLAIN)
+    lab.run("budget: {trials: 1}")
+    trial = lab.trials()[0]
+    for kind in Kind:
+        assert lab.snapshot(trial, kind).coverage.level == "complete", kind
+    launch, _ = lab.launch(trial)
+    assert (launch.entry.how, launch.entry.path, launch.entry.name) == (
+        "file",
+        "train.py",
+        "objective",
+    )

@@ -39,6 +39,7 @@ from trialbook.running.messages import (
 )
 from trialbook.running.objectives import LoadedObjective, ObjectiveSource, load_objective
 from trialbook.running.processes import exit_watch
+from trialbook.tracking.redaction import without_secrets
 
 if TYPE_CHECKING:
     from trialbook.records.code import EntryPoint
@@ -91,12 +92,13 @@ def die_with_parent(parent: int) -> None:
 
 def fault_of(error: BaseException) -> Fault:
     """An exception as it travels to the user."""
-    text = "".join(traceback.format_exception(error))
+    text, _ = without_secrets("".join(traceback.format_exception(error)))
     if isinstance(error, TrialbookError):
-        return Fault(type(error).__name__, error.what, error.where, error.hint, text)
+        what, _ = without_secrets(error.what)
+        return Fault(type(error).__name__, what, error.where, error.hint, text)
     return Fault(
         "ObjectiveError",
-        f"preparing the objective failed: {type(error).__name__}: {error}",
+        f"preparing the objective failed: {one_line(error)}",
         hint="--debug shows the whole traceback",
         traceback=text,
     )
@@ -278,7 +280,7 @@ class Child:
         except BaseException as error:
             self._channel.send(Failed(fault_of(error)))
             return 1
-        shown = None if error is None else _last_line(error)
+        shown = None if error is None else one_line(error)
         self._channel.send(Told(shown, bool(study._stop_flag)))
         return 0
 
@@ -323,5 +325,8 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _last_line(error: BaseException) -> str:
-    return traceback.format_exception_only(error)[-1].strip()
+def one_line(error: BaseException) -> str:
+    """The type and the first line of the message, credentials redacted."""
+    text = str(error).strip()
+    name = type(error).__name__
+    return without_secrets(f"{name}: {text.splitlines()[0]}" if text else name)[0]

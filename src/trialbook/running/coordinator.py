@@ -298,7 +298,10 @@ class Coordinator:
         self._employees.remove(employee)
         code = employee.run.process.wait()
         if employee.trial_id is not None:
-            self._end_lost(employee.trial_id, code)
+            try:
+                self._end_lost(employee.trial_id, code)
+            except TrialbookError as error:
+                self._stop(None, error)  # the other workers' trials still get their end
         if employee.leaving_s is not None or self._stopping:
             return
         self._lost += 1
