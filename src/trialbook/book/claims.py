@@ -111,9 +111,8 @@ def claim_next(connection: Connection, study_id: int, budget: int | None) -> int
     """
     if _lock_study.row(connection, study_id=study_id) is None:
         raise NotFoundError(f"there is no study of id {study_id}")
-    if budget is not None:
-        if taken(connection, study_id) >= budget:
-            return None
+    if budget is not None and taken(connection, study_id) >= budget:
+        return None
     oldest = _oldest.row(connection, study_id=study_id, now=time.time())
     if oldest is not None and claim_waiting(connection, oldest[0]):
         return int(oldest[0])

@@ -20,6 +20,7 @@ import sqlalchemy
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import NullPool, QueuePool
 
+from trialbook.book.forks import GATE
 from trialbook.book.location import lock_path, sqlite_path
 from trialbook.book.writelock import WriteLock
 from trialbook.errors import BookError, InvalidInputError
@@ -189,18 +190,8 @@ class SqliteEngine:
     def writing(self, durable: bool) -> Iterator[Connection]:
         """See ``Engine``."""
         with self._lock.held():
-            writer = self._writer(durable)
-            try:
-                with writer.begin():
-                    yield writer
-            except sqlite3.IntegrityError:
-                raise
-            except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
-                # After a refused write the connection's state is not to be relied on.
-                del self._writers[durable]
-                with suppress(Exception):
-                    writer.close()
-                raise
+            with GATE, self._transaction(durable) as connection:
+                yield connection
             due = self._checkpoint_due()
             if due and sqlite3.sqlite_version_info < _RESET_BUG_FIXED:
                 # These versions may damage a log that is written and emptied at one instant
@@ -211,12 +202,27 @@ class SqliteEngine:
             self._checkpoint()
 
     @contextmanager
+    def _transaction(self, durable: bool) -> Iterator[Connection]:
+        writer = self._writer(durable)
+        try:
+            with writer.begin():
+                yield writer
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
+            # After a refused write the connection's state is not to be relied on.
+            del self._writers[durable]
+            with suppress(Exception):
+                writer.close()
+            raise
+
+    @contextmanager
     def creating(self) -> Iterator[Connection]:
         """See ``Engine``; also switches the file to WAL."""
-        with self._lock.held():
-            connection = self._connect()
+        with self._lock.held(), GATE:
+            switch = self._connect()
             try:
-                mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+                mode = switch.execute("PRAGMA journal_mode=WAL").fetchone()[0]
                 if mode != "wal":
                     raise BookError(
                         f"SQLite cannot keep a write-ahead log here (journal mode {mode!r})",
@@ -224,19 +230,19 @@ class SqliteEngine:
                         hint="name a book on a local disk with --storage",
                     )
             finally:
-                connection.close()
-            with self._writer(True).begin():
-                yield self._writer(True)
+                switch.close()
+            with self._transaction(True) as connection:
+                yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """See ``Engine``."""
-        with self._readers.connect() as connection, connection.begin():
+        with GATE, self._readers.connect() as connection, connection.begin():
             yield connection
 
     def change_mark(self) -> int | None:
         """SQLite's ``data_version``, on a connection that is used for nothing else."""
-        with self._watch_lock:
+        with self._watch_lock, GATE:
             if self._watch is None:
                 self._watch = self._connect()
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
@@ -256,11 +262,13 @@ class SqliteEngine:
         if not self._sweep_lock.acquire(blocking=False):
             return
         try:
-            sweeper = self._connect()
-            try:
-                busy, logged, moved = sweeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                sweeper.close()
+            with GATE:
+                sweeper = self._connect()
+                try:
+                    found = sweeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                finally:
+                    sweeper.close()
+            busy, logged, moved = found
             if busy or moved < logged:  # a reader stood in the way: not at every commit again
                 self._checkpoint_at += CHECKPOINT_BYTES
         except sqlite3.Error:
@@ -280,16 +288,16 @@ class SqliteEngine:
         """See ``Engine``."""
         if self._writers:
             # The last connection of all moves the log into the file: not while others write.
-            with self._lock.held():
+            with self._lock.held(), GATE:
                 for writer in self._writers.values():
                     writer.close()
                 self._writers.clear()
         self._lock.close()
-        with self._watch_lock:
+        with self._watch_lock, GATE:
             if self._watch is not None:
                 self._watch.close()
                 self._watch = None
-        self._readers.dispose()
+            self._readers.dispose()
 
 
 class PostgresEngine:
