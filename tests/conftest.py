@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -22,3 +26,104 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 def url(tmp_path: Path) -> str:
     """Storage URL of a book that does not exist yet."""
     return f"sqlite:///{tmp_path / 'book.db'}"
+
+
+_SEARCH = """
+import math
+import optuna
+import trialbook
+from trialbook import tracked_objective
+
+FACTOR = 1
+
+@tracked_objective(data={"train": "train.csv"}, config="conf.yaml", seed=7)
+def objective(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.suggest_int("depth", 1, 4)
+    trial.suggest_categorical("kind", ["=1+1", "b", None])
+    print("trial", trial.number, "\\x1b[31mred\\x1b[0m")
+    for step in range(4):
+        trial.log({"loss": x + 1 / (step + 1), "nan": math.nan}, step=step)
+        trial.report(x, step)
+    if trial.number == 1:
+        raise optuna.TrialPruned()
+    if trial.number == 2:
+        raise ValueError("no \\x1b]0;title\\x07 luck")
+    (trial.dir / "model.txt").write_text(f"model {trial.number}")
+    trial.log_artifact(trial.dir / "model.txt")
+    return x * FACTOR
+
+if __name__ == "__main__":
+    study = trialbook.create_study(study_name="digits", seed=1, load_if_exists=True)
+    study.optimize(objective, n_trials=4, catch=(ValueError,))
+"""
+
+_PLAIN = """
+import optuna
+from trialbook import BookStorage
+
+storage = BookStorage()
+two = optuna.create_study(study_name="two", directions=["minimize", "maximize"], storage=storage)
+for values in ([1.0, 1.0], [2.0, 2.0], [2.0, 0.0]):
+    two.add_trial(optuna.trial.create_trial(values=values))
+optuna.create_study(study_name="empty", storage=storage)
+odd = optuna.create_study(study_name="a/\\x1b[31m<script>\\u202e =x", storage=storage)
+unit = optuna.distributions.FloatDistribution(0, 1)
+odd.add_trial(optuna.trial.create_trial(
+    value=float("inf"), params={"=p\\x1b": 0.5}, distributions={"=p\\x1b": unit},
+    user_attrs={"@note": "\\x07\\n=cmd", "n": float("nan")}))
+odd.enqueue_trial({"=p\\x1b": 0.1})
+odd.ask()
+odd.enqueue_trial({"=p\\x1b": 0.2})
+storage.close()
+"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A book that real searches have made. Tests that change it copy it first.
+
+    ``digits``: trials 0, 3 and 4 to 7 are complete, 1 is pruned, 2 has failed; from 4 on code, data
+    and configuration are others. ``two`` has two objectives and ``empty`` no trial; ``odd`` has a
+    hostile name, an infinite value, a RUNNING and a WAITING trial; plain Optuna made these three.
+    """
+
+    directory: Path
+    storage: str
+    odd: str = "a/\x1b[31m<script>\u202e =x"
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """A book with tracked trials, made by programs as a user would run them."""
+    home = tmp_path_factory.mktemp("recorded-home")
+    directory = tmp_path_factory.mktemp("recorded")
+    storage = str(directory / ".trialbook" / "book.db")
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "TRIALBOOK_STORAGE": storage,
+        "PYTHONWARNINGS": "ignore",
+    }
+    for factor, rows, epochs in ((1, "a,b\n", 5), (2, "a,b\nc,d\n", 6)):
+        (directory / "search.py").write_text(_SEARCH.replace("FACTOR = 1", f"FACTOR = {factor}"))
+        (directory / "train.csv").write_text(rows)
+        (directory / "conf.yaml").write_text(f"model: {{epochs: {epochs}, width: 3}}\n")
+        _executed(directory, environment, "search.py")
+    (directory / "plain.py").write_text(_PLAIN)
+    _executed(directory, environment, "plain.py")
+    return Recorded(directory, storage)
+
+
+def _executed(directory: Path, environment: dict[str, str], script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
