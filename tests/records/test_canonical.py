@@ -44,7 +44,7 @@ def _same(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
     if isinstance(a, float):
-        return math.isnan(a) and math.isnan(b) or struct.pack("<d", a) == struct.pack("<d", b)
+        return (math.isnan(a) and math.isnan(b)) or struct.pack("<d", a) == struct.pack("<d", b)
     if isinstance(a, list):
         return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, dict):
@@ -129,3 +129,27 @@ def test_a_digest_can_be_checked_with_sha256sum() -> None:
     assert (
         digest_of({"b": 1, "a": [1.5, "x"]}) == hashlib.sha256(b'{"a":[1.5,"x"],"b":1}').hexdigest()
     )
+
+
+PLAIN = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(), SURROGATES),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(st.characters(max_codepoint=127)) | NAMES, inner, max_size=6)
+    ),
+    max_leaves=30,
+)
+
+
+@given(PLAIN)
+def test_the_short_way_gives_the_bytes_of_the_scheme(value: Any) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(tagged(value))
+
+
+@pytest.mark.parametrize("depth", [19, 20, 21, 22, 150])
+def test_the_short_way_ends_in_the_depth(depth: int) -> None:
+    value: Any = "leaf"
+    for number in range(depth):
+        value = [value] if number % 2 else {"b": value, "a": number}
+    assert canonical_bytes(value) == rfc8785.dumps(tagged(value))
