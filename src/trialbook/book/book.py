@@ -57,6 +57,8 @@ class Book:
             self._engine.close()
             raise
         _open_books.add(self)
+        # A book that is dropped without being closed leaves no connection open.
+        weakref.finalize(self, self._engine.close).atexit = False
 
     @classmethod
     def open(
