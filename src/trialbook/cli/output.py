@@ -212,7 +212,12 @@ def _write_fitted(columns: Sequence[Column], rows: Iterator[tuple[str, ...]], in
         )
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
-    console = Console(no_color=not coloured(sys.stdout), highlight=False, markup=False, emoji=False)
+    console = Console(
+        color_system="auto" if coloured(sys.stdout) else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     console.print(Padding(table, (0, 0, 0, indent)))
 
 
