@@ -19,7 +19,6 @@ from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import merged_text, tagged_text
 from trialbook.errors import AttemptFencedError, NotFoundError
 from trialbook.records.blobs import Blob
-from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.records.series import Series
@@ -255,12 +254,5 @@ def write_result(
     said = None if batch.facts.outcome is None else batch.facts.outcome.reason
     trials.end_attempt(connection, identity.attempt_id, trials.end_reason(state, said))
     trials.finish(connection, row, finish_seq, state, values)
-    trials.seal(connection, identity.trial_id, _known_digests(fold))
+    trials.seal(connection, identity.trial_id, fold.digests)
     return True
-
-
-def _known_digests(fold: Folded) -> dict[str, list[str]] | None:
-    """The digests of the payloads, when every one of them was written here."""
-    if fold.index:
-        return None
-    return {row["metric"]: [digest_of_bytes(row["payload"])] for row in fold.rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,11 +55,13 @@ class Folded:
         index: What was there when this was made; when it has changed, this is void.
         rows: Rows to write.
         replaced: Metrics whose parts the rows replace.
+        digests: The digests of the payloads that are there afterwards, by metric and part.
     """
 
     index: Index
     rows: tuple[dict[str, Any], ...]
-    replaced: tuple[str, ...] = field(default=())
+    replaced: tuple[str, ...]
+    digests: dict[str, list[str]]
 
 
 def row_of(series: Series, part: int) -> dict[str, Any]:
@@ -111,25 +113,37 @@ def folded(connection: Connection | None, attempt_id: int, pending: Mapping[str,
     index = {} if connection is None else index_of(connection, attempt_id)
     rows: list[dict[str, Any]] = []
     replaced: list[str] = []
+    digests: dict[str, list[str]] = {}
     for metric in (*index, *(name for name in pending if name not in index)):
         parts = index.get(metric, ())
         new = pending.get(metric)
-        total = sum(count for _, count in parts) + (0 if new is None else len(new))
-        if connection is not None and parts and total <= FOLD_POINTS:
-            if len(parts) == 1 and new is None and metric != OBJECTIVE:
-                continue
-            whole = [
-                decoded(metric, _one_payload(connection, attempt_id, metric, part))
-                for part, _ in parts
-            ]
-            new = joined(metric, whole if new is None else [*whole, new])
-            replaced.append(metric)
-            parts = ()
+        digests[metric] = []
+        if connection is not None and parts:
+            if _to_fold(metric, parts, new):
+                whole = [
+                    decoded(metric, _one_payload(connection, attempt_id, metric, part))
+                    for part, _ in parts
+                ]
+                new = joined(metric, whole if new is None else [*whole, new])
+                replaced.append(metric)
+                parts = ()
+            for part, _ in parts:
+                payload = _one_payload(connection, attempt_id, metric, part)
+                digests[metric].append(digest_of_bytes(payload))
         if new is not None:
             if metric == OBJECTIVE:
                 new = without_repeats(new)
-            rows.append(row_of(new, parts[-1][0] + 1 if parts else 0))
-    return Folded(index, tuple(rows), tuple(replaced))
+            row = row_of(new, parts[-1][0] + 1 if parts else 0)
+            digests[metric].append(digest_of_bytes(row["payload"]))
+            rows.append(row)
+    return Folded(index, tuple(rows), tuple(replaced), digests)
+
+
+def _to_fold(metric: str, parts: tuple[tuple[int, int], ...], new: Series | None) -> bool:
+    """Whether the parts of a metric are to become one row; a single one may be it already."""
+    if sum(count for _, count in parts) + (0 if new is None else len(new)) > FOLD_POINTS:
+        return False
+    return len(parts) > 1 or new is not None or metric == OBJECTIVE
 
 
 def _one_payload(connection: Connection, attempt_id: int, metric: str, part: int) -> bytes:
