@@ -172,6 +172,21 @@ def test_edit_is_caught_when_bytecode_was_cached(prefix: str, project, tmp_path:
     assert project.seen().content("helper.py") == b"x = 'as imported'\n"
 
 
+def test_edit_between_reading_and_running_is_caught(project) -> None:
+    """What counts are the bytes that were compiled, not those that lie there when they run."""
+    project.write("helper.py", "x = 'as compiled'\n")
+    seen = project.observe("""
+        def edit(event, args):
+            if event == "compile" and str(args[1]).endswith("helper.py"):
+                Path("helper.py").write_text("x = 'edited'\\n")
+        sys.addaudithook(edit)
+        import helper
+        assert helper.x == "as compiled", helper.x
+        show(CodeProbe(ROOT))
+    """)
+    assert seen.content("helper.py") == b"x = 'as compiled'\n"
+
+
 def test_deleted_after_import_is_still_recorded(project) -> None:
     project.write("helper.py", "x = 1\n")
     seen = project.observe("""

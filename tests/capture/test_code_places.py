@@ -161,6 +161,24 @@ def test_links_are_never_followed_out_and_imports_through_them_are_kept(
     assert seen.loaded == {"main.py", "real.py", "alias.py", "pkg/__init__.py", "pkg/mod.py"}
 
 
+def test_reading_through_a_link_out_of_the_root_is_no_code(project, tmp_path: Path) -> None:
+    outside = tmp_path / "storage"
+    project.write("big.csv", "1\n", at=outside)
+    (project.root / "big.csv").symlink_to(outside / "big.csv")
+    (project.root / "storage").symlink_to(outside)
+    seen = project.observe("""
+        open("big.csv").read()
+        open("storage/big.csv").read()
+        os.close(os.open("storage", os.O_RDONLY))
+        probe = CodeProbe(ROOT)
+        show(probe)
+        assert not probe.holds(str(ROOT / "big.csv"))  # so the data coordinate records it
+        assert not probe.holds(str(ROOT / "storage" / "big.csv"))
+    """)
+    assert seen.loaded == {"main.py"}
+    assert seen.coverage.level is Level.COMPLETE
+
+
 def test_root_reached_through_a_link(project, tmp_path: Path) -> None:
     project.write("helper.py", "x = 1\n")
     (tmp_path / "alias").symlink_to(project.root)

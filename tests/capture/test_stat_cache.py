@@ -73,6 +73,17 @@ def test_settled_file_is_read_once_across_processes(
     assert str(settled) in paths
 
 
+def test_racy_file_is_read_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write within the clock's grain could leave the same times."""
+    path = tmp_path / "fresh"
+    path.write_bytes(b"content")
+    cache = StatCache(tmp_path / "cache")
+    paths = opened(monkeypatch)
+    for _ in range(3):
+        assert cache.digest(path) == (sha256(b"content"), 7)
+    assert paths.count(str(path)) == 3
+
+
 def test_same_size_and_restored_mtime_is_noticed(settled: Path, tmp_path: Path) -> None:
     cache = StatCache(tmp_path)
     cache.digest(settled)

@@ -39,7 +39,7 @@ def is_as_in_index(entry: TrackedFile, mode: str, status: os.stat_result, tree: 
     seconds, part = divmod(status.st_mtime_ns, 10**9)
     if (entry.size_bytes, entry.mtime_s) != (status.st_size % 2**32, seconds):
         return False
-    if entry.mtime_part_ns not in (0, part):
+    if entry.mtime_part_ns not in (0, part) or entry.ctime_s != status.st_ctime_ns // 10**9:
         return False
     # Racy: written in the same instant as the index, so the times prove nothing.
     written = entry.mtime_s * 10**9 + entry.mtime_part_ns

@@ -82,6 +82,7 @@ class TrackedFile:
         size_bytes: Size that the working file had when git last looked; modulo 2**32.
         mtime_s: Its modification time then, whole seconds.
         mtime_part_ns: Nanoseconds of that; 0 where git does not keep them.
+        ctime_s: Its change time then, whole seconds.
         absent: Whether git does not expect a working file (sparse checkout).
         intended: Whether only the intention to add it is recorded.
     """
@@ -93,6 +94,7 @@ class TrackedFile:
     size_bytes: int
     mtime_s: int
     mtime_part_ns: int
+    ctime_s: int
     absent: bool
     intended: bool
 
@@ -216,7 +218,7 @@ def _tracked(output: bytes, directory: Path) -> tuple[TrackedFile, ...]:
             break
         end = match.end()
         mode, oid, stage, path = match.group(1, 2, 3, 4)
-        seconds, part, size = (int(text) for text in match.group(7, 8, 9))
+        changed, seconds, part, size = (int(text) for text in match.group(5, 7, 8, 9))
         flags = int(match.group(10), 16)
         found.append(
             TrackedFile(
@@ -227,6 +229,7 @@ def _tracked(output: bytes, directory: Path) -> tuple[TrackedFile, ...]:
                 size_bytes=size,
                 mtime_s=seconds,
                 mtime_part_ns=part,
+                ctime_s=changed,
                 absent=bool(flags & _SKIP_WORKTREE),
                 intended=bool(flags & _INTENT_TO_ADD),
             )
@@ -237,7 +240,7 @@ def _tracked(output: bytes, directory: Path) -> tuple[TrackedFile, ...]:
     with _Questions(directory) as ask:
         plain = ask("ls-files", "-z", "--stage", "--full-name").output(0)
     return tuple(
-        TrackedFile(path, mode.decode(), oid.decode(), stage == b"0", -1, 0, 0, False, False)
+        TrackedFile(path, mode.decode(), oid.decode(), stage == b"0", -1, 0, 0, 0, False, False)
         for mode, oid, stage, path in _PLAIN_ENTRY.findall(plain)
     )
 

@@ -12,6 +12,7 @@ not seen.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import site
 import stat
@@ -29,7 +30,8 @@ _KEPT_PATHS = 200_000
 _EVENTS = frozenset({"open", "exec", "import"})
 _SOURCES = (".py", ".pyw")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_BYTECODE = f".{sys.implementation.cache_tag}."
+# Modules import each other, so that many can be read before the first of them is executed.
+_PENDING = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +235,20 @@ def _note_open(path: Any, mode: Any, flags: Any) -> None:
         if isinstance(path, int):
             return
         path = os.fsdecode(path)
+    is_writing = flags & _WRITING
+    if path.endswith(".pyc"):
+        if not is_writing:
+            _note_source(_source_of(path))
+        return
     if path.startswith(_IGNORED):
         return
-    # Only io.open_code, by which the import system reads, gives these.
-    if mode == "rb" and flags == 0 and path.endswith((*_SOURCES, ".pyc")):
-        _note_code(path)
-        return
-    if "__pycache__" in path:
-        return
+    if path.endswith(_SOURCES) and not is_writing:
+        _note_source(path)
     path = absolute_path(path)
     if path.startswith(_IGNORED):
         return
     _watch.count += 1
-    if flags & _WRITING:
+    if is_writing:
         if path not in _watch.writes and _has_room(_watch.writes):
             _watch.writes[path] = _watch.count
             _watch.generation += 1
@@ -264,19 +267,26 @@ def _has_room(notes: dict[str, Any]) -> bool:
     return False
 
 
-def _note_code(path: str) -> None:
-    """Read a source just before the import system does; it counts once its code is executed."""
-    folder, slash, name = path.rpartition("/__pycache__/")
-    if slash:
-        stem, tag, _ = name.partition(_BYTECODE)
-        if not tag:
-            return
-        path = f"{folder}/{stem}.py"
-    if path.endswith(".pyc") or path.startswith(_IGNORED):
+def _source_of(bytecode: str) -> str | None:
+    """The source that a file of bytecode stands for, ``None`` when it stands for itself."""
+    if sys.pycache_prefix is None and "/__pycache__/" not in bytecode:
+        return None
+    try:
+        return importlib.util.source_from_cache(bytecode)
+    except ValueError:
+        return None
+
+
+def _note_source(path: str | None) -> None:
+    """Read a source just before somebody else does; it counts once its code is executed."""
+    if path is None or path.startswith(_IGNORED):
         return
     kept = _read(absolute_path(path), before_watch=False)
     if kept is not None:
+        _watch.pending.pop(path, None)
         _watch.pending[path] = kept
+        if len(_watch.pending) > _PENDING:
+            _watch.pending.pop(list(_watch.pending)[0], None)  # noqa: RUF015 (threads)
 
 
 def _note_exec(code: Any) -> None:

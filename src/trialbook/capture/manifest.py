@@ -122,7 +122,7 @@ class Manifest:
             if known is not None and known.number == number:
                 continue
             place, _ = self._resolved((ROOT, path))
-            if place not in self._files or place in self._imported:
+            if not self._is_file(place) or place in self._imported:
                 continue
             mtime_ns = self._refreshed(place)
             self._read[path] = _Reading(number, mtime_ns)
@@ -131,7 +131,12 @@ class Manifest:
 
     def holds_below_root(self, path: str) -> bool:
         """Whether a path relative to the root is in the manifest."""
-        return self._resolved((ROOT, path))[0] in self._files
+        return self._is_file(self._resolved((ROOT, path))[0])
+
+    def _is_file(self, place: Place) -> bool:
+        """Whether content is recorded here; what a link out of the root leads to is not."""
+        file = self._files.get(place)
+        return file is not None and file.mode != LINK
 
     def is_imported_anew(self, imported: Mapping[Place, LoadedFile]) -> bool:
         """Whether something was imported that was not before, or again after an edit."""
@@ -145,7 +150,7 @@ class Manifest:
             known = self._read.get(path)
             if known is None:
                 place, _ = self._resolved((ROOT, path))
-                if place in self._files and place not in self._imported:
+                if self._is_file(place) and place not in self._imported:
                     return True
             elif known.number != number and known.mtime_ns != _mtime_ns(f"{self._root}/{path}"):
                 return True
@@ -204,7 +209,7 @@ class Manifest:
         known = self._files[place]
         path = f"{self._root}/{place[1]}"
         mtime_ns = _mtime_ns(path)
-        if known.mtime_ns != mtime_ns and known.mode != LINK:
+        if known.mtime_ns != mtime_ns:
             file = self._on_disk(path)
             if file is None:
                 self._unreadable.add(place[1])

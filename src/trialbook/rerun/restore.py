@@ -172,8 +172,8 @@ def _content(entry: FileEntry, blob: Callable[[str], bytes], source: Path | None
 
 def _write(path: Path, content: bytes, mode: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Exclusive and without following links: what is there already is never overwritten.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Exclusive, so that nothing is overwritten and no symbolic link followed (POSIX, open).
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o755 if mode == _EXECUTABLE else 0o644)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
