@@ -161,9 +161,14 @@ def test_edit_is_caught_when_bytecode_was_cached(prefix: str, project, tmp_path:
     env = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(caches) if prefix else ""}
     project.write("helper.py", "x = 'as imported'\n")
     body = """
+        edits = []
+        def edit(event, args):
+            if event == "marshal.loads" and len(sys.argv) > 1 and not edits:
+                edits.append(Path("helper.py").write_text("x = 'edited'\\n"))
+        sys.addaudithook(edit)  # the source changes while its bytecode is being loaded
         import helper
-        if len(sys.argv) > 1:
-            Path("helper.py").write_text("x = 'edited since'\\n")
+        assert helper.x == "as imported"
+        assert len(edits) == len(sys.argv) - 1
         show(CodeProbe(ROOT))
     """
     project.observe(body, env=env)
