@@ -24,7 +24,7 @@ help:
 demo: export TRIALBOOK_STORAGE = $(CURDIR)/.trialbook/book.db
 demo: $(VENV)/.demo
 	$(BIN)/trialbook run studies/digits-mlp.yaml
-	$(BIN)/trialbook best digits-mlp
+	$(BIN)/trialbook show digits-mlp/best
 	$(BIN)/trialbook rerun digits-mlp/best
 
 test: $(VENV)/.dev

@@ -50,13 +50,13 @@ def checkout(tmp_path: Path) -> Path:
     return directory
 
 
-def test_demo_runs_the_study_shows_the_best_and_reruns_it(checkout: Path) -> None:
+def test_demo_runs_the_study_shows_the_best_trial_and_reruns_it(checkout: Path) -> None:
     done = make(checkout, "--silent", "demo")
 
     called = [line for line in done.stdout.splitlines() if not line.startswith("TRIALBOOK_")]
     assert called == [
         "run studies/digits-mlp.yaml",
-        "best digits-mlp",
+        "show digits-mlp/best",
         "rerun digits-mlp/best",
     ], done.stderr
 
@@ -116,7 +116,7 @@ def test_every_package_stands_on_a_floor() -> None:
     on_floors = {name.strip() for layer in layers for name in layer.split("|")}
     source = ROOT / "src" / "trialbook"
     packages = {path.parent.name for path in source.glob("*/__init__.py")}
-    modules = {path.stem for path in source.glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in source.glob("*.py")} - {"__init__", "__main__"}
 
     assert packages - {"testing"} | modules == on_floors
 
