@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from trialbook.capture.imports import unwatched
 from trialbook.records.code import CodeState
 from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import Kind
@@ -19,12 +20,13 @@ def test_each_file_belongs_to_one_coordinate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
-    (tree / ".git").mkdir(parents=True)  # marks the root; no repository, so the tree is walked
-    elsewhere.mkdir()
-    (tree / "train.csv").write_text("1\n")
-    (tree / "layers.yaml").write_text("width: 1\n")
-    (elsewhere / "other.csv").write_text("2\n")
-    (tree / "model.py").write_text("def objective(trial):\n    return 1.0\n")
+    with unwatched():  # somebody else wrote these
+        (tree / ".git").mkdir(parents=True)  # marks the root; no repository, so the tree is walked
+        elsewhere.mkdir()
+        (tree / "train.csv").write_text("1\n")
+        (tree / "layers.yaml").write_text("width: 1\n")
+        (elsewhere / "other.csv").write_text("2\n")
+        (tree / "model.py").write_text("def objective(trial):\n    return 1.0\n")
     spec = importlib.util.spec_from_file_location("model_of_session_test", tree / "model.py")
     assert spec is not None
     assert spec.loader is not None
