@@ -115,13 +115,13 @@ def test_json_is_the_whole_report(shell):
 
 
 def test_csv_has_a_line_for_every_fact(shell):
-    ended = shell("rerun", "s/0", "--times", "2", "--format", "csv")
+    ended = shell("rerun", "s/0", "--format", "csv")
     rows = list(csv.reader(ended.stdout.splitlines()))
     assert ["rerun", "1", "verdict", "identical"] in rows
-    assert ["rerun", "2", "points", "6"] in rows
-    assert ["spread", "value", "deviation", "0.0"] in rows
+    assert ["rerun", "1", "points", "6"] in rows
 
 
+@pytest.mark.slow
 def test_several_times_end_in_the_worst_verdict(shell):
     ended = shell("rerun", "s/1", "--times", "2")
     assert ended.returncode == 4

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +85,41 @@ class Project:
 def project(tmp_path: Path) -> Project:
     """An empty project."""
     return Project(tmp_path / "project", tmp_path / "books" / "book.db")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A search of one param, recorded once for the tests of a file; its reruns need trust.
+
+    Once the file ``more.py`` lies beside the project, the objective executes it after its first
+    report.
+    """
+    place = tmp_path_factory.mktemp("recorded")
+    project = Project(place / "project", place / "books" / "book.db")
+    project.script(
+        f"""
+import os, pathlib
+MORE = pathlib.Path({str(place / "more.py")!r})
+
+@tracked_objective
+def objective(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.report(x, 0)
+    trial.should_prune()
+    if MORE.exists():
+        exec(MORE.read_text())
+    trial.report(x, 1)
+    print("hello from the objective")
+    return x
+"""
+        + SEARCH
+    )
+    return project
+
+
+@pytest.fixture
+def more(recorded: Project) -> Iterator[Path]:
+    """Where the code lies that the recorded objective executes besides its own, in reruns alone."""
+    path = recorded.root.parent / "more.py"
+    yield path
+    path.unlink(missing_ok=True)

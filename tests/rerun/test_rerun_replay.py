@@ -11,7 +11,6 @@ import pytest
 
 import trialbook
 from trialbook.book.book import Book
-from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.errors import (
     InvalidInputError,
@@ -20,7 +19,6 @@ from trialbook.errors import (
     TrialbookWarning,
     UntrustedCodeError,
 )
-from trialbook.records.environment import EnvironmentState
 from trialbook.records.verdict import Verdict
 from trialbook.rerun.repeated import RepeatedReport
 
@@ -38,28 +36,6 @@ def objective(trial):
 )
 
 
-def flagged(project, body: str) -> None:
-    """Record a search whose objective does something else once the file ``flag`` exists."""
-    project.script(
-        f"""
-import os, pathlib
-FLAG = pathlib.Path({str(project.root.parent / "flag")!r})
-
-@tracked_objective
-def objective(trial):
-    x = trial.suggest_float("x", 0, 1)
-    trial.report(x, 0)
-    trial.should_prune()
-    if FLAG.exists():
-        {body}
-    trial.report(x, 1)
-    return x
-"""
-        + SEARCH
-    )
-    (project.root.parent / "flag").touch()
-
-
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -70,17 +46,18 @@ def objective(trial):
         ("os.kill(os.getpid(), 9)", "was killed by SIGKILL before the trial ended"),
     ],
 )
-def test_what_cannot_be_replayed_is_not_comparable(project, body, reason):
-    flagged(project, body)
-    report = project.rerun()
+def test_what_cannot_be_replayed_is_not_comparable(recorded, more, body, reason):
+    more.write_text(body)
+    report = recorded.rerun(trust=True)
     assert report.verdict is Verdict.NOT_COMPARABLE
     assert reason in report.reason
-    assert [r.report.verdict for r in project.trial("s/0").reruns] == [Verdict.NOT_COMPARABLE]
+    assert report.points < 2
+    assert recorded.trial("s/0").reruns[-1].report == report
 
 
-def test_a_point_that_came_out_otherwise_is_a_difference_whatever_comes_later(project):
-    flagged(project, "trial.report(-1.0, 1); trial.should_prune()")
-    report = project.rerun()
+def test_a_point_that_came_out_otherwise_is_a_difference_whatever_comes_later(recorded, more):
+    more.write_text("trial.report(-1.0, 1); trial.should_prune()")
+    report = recorded.rerun(trust=True)
     assert report.verdict is Verdict.DIFFERENT
     assert (report.differences[0].name, report.differences[0].step) == ("objective", 1)
     assert "should_prune" in report.reason
@@ -121,11 +98,10 @@ def test_the_process_is_set_up_as_recorded(project):
     assert report.points == 7
 
 
-def test_a_variable_of_today_does_not_reach_the_rerun(project, monkeypatch):
-    project.script(SIMPLE)
+def test_a_variable_of_today_does_not_reach_the_rerun(recorded, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("PYTHONPATH", "/nonexistent")
-    report = project.rerun()
+    report = recorded.rerun(trust=True)
     assert report.verdict is Verdict.IDENTICAL
     assert report.coordinates == ()
 
@@ -137,72 +113,70 @@ def test_text_hashed_with_a_random_seed_is_a_caution_of_the_verdict(project):
     assert "PYTHONHASHSEED was not set" in report.reason
 
 
-def test_a_study_from_elsewhere_needs_trust(project, monkeypatch, tmp_path):
-    project.script(SIMPLE)
+def test_a_study_from_elsewhere_needs_trust(recorded, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
     with pytest.raises(UntrustedCodeError):
-        project.rerun()
-    assert project.trial("s/0").reruns == ()
-    assert project.rerun(trust=True).verdict is Verdict.IDENTICAL
+        recorded.rerun("s/1")
+    assert recorded.trial("s/1").reruns == ()
+    assert recorded.rerun("s/1", trust=True).verdict is Verdict.IDENTICAL
 
 
-def test_several_times_give_the_spread(project):
-    project.script(
-        """
-import os
-
-@tracked_objective
-def objective(trial):
-    x = trial.suggest_float("x", 0, 1)
-    trial.log({"steady": x, "noise": x + int.from_bytes(os.urandom(4)) * 1e-12}, step=3)
-    return x
-"""
-        + SEARCH
-    )
-    report = trialbook.rerun("s/0", storage=project.book, times=3, rtol=0.5)
+@pytest.mark.slow
+def test_several_times_give_the_spread(recorded, more):
+    more.write_text("trial.log({'noise': int.from_bytes(os.urandom(4)) * 1e-12}, step=3)")
+    before = len(recorded.trial("s/0").reruns)
+    report = trialbook.rerun("s/0", storage=recorded.book, times=3, trust=True)
     assert isinstance(report, RepeatedReport)
-    assert report.verdict is Verdict.WITHIN_TOLERANCE
-    assert len(report.reports) == len(project.trial("s/0").reruns) == 3
+    assert report.verdict is Verdict.DIFFERENT
+    assert len(report.reports) == len(recorded.trial("s/0").reruns) - before == 3
     spreads = {spread.name: spread for spread in report.spreads}
-    assert list(spreads) == ["returned", "noise", "steady"]
-    assert spreads["steady"].deviation == spreads["steady"].widest == 0.0
+    assert list(spreads) == ["returned", "noise", "objective"]
+    assert spreads["objective"].deviation == spreads["objective"].widest == 0.0
     noise = spreads["noise"]
     assert noise.minimum < noise.mean < noise.maximum
     assert noise.widest == noise.maximum - noise.minimum > 0
-    assert noise.widest_step == 3
-    assert spreads["returned"].recorded == project.trial("s/0").attempt.returned
+    assert (noise.widest_step, noise.recorded) == (3, None)
+    assert spreads["returned"].recorded == recorded.trial("s/0").attempt.returned
 
 
-def test_a_kept_directory_holds_code_console_and_results(project, tmp_path):
-    project.script(SIMPLE.replace("return x", "print('hello from the rerun'); return x"))
-    project.rerun(keep=tmp_path / "kept")
+def test_a_difference_within_the_declared_tolerance(recorded, more):
+    more.write_text("trial.report(trial.params['x'] * (1 + 1e-9), 1)")
+    close = recorded.rerun(trust=True, rtol=1e-6)
+    assert close.verdict is Verdict.WITHIN_TOLERANCE
+    assert close.rtol == 1e-6
+    assert all(difference.tolerated for difference in close.differences)
+    assert recorded.rerun(trust=True, atol=1e-15).verdict is Verdict.DIFFERENT
+
+
+def test_a_kept_directory_holds_code_console_and_results(recorded, tmp_path):
+    recorded.rerun(keep=tmp_path / "kept", trust=True)
     kept = tmp_path / "kept"
     assert (kept / "code" / "root" / "train.py").read_text() == (
-        project.root / "train.py"
+        recorded.root / "train.py"
     ).read_text()
-    assert "hello from the rerun" in (kept / "stdout.txt").read_text()
+    assert "hello from the objective" in (kept / "stdout.txt").read_text()
     assert json.loads((kept / "results" / "result.json").read_text())["end"]["state"] == "COMPLETE"
     with pytest.raises(InvalidInputError, match="not empty"):
-        project.rerun(keep=kept)
+        recorded.rerun(keep=kept)
 
 
-def test_every_bad_argument_is_named_at_once(project):
+def test_every_bad_argument_is_named_at_once(recorded):
     with pytest.raises(InvalidInputError) as caught:
-        project.rerun(allow=["everything"], env="there", times=0, rtol=-1.0)
+        recorded.rerun(allow=["everything"], env="there", times=0, rtol=-1.0)
     for part in ("everything", "there", "times=0", "rtol"):
         assert part in str(caught.value)
 
 
-def test_unknown_trials_and_inputs(project):
-    project.script(SIMPLE)
+def test_unknown_trials_and_inputs(recorded):
     with pytest.raises(NotFoundError):
-        project.rerun("s/99")
+        recorded.rerun("s/99")
     with pytest.raises(NotFoundError):
-        project.rerun("other/0")
+        recorded.rerun("other/0")
     with pytest.raises(InvalidInputError, match="no input 'train'"):
-        project.rerun(data={"train": "x"})
+        recorded.rerun(data={"train": "x"}, trust=True)
 
 
+@pytest.mark.slow
 def test_a_large_file_that_was_loaded_is_asked_for(project, tmp_path):
     line = "# " + "x" * 97 + "\n"
     project.write("big.py", "factor = 2\n" + line * 12_000)
@@ -220,6 +194,7 @@ def test_a_large_file_that_was_loaded_is_asked_for(project, tmp_path):
         project.rerun(supply={"big.py": kept})
 
 
+@pytest.mark.slow
 def test_undeclared_files_are_taken_along_and_changed_ones_named(project, tmp_path):
     project.write(".gitignore", "ignored.txt\n")
     (project.root / "ignored.txt").write_text("2.0")
@@ -260,17 +235,6 @@ def test_a_book_that_cannot_be_written_still_gives_the_verdict(project):
     assert any(issubclass(item.category, TrialbookWarning) for item in caught)
 
 
-def test_the_environment_is_compared(project):
-    project.script(SIMPLE)
-    trial = project.trial("s/0")
-    book = Book.open(project.book, create=False)
-    digest = trial.attempt.coordinates.environment
-    state = Reader(book).snapshot(digest).state_as(EnvironmentState)
-    book.close()
-    assert "optuna" in [package.name for package in state.packages]
-    assert project.rerun().coordinates == ()
-
-
 def test_a_trial_that_is_deleted_meanwhile_still_gives_its_verdict(project):
     project.script(SIMPLE)
     trial = project.trial("s/0")
@@ -286,6 +250,7 @@ def test_a_trial_that_is_deleted_meanwhile_still_gives_its_verdict(project):
     assert report.verdict is Verdict.IDENTICAL
 
 
+@pytest.mark.slow
 def test_what_a_rerun_leaves_running_ends_with_it(project, tmp_path):
     pids = tmp_path / "pids"
     project.script(
