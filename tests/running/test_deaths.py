@@ -201,6 +201,39 @@ def test_a_run_without_its_coordinator_ends_itself(lab) -> None:
     assert lab.trials()[0].attempt.end_reason is EndReason.ABANDONED
 
 
+def test_a_run_that_was_killed_as_a_whole_is_cleaned_up_by_the_next(lab) -> None:
+    """As after a power loss: coordinator, worker and trial die in the same moment."""
+    lab.write(
+        """
+        import os, signal
+        def parent_of(pid):
+            with open(f"/proc/{pid}/stat") as stat:
+                return int(stat.read().rsplit(")", 1)[1].split()[1])
+        def objective(trial):
+            if trial.number == 0:
+                worker = parent_of(os.getppid())
+                coordinator = parent_of(worker)
+                for pid in (coordinator, worker, os.getppid()):
+                    os.kill(pid, signal.SIGSTOP)
+                for pid in (coordinator, worker, os.getppid()):
+                    os.kill(pid, signal.SIGKILL)
+                signal.pause()
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
+    (lab.place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 2}\n")
+    code = "from trialbook.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "run", "s.yaml", "--storage", str(lab.book)]
+    subprocess.run(command, cwd=lab.place, timeout=60, check=False)
+    assert [trial.state for trial in lab.trials()] == ["RUNNING"]
+    outcome = lab.run("budget: {trials: 3}")
+    assert lab.heard.said_[0] == "trial 0 of a run that was killed: recorded as lost"
+    assert (lab.heard.first.done, lab.heard.first.to_go) == (1, 2)
+    assert outcome.state.done == 3
+    assert [trial.state for trial in lab.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert lab.trials()[0].attempt.end_reason is EndReason.LOST
+
+
 def wait_until(condition, timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():

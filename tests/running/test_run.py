@@ -106,8 +106,8 @@ def test_openmp_used_at_import_does_not_hang(lab) -> None:
             return float(model.fit(X, X[:, 0] > 0.5).score(X, X[:, 0] > 0.5))
         """
     )
-    lab.run("budget: {trials: 3}\ndirection: maximize")
-    assert states(lab) == ["COMPLETE"] * 3
+    lab.run("budget: {trials: 2}\ndirection: maximize")
+    assert states(lab) == ["COMPLETE"] * 2
     launch, snapshot = lab.launch(lab.trials()[0])
     assert launch.isolation == "fresh"
     assert any("OpenMP was used" in reason for reason in snapshot.coverage.reasons)

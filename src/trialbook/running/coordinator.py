@@ -23,6 +23,7 @@ from trialbook.errors import TooManyFailuresError, TrialbookError
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.running.messages import (
     Claimed,
+    Drain,
     Employ,
     Fault,
     Finished,
@@ -95,9 +96,9 @@ class _Employee:
     run: RunProcess
     started_s: float
     trial_id: int | None = None
-    ordered: bool = False
     prepared: bool = False
     leaving_s: float | None = None
+    abandoned: bool = False
     slow_import_said: bool = False
 
 
@@ -180,21 +181,17 @@ class Coordinator:
             case Idle():
                 employee.prepared = True
                 self._standing.isolation = f"{message.isolation}: {message.reason}"
-                if self._stopping or employee.leaving_s is not None:
-                    self._dismiss(employee)
-                else:
-                    employee.ordered = employee.run.channel.send(Next(self._more_to_come()))
+                if not self._stopping and employee.leaving_s is None:
+                    employee.run.channel.send(Next(self._more_to_come()))
             case Claimed():
                 employee.trial_id = message.trial_id
             case NothingLeft():
-                employee.ordered = False
-                self._dismiss(employee)
+                self._drain(employee)
             case Finished():
                 employee.trial_id = None
-                employee.ordered = False
+                if employee.leaving_s is not None:
+                    employee.leaving_s = time.monotonic()
                 self._trial_ended(message)
-                if self._stopping:
-                    self._dismiss(employee)
             case Refused():
                 self._stop(None, error_of(message.fault))
 
@@ -244,6 +241,8 @@ class Coordinator:
                         "Ctrl-C stops"
                     )
                 employee.slow_import_said = True
+            if employee.trial_id is not None and not employee.abandoned:
+                continue  # it may take as long as it needs
             if employee.leaving_s is not None and now - employee.leaving_s > _LEAVE_S:
                 employee.run.kill()
                 self._gone(employee)
@@ -270,14 +269,17 @@ class Coordinator:
         if self._end is None and end is not None:
             self._end = end
         for employee in self._employees:
-            # One that was told to begin a trial has perhaps claimed it by now.
-            if not employee.ordered:
-                self._dismiss(employee)
+            self._drain(employee)
 
-    def _dismiss(self, employee: _Employee) -> None:
+    def _drain(self, employee: _Employee) -> None:
         if employee.leaving_s is None:
             employee.leaving_s = time.monotonic()
-            employee.run.channel.send(Leave())
+            employee.run.channel.send(Drain())
+
+    def _dismiss(self, employee: _Employee) -> None:
+        employee.leaving_s = time.monotonic()
+        employee.abandoned = True
+        employee.run.channel.send(Leave())
 
     def _dismiss_all(self) -> None:
         """Whatever happened: no worker is left, and no trial of theirs is RUNNING."""
@@ -345,8 +347,11 @@ class Coordinator:
             if number != signal.SIGINT:
                 self._killed = True
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, heard) for number in numbers}
+        before = {
+            number: signal.signal(number, heard)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+        }
         try:
             yield
         finally:

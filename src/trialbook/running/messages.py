@@ -191,15 +191,19 @@ class Next(msgspec.Struct, frozen=True, tag=True):
     more: bool
 
 
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Begin no trial any more; end when none runs."""
+
+
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """End; a trial that runs is abandoned."""
+    """End at once; a trial that runs is abandoned."""
 
 
 # From a worker to the coordinator.
 
 
 class Idle(msgspec.Struct, frozen=True, tag=True):
-    """Ready for a trial; says once more how trials are isolated, and why."""
+    """Free for a trial; says once more how trials are isolated, and why."""
 
     isolation: str
     reason: str
@@ -242,7 +246,7 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     stop: bool
 
 
-ToWorker = Employ | Next | Leave
+ToWorker = Employ | Next | Drain | Leave
 FromWorker = Idle | Refused | Claimed | NothingLeft | Finished
 
 

@@ -12,6 +12,7 @@ from trialbook.capture.code import code_root
 from trialbook.errors import InputsChangedError
 from trialbook.running.coordinator import Coordinator, Limits, RunEnd, RunOutcome
 from trialbook.running.gpus import MASK, device_shares, visible_devices
+from trialbook.running.leftovers import end_leftovers
 from trialbook.running.messages import Job
 from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.progress import Progress, Silence
@@ -73,12 +74,18 @@ def run_study(
             spec=spec.study_spec,
         )
         _require_same_objective(study, spec, options.allow)
+        progress = progress or Silence()
+        lost = end_leftovers(storage, spec.study)
+        if lost:
+            trials = "trial" if len(lost) == 1 else "trials"
+            names = ", ".join(str(number) for number in lost[:10])
+            progress.said(f"{trials} {names} of a run that was killed: recorded as lost")
         job = _job(spec, options, study, url, storage.url)
         limits = Limits(
             _deadline_s(spec, options),
             spec.max_failures,
         )
-        return Coordinator(storage, job, environments, limits, progress or Silence()).run()
+        return Coordinator(storage, job, environments, limits, progress).run()
     finally:
         storage.close()
 

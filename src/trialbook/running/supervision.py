@@ -144,6 +144,9 @@ class SupervisedChild:
 
     def pump(self) -> None:
         """Take in what was written and said; answer what was asked. Blocks for nothing."""
+        if self.ended and self._exit_watch is not None:
+            os.close(self._exit_watch)
+            self._exit_watch = None
         self._drain()
         for message in self._run.channel.waiting():
             match message:

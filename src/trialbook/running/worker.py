@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason
@@ -20,6 +20,7 @@ from trialbook.running.child import fault_of
 from trialbook.running.messages import (
     Channel,
     Claimed,
+    Drain,
     Employ,
     Fault,
     Finished,
@@ -64,7 +65,8 @@ def main(descriptor: int, parent: int) -> None:
     # Ending is the coordinator's to ask for, by message or by going away: a signal that a
     # scheduler sends to every process of a job must not leave a trial without an end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        # A handler, and not SIG_IGN, which the objective's processes would inherit.
+        signal.signal(number, lambda *_: None)
     channel = Channel(socket.socket(fileno=descriptor), ToWorker)
     employ = channel.receive()
     if not isinstance(employ, Employ):
@@ -96,6 +98,8 @@ class Worker:
         self._ahead: SupervisedChild | None = None
         self._leaving: list[tuple[SupervisedChild, float]] = []
         self._orders: list[Next] = []
+        self._draining = False
+        self._busy = False
 
     def work(self) -> None:
         """Prepare, then run one trial for each time that the coordinator says so.
@@ -107,9 +111,10 @@ class Worker:
         """
         try:
             self._storage.get_study_name_from_id(self._job.study_id)  # while the child prepares
+            ready = self._prepared().ready
+            assert ready is not None
             while True:
-                ready = self._prepared().ready
-                assert ready is not None
+                # Free, though perhaps without a child: the last trial needs none after it.
                 self._coordinator.send(Idle(ready.isolation, ready.reason))
                 order = self._order()
                 self._run_next(self._prepared(), order)
@@ -150,9 +155,9 @@ class Worker:
                 Snapshot.from_document(child.ready.code.encode()),
                 Snapshot.from_document(child.ready.data.encode()),
             )
-            job = self._job
             from trialbook.running.guard import require_unchanged
 
+            job = self._job
             require_unchanged(self._storage, job.study_id, job.study, here, job.allowed)
             child.vetted = True
         return child
@@ -167,7 +172,7 @@ class Worker:
         )
 
     def _order(self) -> Next:
-        while not self._orders:
+        while not self._orders or self._draining:
             self._wait()
         return self._orders.pop(0)
 
@@ -176,6 +181,7 @@ class Worker:
         if trial_id is None:
             self._coordinator.send(NothingLeft())
             return
+        self._busy = True
         try:
             number = self._storage.get_trial_number_from_id(trial_id)
             self._coordinator.send(Claimed(trial_id, number))
@@ -196,7 +202,10 @@ class Worker:
         if child.told is None:
             child.end_trial()
             self._end_dead(child, trial_id, EndReason.FAILED, _why(child))
+        self._busy = False
         self._report(child, trial_id)
+        if not child.usable:
+            self._retire()
 
     def _end_dead(
         self, child: SupervisedChild, trial_id: int, reason: EndReason, message: str
@@ -239,15 +248,15 @@ class Worker:
             child.pump()
         self._reap()
         for message in self._coordinator.waiting():
-            if isinstance(message, Leave):
-                self._dismiss()
-            elif isinstance(message, Next):
-                self._orders.append(message)
-        if self._coordinator.ended:
-            self._dismiss()
-
-    def _dismiss(self) -> NoReturn:
-        raise _DismissedError
+            match message:
+                case Leave():
+                    raise _DismissedError
+                case Drain():
+                    self._draining = True
+                case Next():
+                    self._orders.append(message)
+        if self._coordinator.ended or (self._draining and not self._busy):
+            raise _DismissedError
 
     def _reap(self) -> None:
         kept = []
