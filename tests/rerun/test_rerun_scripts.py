@@ -185,6 +185,7 @@ def make(offset):
     return objective
 
 for name in ("other", "s"):
+    offset += 10
     study = trialbook.create_study(study_name=name, storage=BOOK, seed=1)
     study.optimize(make(offset), n_trials=1)
 """

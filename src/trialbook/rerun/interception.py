@@ -9,14 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage
 
+from trialbook.book import storage as book_storage_home
 from trialbook.rerun.replay import ReplayStudy
-
-_OPTUNA_HOMES = ("optuna", "optuna.study", "optuna.study.study")
+from trialbook.running import study as running_study
 
 
 class PassedOverStudy(optuna.Study):
@@ -84,23 +85,23 @@ def studies_replaced(study: ReplayStudy) -> Iterator[None]:
     def book_storage(*args: Any, **kwargs: Any) -> Any:
         return study._storage
 
-    replaced: list[tuple[Any, str, Any]] = []
+    replaced: list[tuple[ModuleType, str, Any]] = []
 
-    def replace(home: str, name: str, stand_in: Callable[..., Any]) -> None:
-        module = sys.modules.get(home)
-        if module is not None and name in vars(module):
-            replaced.append((module, name, vars(module)[name]))
-            setattr(module, name, stand_in)
+    def replace(home: ModuleType, name: str, stand_in: Callable[..., Any]) -> None:
+        if name in vars(home):
+            replaced.append((home, name, vars(home)[name]))
+            setattr(home, name, stand_in)
 
-    for home in _OPTUNA_HOMES:
+    for home in (optuna, optuna.study, optuna.study.study):
         replace(home, "create_study", studies.create_study_of_optuna)
         replace(home, "load_study", studies.load_study)
         replace(home, "delete_study", studies.deleted)
         replace(home, "copy_study", studies.deleted)
-    for home in ("trialbook", "trialbook.running.study"):
+    # The facade takes a name from its home at its first use.
+    for home in (sys.modules["trialbook"], running_study):
         replace(home, "create_study", studies.create_study)
         replace(home, "load_study", studies.load_study)
-    for home in ("trialbook", "trialbook.book.storage"):
+    for home in (sys.modules["trialbook"], book_storage_home):
         replace(home, "BookStorage", book_storage)
     try:
         yield
