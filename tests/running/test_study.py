@@ -152,3 +152,15 @@ def test_enqueued_trials_and_fixed_distributions(url):
     assert study.trials[0].params["x"] == 1.5
     trial = study.ask({"z": optuna.distributions.FloatDistribution(0, 1)})
     assert set(trial.params) == {"z"}
+
+
+def test_only_a_study_without_a_past_is_discarded(url):
+    storage = trialbook.BookStorage(url)
+    empty = trialbook.create_study(study_name="empty", storage=storage)
+    used = trialbook.create_study(study_name="used", storage=storage)
+    used.optimize(objective, n_trials=1)
+    empty.set_user_attr("key", "value")
+    assert storage.discard_untouched_study(empty._study_id)
+    assert not storage.discard_untouched_study(empty._study_id)
+    assert not storage.discard_untouched_study(used._study_id)
+    assert [s.study_name for s in storage.get_all_studies()] == ["used"]

@@ -30,6 +30,7 @@ from trialbook.book.cache import TrialCache
 from trialbook.book.flusher import Flusher
 from trialbook.book.overlay import overlaid
 from trialbook.book.reading import Reader
+from trialbook.book.results import Result
 from trialbook.book.spaces import Spaces
 from trialbook.book.studies import Studies
 from trialbook.book.texts import checked_name, checked_step, json_text
@@ -67,8 +68,17 @@ class BookStorage(BaseStorage):
         self._studies = Studies(book)
         self._cache = TrialCache(book, self._spaces)
         self._held: dict[int, Attempt] = {}
-        self._shelf = Shelf(book, BlobStore(book), self._spaces, self._new_flusher())
+        self._shelf = self._new_shelf(BlobStore(book))
         _open_storages.add(self)
+
+    def _new_shelf(self, blobs: BlobStore) -> Shelf:
+        cache = self._cache
+
+        def committed(study_id: int, result: Result | None) -> None:
+            if result is not None:
+                cache.follow(study_id, lambda study: study.add_result(None, result))
+
+        return Shelf(self.book, blobs, self._spaces, self._new_flusher(), cache.follow, committed)
 
     def _new_flusher(self) -> Flusher:
         here = weakref.ref(self)
@@ -94,7 +104,7 @@ class BookStorage(BaseStorage):
         self._held = {}
         self._cache.after_fork()
         self._shelf.blobs.after_fork()
-        self._shelf = Shelf(self.book, self._shelf.blobs, self._spaces, self._new_flusher())
+        self._shelf = self._new_shelf(self._shelf.blobs)
 
     # Trials under tracking.
 
@@ -216,7 +226,18 @@ class BookStorage(BaseStorage):
 
     def last_coordinates(self, study_id: int) -> CoordinateDigests | None:
         """The coordinates of the newest tracked attempt of a study, ``None`` without one."""
-        return self._studies.last_coordinates(study_id)
+        return self._studies.tracked_coordinates(study_id, newest=True)
+
+    def first_coordinates(self, study_id: int) -> CoordinateDigests | None:
+        """The coordinates of the oldest tracked attempt of a study, ``None`` without one."""
+        return self._studies.tracked_coordinates(study_id, newest=False)
+
+    def discard_untouched_study(self, study_id: int) -> bool:
+        """Forget a study that never had a trial; whether it was forgotten."""
+        discarded = self._studies.discard_untouched(study_id)
+        if discarded:
+            self._cache.drop(study_id)
+        return discarded
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
@@ -265,7 +286,11 @@ class BookStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """See ``BaseStorage``."""
-        trial_id = writing_through.create(self.book, study_id, template_trial, self._spaces)
+        if template_trial is not None:
+            trial_id = writing_through.add(self.book, study_id, template_trial, self._spaces)
+        else:
+            trial_id, number, started = writing_through.create(self.book, study_id)
+            self._cache.follow(study_id, lambda study: study.add_made(trial_id, number, started))
         self._cache.created(study_id, trial_id)
         return trial_id
 

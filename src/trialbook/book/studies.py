@@ -18,7 +18,7 @@ from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study._frozen import FrozenStudy
 from optuna.study._study_direction import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
@@ -241,15 +241,35 @@ class Studies:
             user_attrs={key: json.loads(v) for scope, key, v in attrs if scope == "user"},
         )
 
-    def last_coordinates(self, study_id: int) -> CoordinateDigests | None:
-        """The coordinates of the newest tracked attempt, ``None`` when there is none."""
+    def discard_untouched(self, study_id: int) -> bool:
+        """Forget a study that never had a trial, as if it had not been created.
+
+        Returns:
+            Whether it was forgotten; ``False`` when it has had a trial, or is not there.
+        """
+        s = schema.study.c
+        with self._book.writing() as connection:
+            found = connection.execute(
+                select(s.study_id)
+                .where(s.study_id == study_id, s.next_number == 0, s.deleted.is_(None))
+                .with_for_update()
+            ).one_or_none()
+            if found is None:
+                return False
+            attrs = schema.study_attr
+            connection.execute(delete(attrs).where(attrs.c.study_id == study_id))
+            connection.execute(delete(schema.study).where(s.study_id == study_id))
+        return True
+
+    def tracked_coordinates(self, study_id: int, *, newest: bool) -> CoordinateDigests | None:
+        """The coordinates of the newest or oldest tracked attempt, ``None`` when there is none."""
         t, a = schema.trial.c, schema.attempt.c
         with self._book.reading() as connection:
             row = connection.execute(
                 select(a.code, a.data, a.config, a.environment, a.execution)
                 .join(schema.trial, t.trial_id == a.trial_id)
                 .where(t.study_id == study_id, t.deleted.is_(None), a.seeds.is_not(None))
-                .order_by(a.attempt_id.desc())
+                .order_by(a.attempt_id.desc() if newest else a.attempt_id)
                 .limit(1)
             ).one_or_none()
         return None if row is None else CoordinateDigests(*row)

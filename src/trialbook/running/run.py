@@ -9,7 +9,7 @@ from pathlib import Path
 from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
-from trialbook.errors import InputsChangedError
+from trialbook.errors import InputsChangedError, TrialbookError
 from trialbook.running.coordinator import Coordinator, Limits, RunEnd, RunOutcome
 from trialbook.running.gpus import MASK, device_shares, visible_devices
 from trialbook.running.leftovers import end_leftovers
@@ -64,6 +64,8 @@ def run_study(
     url = book_url(options.storage)
     environments = _environments(spec, options)
     storage = BookStorage(url)
+    made = not _exists(storage, spec.study)
+    study: Study | None = None
     try:
         study = create_study(
             storage=storage,
@@ -86,8 +88,21 @@ def run_study(
             spec.max_failures,
         )
         return Coordinator(storage, job, environments, limits, progress).run()
+    except TrialbookError:
+        # An objective that cannot be prepared leaves no empty study behind.
+        if made and study is not None:
+            storage.discard_untouched_study(study._study_id)
+        raise
     finally:
         storage.close()
+
+
+def _exists(storage: BookStorage, study: str) -> bool:
+    try:
+        storage.get_study_id_from_name(study)
+    except KeyError:
+        return False
+    return True
 
 
 def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...]) -> None:

@@ -1,28 +1,36 @@
-"""What changed since a study's newest tracked attempt."""
+"""What changed since earlier attempts of a study: since the newest one, or since the first."""
 
 from __future__ import annotations
 
 from trialbook.book.storage import BookStorage
-from trialbook.records.coordinates import Kind
+from trialbook.records.coordinates import CoordinateDigests, Kind
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.tracking.session import Session
 
+Changes = tuple[CoordinateDifference, ...]
 
-def changes_since_last(
-    storage: BookStorage, study_id: int, session: Session
-) -> tuple[CoordinateDifference, ...]:
+
+def changes_since_last(storage: BookStorage, study_id: int, session: Session) -> Changes:
     """How a session's code and data differ from the study's newest tracked attempt."""
-    last = storage.last_coordinates(study_id)
-    if last is None:
+    return _changes(storage, storage.last_coordinates(study_id), session)
+
+
+def changes_since_first(storage: BookStorage, study_id: int, session: Session) -> Changes:
+    """How a session's code and data differ from the study's first tracked attempt."""
+    return _changes(storage, storage.first_coordinates(study_id), session)
+
+
+def _changes(storage: BookStorage, before: CoordinateDigests | None, session: Session) -> Changes:
+    if before is None:
         return ()
     differences: list[CoordinateDifference] = []
     for kind in (Kind.CODE, Kind.DATA):
-        digest = last.of(kind)
+        digest = before.of(kind)
         here = session.snapshot(kind)
         if digest is not None and digest != here.digest:
             differences += coordinate_differences(storage.snapshot(digest), here)
-    # A module that the last trial imported while it ran is not loaded here yet: a file that one
+    # A module that an earlier trial imported while it ran is not loaded here yet: a file that one
     # side lacks is no sign of a change, since whatever imports it would have changed as well.
     return tuple(
         difference

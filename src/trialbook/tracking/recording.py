@@ -28,7 +28,7 @@ from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.verdict import CoordinateDifference
-from trialbook.tracking.changes import changes_since_last
+from trialbook.tracking.changes import changes_since_first, changes_since_last
 from trialbook.tracking.console import ConsoleCapture, NoConsole, ProcessConsole
 from trialbook.tracking.launch import current_launch
 from trialbook.tracking.redaction import without_secrets
@@ -50,8 +50,8 @@ class StudyFacts:
         name: Its name.
         uid: Its random identity.
         search: What was asked of the search.
-        changes: How code and data differ from the trials before this process's first one;
-            ``None`` until that was looked at.
+        changes: How this process's code and data differ from the study's first trial; ``None``
+            until that was looked at.
     """
 
     name: str
@@ -146,16 +146,19 @@ class Recording:
         return attempt, seeds, config, data
 
     def _changes(self) -> tuple[CoordinateDifference, ...]:
-        changes = changes_since_last(self._storage, self._trial.study._study_id, self._session)
-        if changes and current_launch().isolation == "none":
-            warnings.warn(
-                TrialbookWarning(
-                    f"{_described(changes)} since the last trial of study {self._facts.name!r}; "
-                    "the trials say so. Use a new study name to keep them apart"
-                ),
-                stacklevel=2,
-            )
-        return changes
+        """What this process changed since the study's first trial; warns of what is new."""
+        study_id = self._trial.study._study_id
+        if current_launch().isolation == "none":
+            new = changes_since_last(self._storage, study_id, self._session)
+            if new:
+                warnings.warn(
+                    TrialbookWarning(
+                        f"{_described(new)} since the last trial of study {self._facts.name!r}; "
+                        "the trials say so. Use a new study name to keep them apart"
+                    ),
+                    stacklevel=2,
+                )
+        return changes_since_first(self._storage, study_id, self._session)
 
     def _remarked(self, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
         """The snapshots, with what the execution coordinate has to say about this process."""
@@ -164,7 +167,7 @@ class Recording:
             coverage = snapshot.coverage
             if snapshot.kind is Kind.EXECUTION:
                 if self._facts.changes:
-                    remark = f"{_described(self._facts.changes)} since earlier trials of the study"
+                    remark = f"{_described(self._facts.changes)} since the first trial of the study"
                     coverage = Coverage(coverage.level, (*coverage.reasons, remark))
                 if self._shared:
                     coverage = coverage.lacking(_SHARED)
