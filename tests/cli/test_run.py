@@ -15,6 +15,7 @@ import pytest
 
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
+from trialbook.book.storage import BookStorage
 from trialbook.records.execution import EndReason
 
 START = [sys.executable, "-c", "from trialbook.cli.main import main; main()", "run"]
@@ -125,6 +126,11 @@ def test_bad_input_says_what_and_leaves_nothing(
     assert result.returncode == code, result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+    book = lab / ".trialbook" / "book.db"
+    if book.exists():
+        storage = BookStorage(book, create=False)
+        assert storage.get_all_studies() == []
+        storage.close()
 
 
 def test_every_fault_of_a_study_file_is_shown(lab: Path) -> None:
