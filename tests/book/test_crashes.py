@@ -107,9 +107,10 @@ die()
     [
         "insert INTO tb_attempt",
         "insert INTO tb_series",
-        "UPDATE tb_trial SET state",
+        "UPDATE tb_attempt SET",
         "INSERT INTO tb_trial_value",
-        "UPDATE tb_trial SET record_digest",
+        "UPDATE tb_study SET finished",
+        "UPDATE tb_trial SET state",
         "COMMIT",
     ],
 )

@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import update
 
 from trialbook.book import schema
-from trialbook.book.record_digest import document, record_digest
+from trialbook.book.record_digest import document, record_digest, trial_fields
 from trialbook.book.storage import BookStorage
 from trialbook.records.canonical import canonical_bytes, digest_of_bytes
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -64,7 +64,7 @@ def _computed(storage: BookStorage, trial_id: int) -> str:
 def test_it_can_be_computed_again(storage: BookStorage, finished: int) -> None:
     assert _stored(storage, finished) == _computed(storage, finished)
     with storage.book.reading() as connection:
-        whole = document(connection, finished)
+        whole = document(connection, finished, trial_fields(connection, finished))
     assert digest_of_bytes(canonical_bytes(whole)) == _stored(storage, finished)
     assert len(whole["attempts"]) == 2
     assert whole["current"]["number"] == 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from trialbook.book.blobs import BlobStore, Prepared, StaleError
 from trialbook.book.book import Book
 from trialbook.book.flusher import WAIT_S, Flusher
 from trialbook.book.points import PointBuffer
+from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import checked_name, json_text, returned_text
@@ -42,12 +43,24 @@ FULL_POINTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What the attempts of one storage share."""
+    """What the attempts of one storage share.
+
+    Args:
+        book: The book.
+        blobs: Its blobs.
+        spaces: Its search spaces.
+        flusher: The thread that flushes.
+        flushed: Called after a flush with the study: others in this process have nothing to read.
+        committed: Called after a result with the study and the trial's row, ``None`` when the
+            attempt was fenced.
+    """
 
     book: Book
     blobs: BlobStore
     spaces: Spaces
     flusher: Flusher
+    flushed: Callable[[int], None]
+    committed: Callable[[int, Result | None], None]
 
 
 class Attempt:
@@ -273,11 +286,18 @@ class Attempt:
     def _write(self, batch: Batch, prepared: list[Prepared]) -> bool:
         shelf = self._shelf
         with shelf.book.writing() as connection:
-            shelf.blobs.name(connection, prepared, batch.facts.amended.values())
+            shelf.blobs.name(
+                connection,
+                prepared,
+                batch.facts.amended.values(),
+                relied_on=bool(batch.blobs),
+            )
             row = attempt_rows.locked_if_current(connection, self._identity)
             if row is not None:
                 attempt_rows.write_texts(connection, row, batch, shelf.spaces)
             attempt_rows.write_own(connection, self._identity, batch)
+        if row is not None:
+            shelf.flushed(self.study_id)
         return row is None
 
     def finish(self, state: TrialState, values: Sequence[float] | None) -> None:
@@ -326,11 +346,18 @@ class Attempt:
                 fold = folded(None, self.attempt_id, batch.series)
             try:
                 with shelf.book.writing(durable=True) as connection:
-                    shelf.blobs.name(connection, prepared, batch.facts.amended.values())
-                    return attempt_rows.write_result(
+                    shelf.blobs.name(
+                        connection,
+                        prepared,
+                        batch.facts.amended.values(),
+                        relied_on=bool(batch.blobs),
+                    )
+                    result = write_result(
                         connection, self._identity, batch, fold, shelf.spaces, (state, values)
                     )
-            except attempt_rows.PartsChangedError:
+                shelf.committed(self.study_id, result)
+                return result is not None
+            except PartsChangedError:
                 self._written_parts = True
             except StaleError:
                 shelf.blobs.discard(prepared)

@@ -5,15 +5,15 @@ Whether the attempt still counts is decided by the locked row of its trial.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, update
 
 from trialbook.book import schema, trials
-from trialbook.book.series_rows import Folded, append_parts, write_folded
+from trialbook.book.series_rows import append_parts
 from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import merged_text, tagged_text
@@ -25,23 +25,20 @@ from trialbook.records.series import Series
 from trialbook.records.study import ArtifactRecord
 
 _a = schema.attempt.c
-_set_facts = Statement(
-    update(schema.attempt)
-    .where(_a.attempt_id == bindparam("attempt_id_"))
-    .values(
-        {
-            name: bindparam(name, type_=_a[name].type)
-            for name in (
-                "returned",
-                "prune_answers",
-                "outcome",
-                "exit_code",
-                "signal",
-                "traceback",
-            )
-        }
+_FACTS = ("returned", "prune_answers", "outcome", "exit_code", "signal", "traceback")
+
+
+def _setting(*columns: str) -> Statement:
+    """Change these columns of an attempt that has not ended."""
+    return Statement(
+        update(schema.attempt)
+        .where(_a.attempt_id == bindparam("attempt_id_"), _a.ended.is_(None))
+        .values({name: bindparam(name, type_=_a[name].type) for name in columns})
     )
-)
+
+
+_set_facts = _setting(*_FACTS)
+_set_end = _setting(*_FACTS, "ended", "end_reason")
 _amend = {
     kind: Statement(
         update(schema.attempt)
@@ -111,10 +108,6 @@ class Overlay:
     reports: dict[int, float]
 
 
-class PartsChangedError(Exception):
-    """Another process has appended points to the attempt since they were folded."""
-
-
 def fenced_error(identity: Identity) -> AttemptFencedError:
     """The error for a write of an attempt that no longer counts."""
     return AttemptFencedError(
@@ -133,23 +126,44 @@ def locked_if_current(connection: Connection, identity: Identity) -> trials.Tria
     return row
 
 
-def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> None:
-    """Merge new params and attributes into the trial's row."""
-    if not (batch.params or batch.user_attrs or batch.system_attrs):
-        return
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The JSON columns of a trial."""
+
+    params: str
+    space: str | None
+    user_attrs: str
+    system_attrs: str
+
+
+def merged(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> Texts:
+    """The trial's columns with new params and attributes; a new space is stored."""
     space = row.space
     if batch.params:
         texts = dict(spaces.texts(connection, row.space))
         for name, (_, distribution) in batch.params.items():
             texts[name] = spaces.text(distribution)
         space = spaces.store(connection, texts)
+    return Texts(
+        merged_text(row.params, {name: text for name, (text, _) in batch.params.items()}),
+        space,
+        merged_text(row.user_attrs, batch.user_attrs),
+        merged_text(row.system_attrs, batch.system_attrs),
+    )
+
+
+def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> None:
+    """Merge new params and attributes into the trial's row."""
+    if not (batch.params or batch.user_attrs or batch.system_attrs):
+        return
+    texts = merged(connection, row, batch, spaces)
     trials.set_texts(
         connection,
         row,
-        params=merged_text(row.params, {name: text for name, (text, _) in batch.params.items()}),
-        space=space,
-        user_attrs=merged_text(row.user_attrs, batch.user_attrs),
-        system_attrs=merged_text(row.system_attrs, batch.system_attrs),
+        params=texts.params,
+        space=texts.space,
+        user_attrs=texts.user_attrs,
+        system_attrs=texts.system_attrs,
     )
 
 
@@ -167,17 +181,35 @@ def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
 
 def write_facts(connection: Connection, attempt_id: int, facts: Facts) -> None:
     """Write what an attempt says about itself."""
-    outcome = facts.outcome
-    _set_facts.run(
+    _amend_coordinates(connection, attempt_id, facts)
+    _set_facts.run(connection, attempt_id_=attempt_id, **_columns(facts))
+
+
+def write_end(connection: Connection, attempt_id: int, facts: Facts, reason: EndReason) -> None:
+    """Write what an attempt says about itself, and that it has ended now."""
+    _amend_coordinates(connection, attempt_id, facts)
+    _set_end.run(
         connection,
         attempt_id_=attempt_id,
-        returned=facts.returned,
-        prune_answers="".join(facts.prune_answers),
-        outcome=None if outcome is None else tagged_text(outcome),
-        exit_code=None if outcome is None else outcome.exit_code,
-        signal=None if outcome is None else outcome.signal,
-        traceback=None if outcome is None else _column_text(outcome.traceback),
+        ended=time.time(),
+        end_reason=str(reason),
+        **_columns(facts),
     )
+
+
+def _columns(facts: Facts) -> dict[str, Any]:
+    outcome = facts.outcome
+    return {
+        "returned": facts.returned,
+        "prune_answers": "".join(facts.prune_answers),
+        "outcome": None if outcome is None else tagged_text(outcome),
+        "exit_code": None if outcome is None else outcome.exit_code,
+        "signal": None if outcome is None else outcome.signal,
+        "traceback": None if outcome is None else _column_text(outcome.traceback),
+    }
+
+
+def _amend_coordinates(connection: Connection, attempt_id: int, facts: Facts) -> None:
     for kind, snapshot in facts.amended.items():
         _amend[kind].run(connection, attempt_id_=attempt_id, digest=snapshot.digest)
 
@@ -213,46 +245,3 @@ def _is_finished(connection: Connection, identity: Identity) -> bool:
         return trials.locked(connection, identity.trial_id).finished
     except NotFoundError:
         return True
-
-
-def write_result(
-    connection: Connection,
-    identity: Identity,
-    batch: Batch,
-    fold: Folded,
-    spaces: Spaces,
-    result: tuple[TrialState, Sequence[float] | None],
-) -> bool:
-    """Write the result of a trial and everything of its attempt.
-
-    Args:
-        connection: A durable write transaction.
-        identity: The attempt.
-        batch: What was pending.
-        fold: Its points, folded with those in the book.
-        spaces: The spaces of the storage.
-        result: The trial's final state and values.
-
-    Returns:
-        Whether it counts; ``False`` when the attempt is fenced.
-
-    Raises:
-        PartsChangedError: The fold is void.
-    """
-    state, values = result
-    trials.lock_study(connection, identity.study_id)
-    row = locked_if_current(connection, identity)
-    if row is None:
-        write_own(connection, identity, batch)
-        trials.end_attempt(connection, identity.attempt_id, EndReason.FENCED)
-        return False
-    finish_seq = trials.next_finish_seq(connection, identity.study_id)
-    write_texts(connection, row, batch, spaces)
-    if not write_folded(connection, identity.attempt_id, fold):
-        raise PartsChangedError
-    write_facts(connection, identity.attempt_id, batch.facts)
-    said = None if batch.facts.outcome is None else batch.facts.outcome.reason
-    trials.end_attempt(connection, identity.attempt_id, trials.end_reason(state, said))
-    trials.finish(connection, row, finish_seq, state, values)
-    trials.seal(connection, identity.trial_id, fold.digests)
-    return True

@@ -52,7 +52,7 @@ def begin(
         prepared = shelf.blobs.prepared(blobs)
         try:
             with shelf.book.writing() as connection:
-                shelf.blobs.name(connection, prepared, snapshots)
+                shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
                 row = trials.locked_unfinished(connection, trial_id)
                 if row.state == trials.WAITING:
                     raise InvalidInputError(
@@ -64,6 +64,8 @@ def begin(
         finally:
             shelf.blobs.discard(prepared)
         shelf.blobs.committed(prepared, snapshots)
+        if number == 1:  # else reports of an earlier attempt disappear, which others must read
+            shelf.flushed(row.study_id)
         return Identity(row.study_id, trial_id, row.number, attempt_id, number)
 
 
@@ -74,7 +76,7 @@ def end_dead(shelf: Shelf, trial_id: int, outcome: OutcomeState, blobs: Iterable
         prepared = shelf.blobs.prepared(blobs)
         try:
             with shelf.book.writing(durable=True) as connection:
-                shelf.blobs.name(connection, prepared)
+                shelf.blobs.name(connection, prepared, relied_on=bool(blobs))
                 study_id = trials.study_of(connection, trial_id)
                 trials.lock_study(connection, study_id)
                 row = trials.locked(connection, trial_id)
@@ -85,9 +87,8 @@ def end_dead(shelf: Shelf, trial_id: int, outcome: OutcomeState, blobs: Iterable
                 assert said is not None
                 facts = Facts(said[0], list(said[1]), outcome)
                 write_folded(connection, attempt_id, folded(connection, attempt_id, {}))
-                attempt_rows.write_facts(connection, attempt_id, facts)
                 reason = trials.end_reason(TrialState.FAIL, outcome.reason)
-                trials.end_attempt(connection, attempt_id, reason)
+                attempt_rows.write_end(connection, attempt_id, facts, reason)
                 finish_seq = trials.next_finish_seq(connection, study_id)
                 trials.finish(connection, row, finish_seq, TrialState.FAIL, None)
                 trials.seal(connection, trial_id)

@@ -185,12 +185,23 @@ class BlobStore:
         connection: Connection,
         prepared: Sequence[Prepared],
         snapshots: Iterable[Snapshot] = (),
+        *,
+        relied_on: bool = False,
     ) -> None:
         """Put blobs and snapshots into the book, inside the caller's transaction.
+
+        Args:
+            connection: A write transaction.
+            prepared: Blobs that the book did not have.
+            snapshots: Snapshots, new or not.
+            relied_on: Whether the caller had other blobs, which the book had already.
 
         Raises:
             StaleError: Something was removed since the blobs were prepared.
         """
+        snapshots = list(snapshots)
+        if not prepared and not snapshots and not relied_on:
+            return
         mark = removals(connection)
         if mark != self._removals:
             with self._lock:

@@ -129,6 +129,10 @@ class Book:
         with translating(self.url):
             return self._engine.change_mark()
 
+    def own_marks(self) -> tuple[int, int] | None:
+        """The change marks before and after this thread's last write transaction, if there are."""
+        return self._engine.own_marks()
+
     def close(self) -> None:
         """Close every connection; a later use opens new ones."""
         self._engine.close()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from datetime import datetime
 
 from optuna.distributions import BaseDistribution
 from optuna.study._study_direction import StudyDirection
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, and_, bindparam, func, select
 from trialbook.book import schema
 from trialbook.book.blobs import removals
 from trialbook.book.book import Book
+from trialbook.book.results import Result
 from trialbook.book.series_rows import reports
 from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Row, Statement
@@ -205,7 +207,7 @@ class StudyCache:
         return found
 
     def _trials(
-        self, connection: Connection, rows: Sequence[Row], running: dict[int, Reports]
+        self, connection: Connection | None, rows: Sequence[Row], running: dict[int, Reports]
     ) -> list[StoredTrial]:
         """Trials from rows that come once for each objective value."""
         trials: list[StoredTrial] = []
@@ -219,7 +221,9 @@ class StudyCache:
             trials.append(last)
         return trials
 
-    def _trial(self, connection: Connection, row: Row, running: dict[int, Reports]) -> StoredTrial:
+    def _trial(
+        self, connection: Connection | None, row: Row, running: dict[int, Reports]
+    ) -> StoredTrial:
         trial_id, number, state, params, space, user, system, started, completed, value = row
         try:
             space_of = self._spaces.distributions(connection, space)
@@ -255,6 +259,49 @@ class StudyCache:
             return
         if self._best is None or _better(trial, self._best, self._directions[0]):
             self._best = trial
+
+    def add_made(self, trial_id: int, number: int, started: datetime) -> None:
+        """Add an empty RUNNING trial that this process has made."""
+        self._unfinished[number] = StoredTrial.of(
+            {},
+            number=number,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=started,
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            trial_id=trial_id,
+        )
+        self.numbers[trial_id] = number
+        self._changed()
+
+    def add_result(self, connection: Connection | None, result: Result) -> None:
+        """Add a trial that this process has finished, from the row that it wrote."""
+        fields = result.fields
+        values = fields.values or (None,)
+        row = (
+            result.trial_id,
+            fields.number,
+            fields.state,
+            fields.params,
+            fields.space,
+            fields.user_attrs,
+            fields.system_attrs,
+            result.started,
+            result.completed,
+        )
+        (trial,) = self._trials(connection, [(*row, value) for value in values], {})
+        self._unfinished.pop(trial.number, None)
+        self._add_finished(trial)
+        self._seen = result.finish_seq
+        self._changed()
+
+    def _changed(self) -> None:
+        self._ordered = None
+        self._by_states.clear()
 
     def trial(self, trial_id: int) -> StoredTrial | None:
         """The trial as it was at the last refresh, ``None`` when it is not known."""
@@ -358,6 +405,25 @@ class TrialCache:
             self._refreshing = False
         self._studies[study_id] = cache
         return cache
+
+    def follow(self, study_id: int, change: Callable[[StudyCache], None] | None = None) -> None:
+        """Stay as new as the book after this thread's own write, without reading.
+
+        Args:
+            study_id: The study that was written to.
+            change: Makes the same change to its cache; ``None`` when nothing of it is to be seen.
+        """
+        marks = self._book.own_marks()
+        if marks is None:
+            return
+        before, after = marks
+        with self.lock:
+            for known_id, study in list(self._studies.items()):
+                if study.mark != before:
+                    continue
+                if known_id == study_id and change is not None:
+                    change(study)
+                study.mark = after
 
     def study_of(self, trial_id: int) -> int:
         """The study of a trial.

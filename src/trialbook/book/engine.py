@@ -55,6 +55,13 @@ class Engine(Protocol):
     def change_mark(self) -> int | None:
         """A number that stays the same as long as nobody commits; ``None`` if there is none."""
 
+    def own_marks(self) -> tuple[int, int] | None:
+        """The change marks before and after this thread's last write transaction.
+
+        Whoever was as new as the first mark and knows what the transaction changed is as new as
+        the second one. ``None`` where there are no marks.
+        """
+
     def after_fork(self) -> None:
         """In a forked child: drop every connection without touching it."""
 
@@ -114,6 +121,7 @@ class SqliteEngine:
     def _start(self) -> None:
         self._writers: dict[bool, Connection] = {}
         self._readers = self._engine(QueuePool, "BEGIN", ("PRAGMA query_only=ON",))
+        self._own = threading.local()
         self._watch: sqlite3.Connection | None = None
         self._watch_lock = threading.Lock()
         self._sweep_lock = threading.Lock()
@@ -190,8 +198,11 @@ class SqliteEngine:
     def writing(self, durable: bool) -> Iterator[Connection]:
         """See ``Engine``."""
         with self._lock.held():
-            with GATE, self._transaction(durable) as connection:
-                yield connection
+            with GATE:
+                with self._transaction(durable) as connection:
+                    before = self.change_mark()
+                    yield connection
+                self._own.marks = before, self.change_mark()
             due = self._checkpoint_due()
             if due and sqlite3.sqlite_version_info < _RESET_BUG_FIXED:
                 # These versions may damage a log that is written and emptied at one instant
@@ -240,13 +251,17 @@ class SqliteEngine:
         with GATE, self._readers.connect() as connection, connection.begin():
             yield connection
 
-    def change_mark(self) -> int | None:
+    def change_mark(self) -> int:
         """SQLite's ``data_version``, on a connection that is used for nothing else."""
         with self._watch_lock, GATE:
             if self._watch is None:
                 self._watch = self._connect()
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
             return mark
+
+    def own_marks(self) -> tuple[int, int] | None:
+        """See ``Engine``; nobody else can commit while the write lock is held."""
+        return getattr(self._own, "marks", None)
 
     def _checkpoint_due(self) -> bool:
         try:
@@ -352,6 +367,10 @@ class PostgresEngine:
             yield connection
 
     def change_mark(self) -> int | None:
+        """See ``Engine``: PostgreSQL has none."""
+        return None
+
+    def own_marks(self) -> tuple[int, int] | None:
         """See ``Engine``: PostgreSQL has none."""
         return None
 

@@ -24,8 +24,11 @@ def overlaid(trial: StoredTrial, overlay: Overlay) -> StoredTrial:
     user, system = dict(trial.user_attrs), dict(trial.system_attrs)
     user.update((key, json.loads(text)) for key, text in overlay.user_attrs.items())
     system.update((key, json.loads(text)) for key, text in overlay.system_attrs.items())
+    reports = overlay.reports
+    if trial.intermediate_values.keys() - reports.keys():  # a helper process reports as well
+        reports = {**trial.intermediate_values, **reports}
     return StoredTrial.of(
-        overlay.reports,
+        reports,
         number=trial.number,
         state=TrialState.RUNNING,
         value=None,

@@ -22,6 +22,7 @@ arrive later. ``document`` is the definition; the seal is made over these digest
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -64,48 +65,90 @@ _artifacts = Statement(select(_f.name, _f.digest).where(_f.attempt_id == bindpar
 _COORDINATES = ("code", "data", "config", "environment", "execution")
 
 
-def record_digest(
-    connection: Connection, trial_id: int, series: dict[str, list[str]] | None = None
-) -> str:
-    """The digest of a finished trial as its rows are now, 64 hexadecimal digits.
+@dataclass(frozen=True, slots=True)
+class TrialFields:
+    """What the digest covers of a trial's own row and values, as the columns hold it."""
 
-    Args:
-        connection: An open connection; inside the finishing transaction, or to verify.
-        trial_id: The trial.
-        series: The digests of the current attempt's payloads, when they are known; ``None`` to
-            compute them from the payloads.
+    number: int
+    state: int
+    attempt: int
+    params: str
+    space: str | None
+    user_attrs: str
+    system_attrs: str
+    values: tuple[bytes, ...]
+
+
+def record_digest(connection: Connection, trial_id: int) -> str:
+    """The digest of a finished trial as its rows are now, 64 hexadecimal digits.
 
     Raises:
         NotFoundError: There is no such trial.
     """
-    return digest_of_bytes(canonical_bytes(document(connection, trial_id, series)))
+    return digest_of_fields(connection, trial_id, trial_fields(connection, trial_id))
 
 
-def document(
-    connection: Connection, trial_id: int, series: dict[str, list[str]] | None = None
-) -> dict[str, Any]:
-    """What is digested; see the module's docstring and ``record_digest``."""
+def digest_of_fields(
+    connection: Connection,
+    trial_id: int,
+    fields: TrialFields,
+    series: dict[str, list[str]] | None = None,
+) -> str:
+    """The digest of a trial that is about to have these fields; its attempts are written already.
+
+    Args:
+        connection: An open connection, inside the finishing transaction.
+        trial_id: The trial.
+        fields: Its fields.
+        series: The digests of the current attempt's payloads, when they are known; ``None`` to
+            compute them from the payloads.
+    """
+    return digest_of_bytes(canonical_bytes(document(connection, trial_id, fields, series)))
+
+
+def trial_fields(connection: Connection, trial_id: int) -> TrialFields:
+    """The fields of a trial as they are in the book.
+
+    Raises:
+        NotFoundError: There is no such trial.
+    """
     row = _trial.row(connection, trial_id=trial_id)
     if row is None:
         raise NotFoundError(f"there is no trial of id {trial_id}")
-    number, state, current, params, space, user_attrs, system_attrs = row
+    return TrialFields(*(*row, stored_values(connection, trial_id)))
+
+
+def stored_values(connection: Connection, trial_id: int) -> tuple[bytes, ...]:
+    """The eight bytes of each objective value of a trial."""
+    return tuple(bytes(content) for (content,) in _values.rows(connection, trial_id=trial_id))
+
+
+def document(
+    connection: Connection,
+    trial_id: int,
+    fields: TrialFields,
+    series: dict[str, list[str]] | None = None,
+) -> dict[str, Any]:
+    """What is digested; see the module's docstring and ``digest_of_fields``."""
     attempts = _attempts.rows(connection, trial_id=trial_id)
     return {
-        "number": number,
-        "state": state,
-        "values": [
-            bytes(content).hex() for (content,) in _values.rows(connection, trial_id=trial_id)
-        ],
-        "params": params,
-        "space": space,
-        "user_attrs": user_attrs,
-        "system_attrs": system_attrs,
+        "number": fields.number,
+        "state": fields.state,
+        "values": [content.hex() for content in fields.values],
+        "params": fields.params,
+        "space": fields.space,
+        "user_attrs": fields.user_attrs,
+        "system_attrs": fields.system_attrs,
         "attempts": [
             {"number": found[1], **dict(zip(_COORDINATES, found[2:7], strict=True))}
             for found in attempts
         ],
         "current": next(
-            (_current(connection, found, series) for found in attempts if found[1] == current),
+            (
+                _current(connection, found, series)
+                for found in attempts
+                if found[1] == fields.attempt
+            ),
             None,
         ),
     }

@@ -18,6 +18,8 @@ from trialbook.records.series import OBJECTIVE, Series, decoded, encoded, joined
 FOLD_POINTS = 1_000_000
 """A metric with more points keeps its parts, so that folding stays in bounded memory."""
 
+_SHORT = 256
+
 _t = schema.series.c
 _insert = inserting(schema.series)
 _last_parts = Statement(
@@ -67,6 +69,7 @@ class Folded:
 def row_of(series: Series, part: int) -> dict[str, Any]:
     """The row of a part, without its attempt."""
     count = len(series)
+    least, greatest = _range(series)
     return {
         "metric": series.metric,
         "part": part,
@@ -74,10 +77,18 @@ def row_of(series: Series, part: int) -> dict[str, Any]:
         "first_step": int(series.steps[0]) if count else None,
         "last_step": int(series.steps[-1]) if count else None,
         "last": queryable(float(series.values[-1])) if count else None,
-        "min": series.minimum,
-        "max": series.maximum,
+        "min": least,
+        "max": greatest,
         "payload": encoded(series),
     }
+
+
+def _range(series: Series) -> tuple[float | None, float | None]:
+    """``Series.minimum`` and ``maximum``; NumPy's own cost more than a short series is worth."""
+    if not 0 < len(series) <= _SHORT:
+        return series.minimum, series.maximum
+    values = [value for value in series.values.tolist() if value == value]
+    return (min(values), max(values)) if values else (None, None)
 
 
 def append_parts(connection: Connection, attempt_id: int, pending: Mapping[str, Series]) -> None:
@@ -158,6 +169,8 @@ def without_repeats(series: Series) -> Series:
     Through ``Trial.report`` a step comes only once (its first value stands); Optuna's storages
     let a step be overwritten.
     """
+    if bool((series.steps[1:] > series.steps[:-1]).all()):
+        return series
     unique, first = np.unique(series.steps, return_index=True)
     if len(unique) == len(series):
         return series

@@ -77,6 +77,7 @@ class Spaces:
         if found is None:
             document = json.dumps(dict(texts), separators=(",", ":"))
             found = digest_of_bytes(document.encode()), document
+            self._by_digest[found[0]] = dict(texts)
             if len(self._documents) >= _MOST:
                 self._documents.clear()
             self._documents[key] = found
@@ -90,9 +91,13 @@ class Spaces:
         return digest
 
     def distributions(
-        self, connection: Connection, digest: str | None
+        self, connection: Connection | None, digest: str | None
     ) -> dict[str, BaseDistribution]:
         """The distributions of a space; the caller must not change the dictionary.
+
+        Args:
+            connection: To read with; ``None`` when this process has stored the space itself.
+            digest: Its digest.
 
         Raises:
             BookCorruptError: The space is not in the book, or damaged.
@@ -108,14 +113,14 @@ class Spaces:
             self._spaces[digest] = space
         return space
 
-    def texts(self, connection: Connection, digest: str | None) -> dict[str, str]:
+    def texts(self, connection: Connection | None, digest: str | None) -> dict[str, str]:
         """The distributions of a space as Optuna's JSON; not to be changed by the caller."""
         if digest is None:
             return {}
         known = self._by_digest.get(digest)
         if known is not None:
             return known
-        row = _find.row(connection, digest=digest)
+        row = None if connection is None else _find.row(connection, digest=digest)
         try:
             if row is None:
                 raise ValueError("it is not in the book")

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from trialbook.book import schema
+from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import record_digest
 from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Row, Statement, inserting
@@ -79,6 +80,7 @@ _locked = Statement(
         _t.space,
         _t.user_attrs,
         _t.system_attrs,
+        _t.started,
     )
     .where(_this, _t.deleted.is_(None))
     .with_for_update()
@@ -165,6 +167,7 @@ class TrialRow:
     space: str | None
     user_attrs: str
     system_attrs: str
+    started: datetime | None
 
     @property
     def finished(self) -> bool:
@@ -397,9 +400,11 @@ def end_reason(state: TrialState, said: EndReason | None) -> EndReason:
 def lock_study(connection: Connection, study_id: int) -> None:
     """Lock a study's row until the transaction ends.
 
-    It comes before a trial's row is locked: every transaction takes the two in this order.
+    It comes before a trial's row is locked: every transaction takes the two in this order. In
+    SQLite a write transaction has everything to itself.
     """
-    _lock_study.row(connection, study_id_=study_id)
+    if not is_sqlite(connection):
+        _lock_study.row(connection, study_id_=study_id)
 
 
 def next_finish_seq(connection: Connection, study_id: int) -> int:
@@ -438,10 +443,10 @@ def end_attempt(connection: Connection, attempt: int, reason: EndReason) -> None
     _end_attempt.run(connection, attempt_id_=attempt, ended=time.time(), end_reason=str(reason))
 
 
-def seal(connection: Connection, trial_id: int, series: dict[str, list[str]] | None = None) -> None:
+def seal(connection: Connection, trial_id: int) -> None:
     """Write the digest of a finished trial, as the last step of its transaction."""
     _set_digest.run(
         connection,
         trial_id_=trial_id,
-        record_digest=record_digest(connection, trial_id, series),
+        record_digest=record_digest(connection, trial_id),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -22,11 +23,15 @@ from trialbook.errors import InvalidInputError
 from trialbook.records.series import OBJECTIVE, Series
 
 
-def create(book: Book, study_id: int, template: FrozenTrial | None, spaces: Spaces) -> int:
-    """Add a trial: RUNNING and empty, or as the template says; its id."""
-    if template is None:
-        with book.writing() as connection:
-            return trials.add_running(connection, study_id, trials.local_now())[0]
+def create(book: Book, study_id: int) -> tuple[int, int, datetime]:
+    """Add an empty RUNNING trial; its id, number and start."""
+    started = trials.local_now()
+    with book.writing() as connection:
+        return *trials.add_running(connection, study_id, started), started
+
+
+def add(book: Book, study_id: int, template: FrozenTrial, spaces: Spaces) -> int:
+    """Add a trial as the template says; its id."""
     reports = trials.checked_reports(template.intermediate_values)
     finished = template.state.is_finished()
     with book.writing(durable=finished) as connection:

@@ -9,7 +9,8 @@ Payload, all little-endian (twenty lines read it; ``docs/record-format.md`` show
     8       8     uint64 count of points
     16      ...   int64 steps[count], float64 values[count], float64 seconds[count]
 
-The columns are compressed together at zlib level 1, or left plain when that would not be shorter.
+The columns are compressed together at zlib level 1, or left plain when they are short (below 1
+KiB, where compressing costs more time than it saves space) or would not get shorter.
 NaN payloads, infinities, -0.0 and 64-bit steps survive bit for bit.
 """
 
@@ -31,6 +32,7 @@ _HEADER = struct.Struct("<4sB3xQ")
 _MAGIC = b"TBS1"
 _COMPRESSED = 1
 _POINT_BYTES = 24
+_SHORT_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,9 +79,10 @@ def encoded(series: Series) -> bytes:
         + np.ascontiguousarray(series.values, dtype="<f8").tobytes()
         + np.ascontiguousarray(series.seconds, dtype="<f8").tobytes()
     )
-    packed = zlib.compress(columns, 1)
-    if len(packed) < len(columns):
-        return _HEADER.pack(_MAGIC, _COMPRESSED, len(series)) + packed
+    if len(columns) >= _SHORT_BYTES:
+        packed = zlib.compress(columns, 1)
+        if len(packed) < len(columns):
+            return _HEADER.pack(_MAGIC, _COMPRESSED, len(series)) + packed
     return _HEADER.pack(_MAGIC, 0, len(series)) + columns
 
 

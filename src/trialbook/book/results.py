@@ -1,0 +1,127 @@
+"""The transaction that finishes a trial which its own process holds: everything in one.
+
+How a trial is finished that nobody holds is in ``writing_through.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from optuna.trial import TrialState
+from sqlalchemy import Connection, bindparam, update
+
+from trialbook.book import attempt_rows, schema, trials
+from trialbook.book.attempt_rows import Batch, Identity
+from trialbook.book.record_digest import TrialFields, digest_of_fields, stored_values
+from trialbook.book.series_rows import Folded, write_folded
+from trialbook.book.spaces import Spaces
+from trialbook.book.statements import Statement
+from trialbook.book.texts import value_bytes
+from trialbook.records.execution import EndReason
+
+_t = schema.trial.c
+_set_result = Statement(
+    update(schema.trial)
+    .where(_t.trial_id == bindparam("trial_id_"))
+    .values(
+        {
+            name: bindparam(name, type_=_t[name].type)
+            for name in (
+                "state",
+                "params",
+                "space",
+                "user_attrs",
+                "system_attrs",
+                "finish_seq",
+                "completed",
+                "record_digest",
+            )
+        }
+    )
+)
+
+
+class PartsChangedError(Exception):
+    """Another process has appended points to the attempt since they were folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The final form of a trial's row, as the columns hold it."""
+
+    trial_id: int
+    fields: TrialFields
+    started: datetime | None
+    completed: datetime
+    finish_seq: int
+
+
+def write_result(
+    connection: Connection,
+    identity: Identity,
+    batch: Batch,
+    fold: Folded,
+    spaces: Spaces,
+    told: tuple[TrialState, Sequence[float] | None],
+) -> Result | None:
+    """Write the result of a trial and everything of its attempt.
+
+    Args:
+        connection: A durable write transaction.
+        identity: The attempt.
+        batch: What was pending.
+        fold: Its points, folded with those in the book.
+        spaces: The spaces of the storage.
+        told: The trial's final state and values.
+
+    Returns:
+        The trial's row; ``None`` when the attempt is fenced and the result does not count.
+
+    Raises:
+        PartsChangedError: The fold is void.
+    """
+    state, values = told
+    trials.lock_study(connection, identity.study_id)
+    row = attempt_rows.locked_if_current(connection, identity)
+    if row is None:
+        attempt_rows.write_own(connection, identity, batch)
+        trials.end_attempt(connection, identity.attempt_id, EndReason.FENCED)
+        return None
+    if not write_folded(connection, identity.attempt_id, fold):
+        raise PartsChangedError
+    said = None if batch.facts.outcome is None else batch.facts.outcome.reason
+    reason = trials.end_reason(state, said)
+    attempt_rows.write_end(connection, identity.attempt_id, batch.facts, reason)
+    texts = attempt_rows.merged(connection, row, batch, spaces)
+    if values is None:
+        contents = stored_values(connection, row.trial_id)
+    else:
+        trials.set_values(connection, row.trial_id, values)
+        contents = tuple(value_bytes(float(value)) for value in values)
+    fields = TrialFields(
+        number=row.number,
+        state=state.value,
+        attempt=row.attempt,
+        params=texts.params,
+        space=texts.space,
+        user_attrs=texts.user_attrs,
+        system_attrs=texts.system_attrs,
+        values=contents,
+    )
+    finish_seq = trials.next_finish_seq(connection, identity.study_id)
+    result = Result(row.trial_id, fields, row.started, trials.local_now(), finish_seq)
+    _set_result.run(
+        connection,
+        trial_id_=row.trial_id,
+        state=fields.state,
+        params=fields.params,
+        space=fields.space,
+        user_attrs=fields.user_attrs,
+        system_attrs=fields.system_attrs,
+        finish_seq=finish_seq,
+        completed=result.completed,
+        record_digest=digest_of_fields(connection, row.trial_id, fields, fold.digests),
+    )
+    return result
