@@ -22,7 +22,7 @@ from trialbook.book import attempt_rows
 from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.blobs import BlobStore, Prepared, StaleError
 from trialbook.book.book import Book
-from trialbook.book.flusher import WAIT_S, Flusher
+from trialbook.book.flusher import URGENT_S, WAIT_S, Flusher
 from trialbook.book.points import PointBuffer
 from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
@@ -241,15 +241,11 @@ class Attempt:
 
     def due(self, now: float) -> bool:
         """Whether something has waited long enough."""
-        if self._urgent_since is not None and now - self._urgent_since >= 0.005:
+        if self._urgent_since is not None and now - self._urgent_since >= URGENT_S:
             return True
         if self._since is None:
             return False
         return now - self._since >= WAIT_S or self._points.count >= FLUSH_POINTS
-
-    def urgent(self) -> bool:
-        """Whether something is pending that others look at."""
-        return self._urgent_since is not None
 
     def flush(self) -> None:
         """Write what is pending.
