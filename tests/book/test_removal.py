@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -239,7 +240,9 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
 
         storage = BookStorage({str(path)!r})
         file = Path(sys.argv[1])
-        for turn in range(25):
+        turn = 0
+        while not Path(sys.argv[2]).exists():
+            turn += 1
             contents = [b"small %d" % (turn % 3), b"L" * ({IN_ROW_BYTES} + 1 + turn % 3)]
             blobs = [Blob.of(content) for content in contents]
             files = tuple(FileEntry(f"f{{i}}", "100644", b.size_bytes, b.digest)
@@ -255,29 +258,55 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
         storage.close()
         """
     )
+    stop = path.with_name("stop")
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", writer, str(path.with_name(f"file-{n}"))],
+            [sys.executable, "-c", writer, str(path.with_name(f"file-{n}")), str(stop)],
             stderr=subprocess.PIPE,
         )
         for n in range(2)
     ]
     reader = Reader(storage.book)
     rounds = removed = collected = 0
-    while any(process.poll() is None for process in writers):
-        for trial in reader.trials("digits", states=["COMPLETE"]):
-            remove_trial(storage.book, trial)
-            removed += 1
-        collected += collect_garbage(storage.book).blobs
-        assert verify(storage.book).mismatches == ()
-        rounds += 1
-    for process in writers:
-        _, errors = process.communicate()
-        assert (process.returncode, errors) == (0, b"")
-    assert rounds > 2
-    assert removed > 10
-    assert collected > 0
+    try:
+        while rounds < 10 or removed < 20 or not collected:
+            assert all(process.poll() is None for process in writers)
+            for trial in reader.trials("digits", states=["COMPLETE"]):
+                remove_trial(storage.book, trial)
+                removed += 1
+            collected += collect_garbage(storage.book).blobs
+            assert verify(storage.book).mismatches == ()
+            rounds += 1
+    finally:
+        stop.touch()
+        ends = [(process.communicate()[1], process.returncode) for process in writers]
+    assert ends == [(b"", 0), (b"", 0)]
     assert verify(storage.book).mismatches == ()
+
+
+def test_drafts_that_come_and_go_do_not_disturb_collecting(storage, study_id, tmp_path, path):
+    _trial(storage, study_id, tmp_path, b"a")
+    directory = path.with_name("book.db.blobs")
+    stop = threading.Event()
+
+    def write_drafts(writer: int) -> None:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            draft = directory / f"new-{writer}-{count}"
+            draft.write_bytes(b"x")
+            draft.unlink()
+
+    threads = [threading.Thread(target=write_drafts, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            assert find_garbage(storage.book) == NOTHING
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_nothing_is_removed_from_a_book_that_is_only_read(storage, study_id, tmp_path, path):

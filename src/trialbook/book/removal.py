@@ -14,6 +14,7 @@ transaction, when their rows are gone for good; a writer moves a file to its pla
 from __future__ import annotations
 
 import re
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -335,11 +336,18 @@ def _files(book: Book) -> Collection[Path]:
     if directory is None or not directory.is_dir():
         return ()
     oldest = time.time() - ABANDONED_FILE_S
-    return [
-        path
-        for path in directory.rglob("*")
-        if path.is_file() and (not path.name.startswith("new-") or path.stat().st_mtime < oldest)
-    ]
+    return [path for path in directory.rglob("*") if _is_settled(path, oldest)]
+
+
+def _is_settled(path: Path, oldest: float) -> bool:
+    """Whether a file is nobody's draft any more."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # its writer has put it in its place meanwhile
+        return False
+    return stat.S_ISREG(found.st_mode) and (
+        not path.name.startswith("new-") or found.st_mtime < oldest
+    )
 
 
 def _relative(book: Book, path: Path) -> str:
