@@ -197,6 +197,7 @@ def test_damaged_repository(project) -> None:
         (("a/b/setup.py", "a/pyproject.toml"), "a/b"),
         (("a/.git/HEAD", "a/b/pyproject.toml"), "a"),
         ((".git/HEAD", "pyproject.toml"), "a/b/c"),
+        (("a/b/c/__init__.py", "a/b/__init__.py"), "a"),
     ],
 )
 def test_code_root(

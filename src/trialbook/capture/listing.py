@@ -234,8 +234,9 @@ def code_root(start: Path) -> Path:
 
     Returns:
         The top of the git working tree around it; else the nearest directory upwards with a
-        ``pyproject.toml`` or ``setup.py``; else the directory itself. Neither the home directory
-        nor the file system's root is found by looking upwards.
+        ``pyproject.toml`` or ``setup.py``; else the directory that holds the outermost package
+        around it, or the directory itself. Neither the home directory nor the file system's root
+        is found by looking upwards.
     """
     directory = Path(os.path.abspath(start))  # noqa: PTH100
     if not stat.S_ISDIR(directory.stat().st_mode):
@@ -245,4 +246,7 @@ def code_root(start: Path) -> Path:
         for place in upwards:
             if any((place / mark).exists() for mark in marks):
                 return place
+    for place in upwards:
+        if not (place / "__init__.py").exists():
+            return place
     return directory

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import InputsChangedError
-from trialbook.records.coordinates import Kind, Snapshot
-from trialbook.records.differences import coordinate_differences
-from trialbook.records.verdict import CoordinateDifference
+from trialbook.records.coordinates import Snapshot
+from trialbook.tracking.changes import changes_since_last
 
 _NAMED = 5
 
@@ -33,18 +31,8 @@ def require_unchanged(
     Raises:
         InputsChangedError: One of them differs and is not allowed to; the files are named.
     """
-    last = storage.last_coordinates(study_id)
-    if last is None:
-        return
-    changes: list[CoordinateDifference] = []
-    for snapshot in here:
-        digest = last.of(snapshot.kind)
-        if digest is None or digest == snapshot.digest or snapshot.kind.value in allowed:
-            continue
-        changes += coordinate_differences(Reader(storage.book).snapshot(digest), snapshot)
-    # A module that trials import while they run is not loaded yet, so that a file which only one
-    # side has is no sign of a change of the code.
-    changes = [c for c in changes if c.kind != Kind.CODE or None not in (c.recorded, c.here)]
+    held = [snapshot for snapshot in here if snapshot.kind.value not in allowed]
+    changes = changes_since_last(storage, study_id, held)
     if not changes:
         return
     kinds = list(dict.fromkeys(change.kind for change in changes))

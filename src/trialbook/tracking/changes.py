@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from trialbook.book.storage import BookStorage
-from trialbook.records.coordinates import CoordinateDigests, Kind
+from trialbook.records.coordinates import CoordinateDigests, Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.verdict import CoordinateDifference
-from trialbook.tracking.session import Session
 
 Changes = tuple[CoordinateDifference, ...]
 
 
-def changes_since_last(storage: BookStorage, study_id: int, session: Session) -> Changes:
-    """How a session's code and data differ from the study's newest tracked attempt."""
-    return _changes(storage, storage.last_coordinates(study_id), session)
+def changes_since_last(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
+    """How snapshots of code and data differ from the study's newest tracked attempt."""
+    return _changes(storage, storage.last_coordinates(study_id), here)
 
 
-def changes_since_first(storage: BookStorage, study_id: int, session: Session) -> Changes:
-    """How a session's code and data differ from the study's first tracked attempt."""
-    return _changes(storage, storage.first_coordinates(study_id), session)
+def changes_since_first(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
+    """How snapshots of code and data differ from the study's first tracked attempt."""
+    return _changes(storage, storage.first_coordinates(study_id), here)
 
 
-def _changes(storage: BookStorage, before: CoordinateDigests | None, session: Session) -> Changes:
+def _changes(
+    storage: BookStorage, before: CoordinateDigests | None, here: Iterable[Snapshot]
+) -> Changes:
     if before is None:
         return ()
     differences: list[CoordinateDifference] = []
-    for kind in (Kind.CODE, Kind.DATA):
-        digest = before.of(kind)
-        here = session.snapshot(kind)
-        if digest is not None and digest != here.digest:
-            differences += coordinate_differences(storage.snapshot(digest), here)
+    for snapshot in here:
+        digest = before.of(snapshot.kind)
+        if digest is not None and digest != snapshot.digest:
+            differences += coordinate_differences(storage.snapshot(digest), snapshot)
     # A module that an earlier trial imported while it ran is not loaded here yet: a file that one
     # side lacks is no sign of a change, since whatever imports it would have changed as well.
     return tuple(

@@ -20,8 +20,6 @@ from trialbook.capture.imports import install_import_watch
 from trialbook.capture.search import component_settings
 from trialbook.errors import NotABookError, ObjectiveSignatureError
 from trialbook.records.config import SearchSettings
-from trialbook.records.verdict import CoordinateDifference
-from trialbook.tracking.changes import changes_since_last
 from trialbook.tracking.recording import Recording, StudyFacts
 from trialbook.tracking.replaying import Replay, active_replay
 from trialbook.tracking.seeding import seed_globals
@@ -145,15 +143,6 @@ class TrackedObjective:
         with self._lock:
             session.observe()
         return session
-
-    def changes_since_last(
-        self, storage: BookStorage, study: optuna.Study
-    ) -> tuple[CoordinateDifference, ...]:
-        """How loaded code and data differ from those of the study's newest tracked attempt."""
-        session = self._session(storage.url, self._facts(storage, study).search)
-        with self._lock:
-            session.observe()
-        return changes_since_last(storage, study._study_id, session)
 
     def _session(self, url: str, search: SearchSettings) -> Session:
         key = (url, repr(search))

@@ -148,8 +148,9 @@ class Recording:
     def _changes(self) -> tuple[CoordinateDifference, ...]:
         """What this process changed since the study's first trial; warns of what is new."""
         study_id = self._trial.study._study_id
+        here = self._session.code_and_data
         if current_launch().isolation == "none":
-            new = changes_since_last(self._storage, study_id, self._session)
+            new = changes_since_last(self._storage, study_id, here)
             if new:
                 warnings.warn(
                     TrialbookWarning(
@@ -158,7 +159,7 @@ class Recording:
                     ),
                     stacklevel=2,
                 )
-        return changes_since_first(self._storage, study_id, self._session)
+        return changes_since_first(self._storage, study_id, here)
 
     def _remarked(self, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
         """The snapshots, with what the execution coordinate has to say about this process."""

@@ -141,6 +141,11 @@ class Session:
         return self._observations[kind].snapshot
 
     @property
+    def code_and_data(self) -> tuple[Snapshot, Snapshot]:
+        """The last snapshots of what a study's trials are to share."""
+        return self.snapshot(Kind.CODE), self.snapshot(Kind.DATA)
+
+    @property
     def blobs(self) -> tuple[Blob, ...]:
         """The content that the last snapshots name."""
         return tuple(b for observation in self._observations.values() for b in observation.blobs)
