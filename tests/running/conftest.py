@@ -79,6 +79,14 @@ class Lab:
         finally:
             book.close()
 
+    def studies(self) -> list[str]:
+        """Names of the studies that the book holds."""
+        book = Book.open(str(self.book), create=False, read_only=True)
+        try:
+            return [study.name for study in Reader(book).studies()]
+        finally:
+            book.close()
+
     def console(self, number: int, study: str = "s") -> ConsoleText:
         book = Book.open(str(self.book), create=False, read_only=True)
         try:

@@ -291,14 +291,14 @@ def test_an_objective_that_cannot_be_had_starts_nothing(lab, code, error, messag
     lab.write(code)
     with pytest.raises(error, match=message):
         lab.run("budget: {trials: 3}\nworkers: 2")
-    assert lab.trials() == []
+    assert lab.studies() == []
 
 
 def test_missing_data_starts_nothing(lab) -> None:
     lab.write(PLAIN)
     with pytest.raises(FileNotFoundError, match="nothing.csv"):
         lab.run("budget: {trials: 3}\ndata: {train: nothing.csv}")
-    assert lab.trials() == []
+    assert lab.studies() == []
 
 
 def test_time_ends_a_run_and_running_trials_finish(lab) -> None:
