@@ -6,7 +6,7 @@ import pytest
 
 from trialbook.book import location
 from trialbook.book.book import Book
-from trialbook.errors import BookNetworkError, InvalidInputError
+from trialbook.errors import BookNetworkError, ConfigError, InvalidInputError
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +127,43 @@ def test_a_network_file_system_is_refused_with_a_command() -> None:
 def test_this_file_system_is_known(tmp_path: Path) -> None:
     assert location.file_system(tmp_path) is not None
     location.refuse_network(tmp_path / "book.db")
+
+
+def test_a_project_names_its_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = tmp_path / "src" / "package"
+    below.mkdir(parents=True)
+    Book.open(tmp_path / "src" / ".trialbook" / "book.db").close()
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[tool.trialbook]\nstorage = "books/lab.db"\n')
+    (tmp_path / "src" / "pyproject.toml").write_text('[project]\nname = "inner"\n')
+    monkeypatch.chdir(below)
+    assert location.book_url() == f"sqlite:///{tmp_path}/books/lab.db"
+    project.write_text('[tool.trialbook]\nstorage = "postgresql://lab/book"\n')
+    assert location.book_url() == "postgresql://lab/book"
+    monkeypatch.setenv("TRIALBOOK_STORAGE", str(tmp_path / "mine.db"))
+    assert location.book_url() == f"sqlite:///{tmp_path}/mine.db"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[tool.trialbook]\nstorge = "x"', "unknown key 'storge'"),
+        ("[tool.trialbook]\nstorage = 3", "must be a storage URL or a path"),
+        ("[tool]\ntrialbook = 3", "must be a table"),
+    ],
+)
+def test_a_project_that_names_it_badly_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, message: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        location.book_url()
+
+
+def test_a_broken_project_file_is_other_tools_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("this is [no toml")
+    monkeypatch.chdir(tmp_path)
+    assert location.book_url() == f"sqlite:///{tmp_path}/.trialbook/book.db"

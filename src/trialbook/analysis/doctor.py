@@ -26,6 +26,7 @@ from trialbook.book.location import (
     redacted_url,
     sqlite_path,
 )
+from trialbook.book.project import project_storage
 from trialbook.errors import BookNotFoundError, TrialbookError
 
 _CORE = ("optuna", "numpy", "scipy", "sqlalchemy", "alembic", "msgspec", "psutil", "threadpoolctl")
@@ -140,6 +141,9 @@ def storage_source(storage: str | Path | None) -> str:
         return "--storage"
     if os.environ.get(STORAGE_VARIABLE):
         return STORAGE_VARIABLE
+    named = project_storage(Path.cwd())
+    if named is not None:
+        return f"[tool.trialbook] of {named[1]}"
     path = sqlite_path(book_url(None))
     assert path is not None
     if not path.exists():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from trialbook.book.project import project_storage
 from trialbook.errors import BookNetworkError, InvalidInputError
 
 STORAGE_VARIABLE = "TRIALBOOK_STORAGE"
@@ -56,8 +57,9 @@ def book_url(storage: str | Path | None = None) -> str:
 
     Args:
         storage: What a flag or an argument says: a URL, or the path of an SQLite file. ``None``:
-            the environment variable ``TRIALBOOK_STORAGE``, else ``.trialbook/book.db`` in this
-            directory or the nearest one above that has it, else (to be made) in this directory.
+            the environment variable ``TRIALBOOK_STORAGE``, else ``storage`` of
+            ``[tool.trialbook]`` in the nearest ``pyproject.toml``, else ``.trialbook/book.db`` in
+            this directory or the nearest one above that has it, else (to be made) in this one.
 
     Returns:
         A URL; that of an SQLite book holds an absolute path.
@@ -67,6 +69,9 @@ def book_url(storage: str | Path | None = None) -> str:
     """
     if storage is None:
         storage = os.environ.get(STORAGE_VARIABLE) or None
+    if storage is None:
+        named = project_storage(Path.cwd())
+        storage = None if named is None else named[0]
     if storage is None:
         return _SQLITE + str(_nearest(Path.cwd()))
     text = str(storage)

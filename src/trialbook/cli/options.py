@@ -15,7 +15,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _STORAGE_HELP = (
     "The book: a storage URL or the path of an SQLite file. "
-    "Default: TRIALBOOK_STORAGE, else .trialbook/book.db here or in a directory above."
+    "Default: TRIALBOOK_STORAGE, else [tool.trialbook] storage in pyproject.toml, "
+    "else .trialbook/book.db here or in a directory above."
 )
 
 
