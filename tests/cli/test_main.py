@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -44,13 +44,19 @@ def test_help_lists_every_command_and_imports_none():
         assert re.search(rf"^  {entry.name} +\S", done.stdout, re.MULTILINE)
 
 
+def _processor_s() -> float:
+    """CPU seconds of ended children: unlike wall time, no matter of what else runs here."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_takes_no_longer_than_a_bare_interpreter_and_click_with_some_room():
     def best_of(*arguments: str) -> float:
         times = []
         for _ in range(5):
-            begun = time.perf_counter()
+            begun = _processor_s()
             subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-            times.append(time.perf_counter() - begun)
+            times.append(_processor_s() - begun)
         return min(times)
 
     bare = best_of("-c", "import click")
