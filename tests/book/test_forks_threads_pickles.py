@@ -23,6 +23,7 @@ from trialbook.book.attempt import Attempt
 from trialbook.book.book import Book
 from trialbook.book.engine import PostgresEngine
 from trialbook.book.location import lock_path
+from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 
 Begin = Callable[..., Attempt]
@@ -78,6 +79,27 @@ def test_a_child_does_not_hold_what_its_parent_holds(begin: Begin, storage: Book
     trial = storage.get_trial(attempt.trial_id)
     assert trial.intermediate_values == {0: 0.5}
     assert trial.user_attrs == {"pending": 1}
+
+
+def test_what_a_child_logs_is_written_at_once_and_once(begin: Begin, storage: BookStorage) -> None:
+    """A data loader's process that was forked while the parent had points pending."""
+    attempt = begin()
+    storage._shelf.flusher.stop()
+    attempt.log({"loss": 1.0}, 0, 0.0)
+
+    def work() -> None:
+        attempt.log({"loss": 2.0, "batch": 3.0}, 1, 0.0)
+        os._exit(0)  # nothing that runs at exit has to help
+
+    child = FORK.Process(target=work)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    attempt.log({"loss": 4.0}, 2, 0.0)
+    storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
+    series = Reader(storage.book).series(attempt.attempt_id)
+    assert sorted(series["loss"].values.tolist()) == [1.0, 2.0, 4.0]
+    assert series["batch"].values.tolist() == [3.0]
 
 
 def test_a_child_begins_what_its_parent_claimed(storage: BookStorage, study_id: int) -> None:
@@ -169,8 +191,6 @@ def test_threads_log_into_one_attempt(begin: Begin, storage: BookStorage) -> Non
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(log, range(4)))
     storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
-    from trialbook.book.reading import Reader
-
     series = Reader(storage.book).series(attempt.attempt_id)
     assert len(series["shared"]) == 20_000
     for thread in range(4):

@@ -402,6 +402,40 @@ def test_a_trial_given_back_starts_again(begin: Begin, storage: BookStorage) -> 
     assert storage.get_trial(trial_id).datetime_start is not None
 
 
+def test_an_attempt_that_is_over_takes_nothing_more(
+    begin: Begin, storage: BookStorage, tmp_path: Path
+) -> None:
+    attempt = begin()
+    storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
+    with pytest.raises(AttemptFencedError, match="has ended"):
+        attempt.log({"loss": 1.0}, 0, 0.0)
+    with pytest.raises(AttemptFencedError, match="has ended"):
+        attempt.add_artifact("a", tmp_path, "text/plain")
+
+
+def test_a_flush_in_the_background_that_fails_is_said_and_tried_again(
+    begin: Begin,
+    storage: BookStorage,
+    elsewhere: BookStorage,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempt = begin()
+    monkeypatch.setattr("trialbook.book.flusher._RETRY_S", 0.05)
+    plain, calls = Attempt.flush, []
+
+    def flush(held: Attempt) -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise OSError("no space")
+        plain(held)
+
+    monkeypatch.setattr(Attempt, "flush", flush)
+    storage.set_trial_user_attr(attempt.trial_id, "u", 1)
+    _until(lambda: elsewhere.get_trial(attempt.trial_id).user_attrs == {"u": 1})
+    assert "no space" in caplog.text
+
+
 def test_a_dead_attempt_is_ended_once(
     begin: Begin, storage: BookStorage, elsewhere: BookStorage
 ) -> None:

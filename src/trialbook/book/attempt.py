@@ -28,7 +28,7 @@ from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import checked_name, json_text, returned_text
-from trialbook.errors import TrialbookWarning
+from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import OutcomeState
@@ -82,26 +82,50 @@ class Attempt:
         self.attempt_id = identity.attempt_id
         self._identity = identity
         self._shelf = shelf
-        self._lock = threading.Lock()
-        self._writing = threading.RLock()
+        self._start_locks()
         self._fenced = False
         self._ended = False
+        self._forked = False
         self._written_parts = False
-        self._since: float | None = None
-        self._urgent_since: float | None = None
-        self._points = PointBuffer(reserved=OBJECTIVE)
-        self._reported = PointBuffer()
-        self._returned_parts: list[dict[str, Series]] = []
-        self._new_params: dict[str, tuple[str, BaseDistribution]] = {}
-        self._new_user: dict[str, str] = {}
-        self._new_system: dict[str, str] = {}
         self._facts = attempt_rows.Facts()
-        self._new_facts = False
-        self._blobs: list[Blob] = []
+        self._returned_parts: list[dict[str, Series]] = []
+        self._clear()
         self.params: dict[str, tuple[float, BaseDistribution]] = {}
         self.user_attrs: dict[str, str] = {}
         self.system_attrs: dict[str, str] = {}
         self.reports: dict[int, float] = {}
+
+    def _start_locks(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.RLock()
+
+    def _clear(self) -> None:
+        """Begin to gather anew."""
+        self._points = PointBuffer(reserved=OBJECTIVE)
+        self._reported = PointBuffer()
+        self._returned_parts = []
+        self._new_params: dict[str, tuple[str, BaseDistribution]] = {}
+        self._new_user: dict[str, str] = {}
+        self._new_system: dict[str, str] = {}
+        self._new_facts = False
+        self._blobs: list[Blob] = []
+        self._since: float | None = None
+        self._urgent_since: float | None = None
+
+    def after_fork(self) -> None:
+        """In a forked child, such as a data loader: what is pending is the parent's to write.
+
+        What the child itself logs is written at once, since nobody flushes for it.
+        """
+        self._start_locks()
+        self._clear()
+        self._forked = True
+
+    def _over(self) -> AttemptFencedError:
+        return AttemptFencedError(
+            f"attempt {self.number} of trial {self._identity.trial_number} has ended",
+            hint="log before the objective returns",
+        )
 
     # What a tracked trial tells.
 
@@ -117,19 +141,22 @@ class Attempt:
             InvalidMetricError: A value is no number, or a metric is called ``objective``, which
                 is the series of ``trial.report``.
             InvalidInputError: A name or the step cannot be kept.
+            AttemptFencedError: The attempt has ended.
             BookError: The buffer is full and cannot be written.
         """
         with self._lock:
+            if self._ended:
+                raise self._over()
             points = self._points
             points.log(metrics, step, seconds)
             if self._since is None:
                 self._since = time.monotonic()
             count = points.count
-        if count >= FLUSH_POINTS:
+        if count >= FLUSH_POINTS or self._forked:
             self._relieve(count)
 
     def _relieve(self, count: int) -> None:
-        if count >= FULL_POINTS:
+        if count >= FULL_POINTS or self._forked:
             self.flush()
         else:
             self._shelf.flusher.urgent()
@@ -164,9 +191,12 @@ class Attempt:
         Raises:
             InvalidInputError: The name cannot be kept.
             OSError: The file cannot be read.
+            AttemptFencedError: The attempt has ended.
             BookError: The content cannot be written.
         """
         checked_name(name, "an artifact")
+        if self._ended:
+            raise self._over()
         shelf = self._shelf
         while True:
             content = shelf.blobs.taken_from(Path(path))
@@ -380,13 +410,7 @@ class Attempt:
                 self._new_facts,
                 self._blobs,
             )
-            self._returned_parts = []
-            self._points = PointBuffer(reserved=OBJECTIVE)
-            self._reported = PointBuffer()
-            self._new_params, self._new_user, self._new_system = {}, {}, {}
-            self._new_facts = False
-            self._blobs = []
-            self._since = self._urgent_since = None
+            self._clear()
         try:
             return batch, self._shelf.blobs.prepared(batch.blobs)
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import logging
 import os
 import time
 import warnings
@@ -39,6 +40,8 @@ from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import CoordinateDigests, Snapshot
 from trialbook.records.execution import OutcomeState, Seeds
 from trialbook.records.study import StudyRecord, StudySpec
+
+_logger = logging.getLogger(__name__)
 
 
 class BookStorage(BaseStorage):
@@ -87,7 +90,7 @@ class BookStorage(BaseStorage):
             storage = here()
             return [] if storage is None else list(storage._held.values())
 
-        return Flusher(held, _warn_of_flush)
+        return Flusher(held, _say_of_flush)
 
     def __repr__(self) -> str:
         return f"BookStorage({self.url!r})"
@@ -101,6 +104,8 @@ class BookStorage(BaseStorage):
 
     def _after_fork(self) -> None:
         """In a forked child: hold nothing; what the parent has pending is the parent's."""
+        for attempt in self._held.values():
+            attempt.after_fork()
         self._held = {}
         self._cache.after_fork()
         self._shelf.blobs.after_fork()
@@ -443,12 +448,12 @@ def _attr_text(key: str, value: object) -> str:
     return json_text(value, f"the attribute {checked_name(key, 'an attribute')!r}")
 
 
-def _warn_of_flush(error: Exception) -> None:
+def _say_of_flush(error: Exception) -> None:
+    """Tell of a failed flush from the flusher's thread, where a warning could raise."""
     if isinstance(error, AttemptFencedError):
-        message = f"{error.what}: what it has left is kept with it and does not count"
+        _logger.warning("%s: what it has left is kept with it and does not count", error.what)
     else:
-        message = f"pending writes wait, they will be tried again: {error}"
-    warnings.warn(TrialbookWarning(message), stacklevel=2)
+        _logger.warning("pending writes wait, they will be tried again: %s", error)
 
 
 _open_storages: weakref.WeakSet[BookStorage] = weakref.WeakSet()
