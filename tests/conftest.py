@@ -11,6 +11,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from trialbook.capture.imports import import_watch
+
 
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
@@ -19,6 +21,8 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     for variable, folder in (("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")):
         monkeypatch.setenv(variable, str(home / folder))
     monkeypatch.delenv("TRIALBOOK_STORAGE", raising=False)
+    # What earlier tests read in this process is no undeclared input of the next one's trials.
+    import_watch().reads.clear()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -49,9 +49,10 @@ measured(10)
 
 
 def test_peak_memory_is_exact_or_said_to_be_a_bound():
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
-    )
+    # Linux counts the size of whoever starts a process towards the process's own peak, and pytest
+    # has grown by now; a shell in between is small.
+    between = ["/bin/sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, SCRIPT]
+    done = subprocess.run(between, capture_output=True, text=True, check=True)
     (first, no_gap), (second, none_either), (third, gap) = (
         map(int, line.split()) for line in done.stdout.splitlines()
     )
