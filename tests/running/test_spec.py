@@ -75,6 +75,28 @@ def test_what_the_book_keeps_is_free_of_this_machine() -> None:
     assert kept.source == WHOLE
 
 
+@pytest.mark.parametrize(
+    "inline",
+    [
+        "{db_password: CANARY, lr: 0.1}",
+        '{"db_password": "CANARY"}',
+        "{url: 'postgresql://bob:CANARY@host/db'}",
+        "\n  db_password: |\n    CANARY\n    more",
+        "\n  credentials:\n    user: CANARY\n    extra: 1",
+        "\n  db_password:\n    - CANARY\n    - other",
+    ],
+)
+def test_credentials_of_an_inline_config_are_not_kept(inline: str) -> None:
+    secret = "hunter2" + "canary"  # in no file, so that the checkout holds no credential
+    text = f"objective: train.py:objective\nconfig: {inline}\n".replace("CANARY", secret)
+    spec = spec_of(text)
+    kept = spec.study_spec.source
+    assert secret in str(spec.config)
+    assert kept is not None
+    assert secret not in kept
+    assert "train.py:objective" in kept
+
+
 def test_only_the_objective_is_required() -> None:
     spec = spec_of("objective: package.train:objective")
     assert spec.study == "digits-mlp"

@@ -7,16 +7,20 @@ objective happen elsewhere (``samplers.py``, ``objectives.py``); here they are o
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import yaml
+
 from trialbook.capture.yaml import yaml_value
 from trialbook.errors import ConfigError, InvalidInputError, SpecError
 from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.secrets import redacted_mapping, redacted_text, secret_values_of
 from trialbook.records.study import Direction, StudySpec
 from trialbook.running.components import component_problems
 from trialbook.running.inputs import InputSpec
@@ -203,7 +207,9 @@ class _Reading:
         values["max_failures"] = 3 if failures is None else failures
         if objective is None or self.problems:
             return None
-        return RunSpec(objective=objective, base=self._base, source=text, **values)
+        return RunSpec(
+            objective=objective, base=self._base, source=_without_secrets(text, self._top), **values
+        )
 
     def _refuse_unknown(
         self, path: tuple[str, ...], given: Mapping[Any, Any], known: tuple[str, ...]
@@ -373,6 +379,34 @@ _KEYS = (
     "isolation",
     "max_failures",
 )
+
+
+def _without_secrets(text: str, parsed: Mapping[Any, Any]) -> str:
+    """The file's text for the record: as it stands, but for credentials.
+
+    Where a credential is written so that only YAML knows where it ends, the redacted content is
+    kept in the place of the text.
+    """
+    shown, _ = redacted_text(text, secrets=secret_values_of(os.environ))
+    cleaned, places = redacted_mapping(parsed, secrets=secret_values_of(os.environ))
+    if not places:
+        return shown
+    hidden = set(_lines(parsed)) - set(_lines(cleaned))
+    if any(line in shown for line in hidden):
+        return yaml.safe_dump(cleaned, sort_keys=False, allow_unicode=True)
+    return shown
+
+
+def _lines(value: object) -> Iterator[str]:
+    """Every line of every scalar in a document."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _lines(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _lines(item)
+    else:
+        yield from (line for line in str(value).splitlines() if line.strip())
 
 
 def _absolute(path: str, base: Path) -> str:
