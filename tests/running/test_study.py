@@ -109,6 +109,21 @@ def test_naming_a_default_is_no_difference(url):
     )
 
 
+def test_a_pruner_that_the_user_built_must_be_passed_again(url):
+    pruner = optuna.pruners.NopPruner()
+    trialbook.create_study(study_name="s", storage=url, pruner=pruner).optimize(
+        objective, n_trials=1
+    )
+    study = trialbook.load_study(study_name="s", storage=url)
+    assert len(study.trials) == 1
+    with pytest.raises(SettingsDifferError, match="pruner=NopPruner"):
+        study.optimize(objective, n_trials=1)
+    assert len(study.trials) == 1  # nothing was begun
+    study = trialbook.load_study(study_name="s", storage=url, pruner=pruner)
+    study.optimize(objective, n_trials=1)
+    assert len(study.trials) == 2
+
+
 def test_a_sampler_that_the_user_built_must_be_passed_again(url):
     trialbook.create_study(
         study_name="s", storage=url, sampler=optuna.samplers.RandomSampler(seed=1)

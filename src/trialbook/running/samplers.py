@@ -113,24 +113,44 @@ class MissingSampler(BaseSampler):
     def __init__(self, settings: ComponentSettings) -> None:
         self._settings = settings
 
-    def _refuse(self) -> SettingsDifferError:
-        name = self._settings.name
-        return SettingsDifferError(
-            f"the study was searched with {name}, an object that only its owner can build",
-            where=f"{name}({self._settings.settings!r})",
-            hint=f"pass it again: sampler={name.rpartition('.')[2]}(...)",
-        )
+    def refusal(self) -> SettingsDifferError:
+        """The error for a search that would go on without it."""
+        return _missing("sampler", self._settings)
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
         """Refused."""
-        raise self._refuse()
+        raise self.refusal()
 
     def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
         """Refused."""
-        raise self._refuse()
+        raise self.refusal()
 
     def sample_independent(
         self, study: Any, trial: Any, param_name: str, param_distribution: Any
     ) -> Any:
         """Refused."""
-        raise self._refuse()
+        raise self.refusal()
+
+
+class MissingPruner(optuna.pruners.BasePruner):
+    """Stands for a pruner that the user built and that was not passed again, likewise."""
+
+    def __init__(self, settings: ComponentSettings) -> None:
+        self._settings = settings
+
+    def refusal(self) -> SettingsDifferError:
+        """The error for a search that would go on without it."""
+        return _missing("pruner", self._settings)
+
+    def prune(self, study: Any, trial: Any) -> bool:
+        """Refused."""
+        raise self.refusal()
+
+
+def _missing(what: str, settings: ComponentSettings) -> SettingsDifferError:
+    name = settings.name
+    return SettingsDifferError(
+        f"the study was searched with {name}, an object that only its owner can build",
+        where=f"{name}({settings.settings!r})",
+        hint=f"pass it again: {what}={name.rpartition('.')[2]}(...)",
+    )

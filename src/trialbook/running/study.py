@@ -25,6 +25,7 @@ from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.running.samplers import (
     DEFAULT_PRUNER,
     DEFAULT_SAMPLER,
+    MissingPruner,
     MissingSampler,
     pruner_by_name,
     reseed,
@@ -70,6 +71,7 @@ class Study(optuna.Study):
         """As in Optuna; the sampler is seeded for the new trial first."""
         # Optuna's own ask makes the trial and shows it to the sampler in one go, while the seed
         # depends on the number that the trial gets.
+        self._require_components()
         self._thread_local.cached_all_trials = None
         trial_id = self._pop_waiting_trial_id()
         if trial_id is None:
@@ -78,6 +80,12 @@ class Study(optuna.Study):
         for name, distribution in (fixed_distributions or {}).items():
             trial._suggest(name, distribution)
         return trial
+
+    def _require_components(self) -> None:
+        """Refuse to search on with another sampler or pruner than the recorded one."""
+        for component in (self.sampler, self.pruner):
+            if isinstance(component, (MissingSampler, MissingPruner)):
+                raise component.refusal()
 
     def _trial(self, trial_id: int) -> optuna.Trial:
         number = self._storage.get_trial_number_from_id(trial_id)
@@ -96,6 +104,7 @@ class Study(optuna.Study):
         Returns:
             The exception that left the objective, recorded already; ``None`` when none did.
         """
+        self._require_components()
         self._thread_local.cached_all_trials = None
         self._thread_local.in_optimize_loop = True
         error: BaseException | None = None
@@ -362,6 +371,8 @@ def _opened(
             if search.sampler.by_name
             else MissingSampler(search.sampler)
         )
-    if pruner is None and search.pruner is not None and search.pruner.by_name:
-        pruner = pruner_by_name(search.pruner)
+    if pruner is None and search.pruner is not None:
+        pruner = (
+            pruner_by_name(search.pruner) if search.pruner.by_name else MissingPruner(search.pruner)
+        )
     return Study(study_name, book, sampler, pruner)
