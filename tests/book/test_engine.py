@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -136,6 +137,38 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
             with pytest.raises(BookBusyError), other.held():
                 pass
     lock.close()
+
+
+def test_an_interrupted_wait_leaves_no_lock_behind(tmp_path: Path) -> None:
+    place = tmp_path / "lock"
+    first, waiting = WriteLock(place, timeout_s=1), WriteLock(place, timeout_s=30)
+    with first.held():
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt), waiting.held():
+            pass
+        timer.join()
+    time.sleep(0.2)  # the thread that waits comes by the lock now
+    with first.held(), pytest.raises(BookBusyError):
+        waiting._timeout_s = 0.05
+        with waiting.held():
+            pass
+    first.close()
+    waiting.close()
+
+
+def test_a_dropped_book_never_waits_for_a_writer(tmp_path: Path) -> None:
+    dropped = Book.open(tmp_path / "b.db")
+    with dropped.writing():
+        pass
+    dropped.in_a_cycle = dropped  # type: ignore[attr-defined]
+    book = Book.open(tmp_path / "b.db")
+    began = time.monotonic()
+    with book.writing():
+        del dropped
+        gc.collect()  # as it may happen inside any transaction
+    assert time.monotonic() - began < 5
+    book.close()
 
 
 def test_threads_wait_for_each_other(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Book:
             raise
         _open_books.add(self)
         # A book that is dropped without being closed leaves no connection open.
-        weakref.finalize(self, self._engine.close).atexit = False
+        weakref.finalize(self, self._engine.discard).atexit = False
 
     @classmethod
     def open(

@@ -68,6 +68,13 @@ class Engine(Protocol):
     def close(self) -> None:
         """Close every connection; the engine opens new ones when it is used again."""
 
+    def discard(self) -> None:
+        """Close every connection without waiting for anybody, when nobody uses the engine.
+
+        Garbage is collected anywhere, even inside a transaction of another engine on the same
+        book, whose lock this thread then holds itself.
+        """
+
 
 def engine_of(url: str, *, create: bool, read_only: bool) -> Engine:
     """The engine for a storage URL, without connecting yet.
@@ -303,10 +310,23 @@ class SqliteEngine:
         """See ``Engine``."""
         if self._writers:
             # The last connection of all moves the log into the file: not while others write.
-            with self._lock.held(), GATE:
-                for writer in self._writers.values():
-                    writer.close()
-                self._writers.clear()
+            with self._lock.held():
+                self._close_writers()
+        self._close_rest()
+
+    def discard(self) -> None:
+        """See ``Engine``."""
+        # Whoever holds the write lock has the book open, so that these are not the last.
+        self._close_writers()
+        self._close_rest()
+
+    def _close_writers(self) -> None:
+        with GATE:
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()
+
+    def _close_rest(self) -> None:
         self._lock.close()
         with self._watch_lock, GATE:
             if self._watch is not None:
@@ -380,6 +400,10 @@ class PostgresEngine:
         self._start()
 
     def close(self) -> None:
+        """See ``Engine``."""
+        self._pool.dispose()
+
+    def discard(self) -> None:
         """See ``Engine``."""
         self._pool.dispose()
 

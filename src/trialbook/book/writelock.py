@@ -96,7 +96,13 @@ class WriteLock:
         except RuntimeError:  # no new threads while the interpreter ends
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             return
-        waiter.join(self._timeout_s)
+        try:
+            waiter.join(self._timeout_s)
+        except BaseException:  # Ctrl-C: the thread must not come by a lock that nobody uses
+            self._descriptor = None
+            if not waiter.gave_up():
+                os.close(descriptor)
+            raise
         if not waiter.gave_up():
             return
         self._descriptor = None  # it now belongs to the waiter, which closes it
