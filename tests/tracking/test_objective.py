@@ -24,8 +24,12 @@ from trialbook.errors import (
     ObjectiveSignatureError,
     TrialbookWarning,
 )
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.code import CodeState
+from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Level
+from trialbook.records.data import DataState
 from trialbook.records.execution import EndReason
 
 
@@ -385,6 +389,88 @@ def test_data_is_given_as_paths_and_a_change_is_noticed(url, tmp_path):
         reader, record = stored(study, number)
         execution = reader.snapshot(record.attempt.coordinates.execution)
         assert any("data changed" in reason for reason in execution.coverage.reasons)
+
+
+def test_data_that_changes_while_a_trial_runs_is_recorded_as_it_began(url, tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("first")
+
+    def objective(trial):
+        text = trial.data["train"].read_text()
+        path.write_text("second, and longer")
+        return float(len(text))
+
+    study = trialbook.create_study(study_name="s", storage=url)
+    study.optimize(trialbook.tracked_objective(data={"train": path})(objective), n_trials=1)
+    reader, record = stored(study)
+    snapshot = reader.snapshot(record.attempt.coordinates.data)
+    (train,) = snapshot.state_as(DataState).inputs
+    assert train.digest == digest_of_bytes(b"first")
+    assert snapshot.coverage.level is Level.PARTIAL
+    assert any("train changed while the trial ran" in r for r in snapshot.coverage.reasons)
+
+
+def test_a_result_stands_when_an_input_is_gone_after_the_trial(url, tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("first")
+
+    def objective(trial):
+        path.unlink()
+        return 1.0
+
+    study = trialbook.create_study(study_name="s", storage=url)
+    study.optimize(trialbook.tracked_objective(data={"train": path})(objective), n_trials=1)
+    reader, record = stored(study)
+    snapshot = reader.snapshot(record.attempt.coordinates.data)
+    assert record.state == "COMPLETE"
+    assert snapshot.state_as(DataState).inputs[0].digest == digest_of_bytes(b"first")
+    assert snapshot.coverage.level is Level.PARTIAL
+
+
+def test_each_thread_records_what_its_trial_imported(url, tmp_path, monkeypatch):
+    (tmp_path / "imported_late_by_threads.py").write_text("VALUE = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    together = threading.Barrier(2, timeout=30)
+    first_is_over = threading.Event()
+
+    def objective(trial):
+        together.wait()
+        import imported_late_by_threads
+
+        together.wait()
+        if trial.number == 1:
+            assert first_is_over.wait(30)
+        return imported_late_by_threads.VALUE
+
+    study = trialbook.create_study(study_name="s", storage=url)
+    study.optimize(
+        trialbook.tracked_objective(objective),
+        n_trials=2,
+        n_jobs=2,
+        callbacks=[lambda study, trial: first_is_over.set()],
+    )
+    for number in (0, 1):
+        reader, record = stored(study, number)
+        code = reader.snapshot(record.attempt.coordinates.code).state_as(CodeState)
+        assert "imported_late_by_threads.py" in {e.path.rpartition("/")[2] for e in code.loaded}
+
+
+def test_the_search_is_recorded_as_it_is_and_not_as_it_was(url):
+    storage = trialbook.BookStorage(url)
+    objective = trialbook.tracked_objective(simple)
+    samplers = [optuna.samplers.RandomSampler, optuna.samplers.TPESampler]
+    optuna.create_study(study_name="plain", storage=storage)
+    study = trialbook.create_study(study_name="s", storage=storage)
+    for sampler in samplers:
+        plain = optuna.load_study(study_name="plain", storage=storage, sampler=sampler())
+        plain.optimize(objective, n_trials=1)
+        study.sampler = sampler()
+        study.optimize(objective, n_trials=1)
+    for which in (plain, study):
+        for number, sampler in enumerate(samplers):
+            reader, record = stored(which, number)
+            state = reader.snapshot(record.attempt.coordinates.config).state_as(ConfigState)
+            assert state.search.sampler.name == sampler.__name__
 
 
 def test_an_interrupt_is_recorded_and_leaves_nothing_running(url):

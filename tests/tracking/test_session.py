@@ -40,12 +40,13 @@ def test_each_file_belongs_to_one_coordinate(
         exclude=(),
     )
     session.observe()
+    begun = session.snapshots
     for path in (tree / "train.csv", tree / "layers.yaml", elsewhere / "other.csv"):
         path.read_text()
-    changed = {o.snapshot.kind: o.snapshot for o in session.changed_since_start()}
+    changed = {o.snapshot.kind: o.snapshot for o in session.changed_since_start(begun)}
     code = changed[Kind.CODE].state_as(CodeState)
     assert {e.path for e in code.loaded if e.base == "."} == {"model.py", "layers.yaml"}
-    data = session.snapshot(Kind.DATA).state_as(DataState)
+    data = changed[Kind.DATA].state_as(DataState)
     assert [item.name for item in data.inputs] == ["train"]
     undeclared = {file.path for file in data.undeclared}
     assert not undeclared & {str(tree / "train.csv"), str(tree / "layers.yaml")}

@@ -19,7 +19,7 @@ from trialbook.capture.data import Data
 from trialbook.capture.imports import install_import_watch
 from trialbook.capture.search import component_settings
 from trialbook.errors import NotABookError, ObjectiveSignatureError
-from trialbook.records.config import SearchSettings
+from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.tracking.recording import Recording, StudyFacts
 from trialbook.tracking.replaying import Replay, active_replay
 from trialbook.tracking.seeding import seed_globals
@@ -158,18 +158,24 @@ class TrackedObjective:
         with self._lock:
             known = self._studies.setdefault(storage, {})
             facts = known.get(study._study_id)
-            if facts is None:
+            asked = (study.sampler, study.pruner)
+            if facts is None or facts.components != asked:
                 record = storage.get_study_record(study._study_id)
-                search = (
-                    record.spec.search
-                    if record.spec is not None
-                    else SearchSettings(
-                        component_settings(study.sampler), component_settings(study.pruner)
-                    )
+                spec = record.spec.search if record.spec is not None else SearchSettings()
+                search = replace(
+                    spec,
+                    sampler=_used(spec.sampler, study.sampler),
+                    pruner=_used(spec.pruner, study.pruner),
                 )
-                facts = StudyFacts(record.name, record.uid, search)
+                facts = StudyFacts(record.name, record.uid, search, asked)
                 known[study._study_id] = facts
             return facts
+
+
+def _used(recorded: ComponentSettings | None, component: object) -> ComponentSettings:
+    """Settings of the sampler or pruner that is used: as recorded, unless it is another one."""
+    here = component_settings(component)
+    return recorded if recorded is not None and recorded.name == here.name else here
 
 
 def _based(value: Any, base: Path) -> Any:

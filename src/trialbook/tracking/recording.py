@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.storage import BookStorage
@@ -50,6 +52,7 @@ class StudyFacts:
         name: Its name.
         uid: Its random identity.
         search: What was asked of the search.
+        components: The sampler and the pruner that these settings are of.
         changes: How this process's code and data differ from the study's first trial; ``None``
             until that was looked at.
     """
@@ -57,6 +60,7 @@ class StudyFacts:
     name: str
     uid: str
     search: SearchSettings
+    components: tuple[BaseSampler, BasePruner]
     changes: tuple[CoordinateDifference, ...] | None = None
 
 
@@ -94,6 +98,7 @@ class Recording:
             threading.current_thread() is not threading.main_thread() or running_count() > 0
         )
         self._directory: Path | None = None
+        self._begun_with: tuple[Snapshot, ...] = ()
 
     def run(self) -> Any:
         """Record, run, record; the objective's value or its exception."""
@@ -127,7 +132,8 @@ class Recording:
             session.observe()
             if facts.changes is None:
                 facts.changes = self._changes()
-            snapshots, blobs = session.snapshots, session.blobs
+            self._begun_with = snapshots = session.snapshots
+            blobs = session.blobs
             config, data = deepcopy(session.config.config), dict(session.data.paths)
         seeds = seeds_of_trial(
             number=self._trial.number,
@@ -217,7 +223,7 @@ class Recording:
         written = console.stop()
         used = meter.stop()
         with self._lock:
-            for observation in self._session.changed_since_start():
+            for observation in self._session.changed_since_start(self._begun_with):
                 attempt.amend(observation.snapshot, observation.blobs)
         message, text, redacted = _described_error(error)
         outcome = OutcomeState(

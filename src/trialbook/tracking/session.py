@@ -20,12 +20,13 @@ from trialbook.capture.data import Data, DataProbe
 from trialbook.capture.environment import EnvironmentProbe
 from trialbook.capture.execution import LaunchProbe, entry_point
 from trialbook.capture.probe import Observation, Probe
-from trialbook.errors import TrialbookWarning
+from trialbook.errors import CaptureError, TrialbookWarning
 from trialbook.records.blobs import Blob
 from trialbook.records.code import EntryPoint
 from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import Kind, Snapshot
-from trialbook.records.coverage import Coverage
+from trialbook.records.coverage import Coverage, Level
+from trialbook.records.data import DataState
 from trialbook.tracking.launch import current_launch
 
 
@@ -122,14 +123,31 @@ class Session:
             return Observation(snapshot, observation.blobs)
         return observation
 
-    def changed_since_start(self) -> Iterable[Observation]:
-        """Code and data once more after a trial: what it imported and read while it ran."""
+    def changed_since_start(self, begun: Iterable[Snapshot]) -> Iterable[Observation]:
+        """Code and data once more after a trial: what it imported and read while it ran.
+
+        Args:
+            begun: The snapshots that the trial began with. Another trial of this process may have
+                been observed since.
+        """
+        before = {snapshot.kind: snapshot for snapshot in begun}
         for probe in self._probes:
-            if probe.kind in (Kind.CODE, Kind.DATA) and probe.changed():
-                observation = self._observed(probe)
-                if observation.snapshot.digest != self._observations[probe.kind].snapshot.digest:
-                    self._observations[probe.kind] = observation
-                    yield observation
+            if probe.kind not in (Kind.CODE, Kind.DATA):
+                continue
+            first = before[probe.kind]
+            try:
+                if probe.changed():
+                    self._observations[probe.kind] = self._observed(probe)
+            except CaptureError as error:
+                # The trial is over and its result stands: the record says what is not known.
+                gap = f"could not be observed again after the trial: {error.what}"
+                yield Observation(_lacking(first, gap))
+                continue
+            now = self._observations[probe.kind]
+            if probe.kind is Kind.DATA:
+                now = Observation(_data_of_trial(first, now.snapshot), now.blobs)
+            if now.snapshot.digest != first.digest:
+                yield now
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -160,6 +178,33 @@ class Session:
                 stacklevel=2,
             )
         self._warned = True
+
+
+def _lacking(snapshot: Snapshot, gap: str) -> Snapshot:
+    return Snapshot.of(snapshot.kind, snapshot.coverage.lacking(gap), snapshot.state)
+
+
+def _data_of_trial(begun: Snapshot, now: Snapshot) -> Snapshot:
+    """The data of a trial that is over: inputs as they were when it began, all that it read.
+
+    Which content it read of an input that has changed meanwhile is not known, and is said.
+    """
+    before, after = begun.state_as(DataState), now.state_as(DataState)
+    if before.inputs == after.inputs:
+        return now
+    digests = {item.name: item.digest for item in after.inputs}
+    changed = [item.name for item in before.inputs if digests.get(item.name) != item.digest]
+    coverage = begun.coverage
+    for reason in now.coverage.reasons:
+        if reason not in coverage.reasons:
+            coverage = Coverage(coverage.level, (*coverage.reasons, reason))
+    if changed:
+        coverage = coverage.lacking(
+            f"{', '.join(changed)} changed while the trial ran: recorded as it was at the start"
+        )
+    elif now.coverage.level is not Level.COMPLETE:
+        coverage = Coverage(now.coverage.level, coverage.reasons)
+    return Snapshot.of(Kind.DATA, coverage, DataState(before.inputs, after.undeclared))
 
 
 def _directory_of(function: Callable[..., Any]) -> Path:
