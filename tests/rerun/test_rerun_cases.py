@@ -353,3 +353,78 @@ def test_a_trial_that_was_not_tracked_is_refused_with_every_reason(project):
         project.rerun("s/0", trust=True)
     with pytest.raises(RerunError, match="RUNNING"):
         project.rerun("s/1", trust=True)
+
+
+FAILS_AT = (
+    """
+@tracked_objective()
+def objective(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.log({"loss": x})
+    STATEMENT
+    return x
+"""
+    + SEARCH
+)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        'trial.log({"m" * 600: 1.0})',
+        'trial.log({"objective": 1.0})',
+        'trial.log({"loss": 1.0}, step=2**63)',
+        'trial.set_user_attr("k" * 600, 1)',
+        'trial.set_user_attr("k", object())',
+        'trial.log_artifact(__file__, name="n" * 600)',
+    ],
+)
+def test_what_the_book_refused_is_refused_again(project, refused):
+    project.script(FAILS_AT.replace("STATEMENT", refused))
+    assert is_identical(project.rerun("s/0"), points=1)
+    assert project.trial("s/0").state == "FAIL"
+
+
+NESTED = (
+    """
+@tracked_objective()
+def inner(trial):
+    return trial.suggest_float("y", 0.0, 1.0)
+
+@tracked_objective()
+def objective(trial):
+    x = trial.suggest_float("x", 0.0, 1.0)
+    nested = trialbook.create_study(study_name=f"nested-{trial.number}", storage=BOOK)
+    nested.optimize(inner, n_trials=1)
+    return x + nested.best_value
+"""
+    + SEARCH
+)
+
+
+def test_an_objective_that_opens_another_study_is_not_comparable(project):
+    """What the other study's trials gave cannot be replayed: that makes no difference known."""
+    project.script(NESTED)
+    report = project.rerun("s/0")
+    assert report.verdict is Verdict.NOT_COMPARABLE
+    assert "opened another study, 'nested-0'" in report.reason
+
+
+@pytest.mark.parametrize("status", ["3", "'no such dataset'", ""])
+def test_an_objective_that_exits_is_identical_when_it_exits_again(project, status):
+    project.write(
+        "train.py",
+        f"""
+        import sys
+
+        def objective(trial):
+            trial.suggest_float("x", 0.0, 1.0)
+            sys.exit({status})
+        """,
+    )
+    project.write("s.yaml", "objective: train.py:objective\nbudget: {trials: 1}\n")
+    code = "from trialbook.cli.main import main; main()"
+    with pytest.raises(AssertionError):
+        project.run("-c", code, "run", "s.yaml", "--storage", str(project.book))
+    report = project.rerun("s/0")
+    assert is_identical(report, points=0), report

@@ -66,7 +66,27 @@ def test_sys_exit_in_an_objective_is_a_failure(lab) -> None:
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["FAIL"] * 2
     assert trials[1].attempt.outcome.exception == "SystemExit"
+    assert trials[1].attempt.outcome.exit_code == 4
     assert lab.console(1).stdout == "last words\n"
+
+
+@pytest.mark.parametrize("isolation", ["fork", "none"])
+def test_an_objective_that_raises_keyboard_interrupt_uses_up_the_budget(
+    lab, isolation: str
+) -> None:
+    """Nobody interrupted the run: as an abandoned trial it would be made up for without end."""
+    lab.write(
+        """
+        def objective(trial):
+            if trial.number:
+                raise KeyboardInterrupt
+            return 0.0
+        """
+    )
+    lab.run(f"budget: {{trials: 3}}\nisolation: {isolation}")
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE", "FAIL", "FAIL"]
+    assert trials[1].attempt.end_reason is EndReason.FAILED
 
 
 def test_native_output_and_subprocesses_are_captured(lab) -> None:

@@ -1,7 +1,7 @@
 """What a replayed script gets when it opens storages and studies: the scratch study, never a book.
 
 A script's own in-memory studies are left alone; another study of the same book is passed over,
-since its trials are not replayed.
+since its trials are not replayed. An objective that opens one leaves the record.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Studies:
     def _named(self, name: str | None, settings: dict[str, Any]) -> optuna.Study:
         if name is None or name == self._study.study_name:
             return self._study
-        self._study.note(f"the script's study {name!r} was passed over")
+        self._study.pass_over(name)
         kept = {
             key: settings[key]
             for key in ("direction", "directions")

@@ -8,20 +8,20 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 import traceback
 import warnings
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
-from trialbook.book.texts import returned_text
+from trialbook.book.points import PointBuffer
+from trialbook.book.texts import checked_name, returned_text
 from trialbook.records.canonical import parsed
 from trialbook.records.series import OBJECTIVE, Series
 from trialbook.records.study import ArtifactRecord, ParamRecord
@@ -35,7 +35,7 @@ from trialbook.rerun.scratch import (
     ScratchStorage,
 )
 from trialbook.tracking.objective import TrackedObjective
-from trialbook.tracking.recording import dotted_name
+from trialbook.tracking.recording import dotted_name, exit_status
 
 _CHUNK_BYTES = 1 << 20
 
@@ -53,29 +53,26 @@ class ReplaySink:
 
     def __init__(self, answers: RecordedAnswers) -> None:
         self._answers = answers
-        self._steps: dict[str, array[int]] = {}
-        self._values: dict[str, array[float]] = {}
-        self._seconds: dict[str, array[float]] = {}
+        self._points = PointBuffer(reserved=OBJECTIVE)
+        self._reported = PointBuffer()
+        self._lock = threading.Lock()
         self._artifacts: dict[str, ArtifactRecord] = {}
         self.prune_answers: list[bool] = []
         self.value: Any = None
 
     def log(self, metrics: Mapping[str, float], step: int, seconds: float) -> None:
-        """Keep one point of each metric."""
+        """Keep one point of each metric; what the book refuses is refused alike."""
         if self._answers.stopped is not None:
             self._answers.stop(self._answers.stopped)
-        for name, value in metrics.items():
-            if name not in self._steps:
-                self._steps[name] = array("q")
-                self._values[name] = array("d")
-                self._seconds[name] = array("d")
-            self._steps[name].append(step)
-            self._values[name].append(value)
-            self._seconds[name].append(seconds)
+        with self._lock:
+            self._points.log(metrics, step, seconds)
 
     def report(self, step: int, value: float) -> None:
         """Keep one point of ``trial.report``."""
-        self.log({OBJECTIVE: value}, step, time.time())
+        if self._answers.stopped is not None:
+            self._answers.stop(self._answers.stopped)
+        with self._lock:
+            self._reported.log({OBJECTIVE: value}, step, time.time())
 
     def answered(self, pruned: bool) -> None:
         """Keep one answer of ``should_prune``."""
@@ -89,6 +86,7 @@ class ReplaySink:
         """Keep the digest of a file; a name used again holds the last one."""
         if self._answers.stopped is not None:
             self._answers.stop(self._answers.stopped)
+        checked_name(name, "an artifact")
         digest = hashlib.sha256()
         size = 0
         with path.open("rb") as file:
@@ -101,15 +99,7 @@ class ReplaySink:
     @property
     def series(self) -> dict[str, Series]:
         """Every metric's points."""
-        return {
-            name: Series(
-                name,
-                np.frombuffer(steps, np.int64),
-                np.frombuffer(self._values[name], np.float64),
-                np.frombuffer(self._seconds[name], np.float64),
-            )
-            for name, steps in self._steps.items()
-        }
+        return self._points.series() | self._reported.series()
 
     @property
     def artifacts(self) -> tuple[ArtifactRecord, ...]:
@@ -175,7 +165,7 @@ class Performance:
         if error is not None and state is not TrialState.PRUNED:
             exception = dotted_name(type(error))
         results = Results(
-            end=End(_STATE_NAMES[state], exception=exception, exit_code=_exit_code(error)),
+            end=End(_STATE_NAMES[state], exception=exception, exit_code=exit_status(error)),
             params=() if trial is None else _params(trial),
             returned=sink.value,
             values=None if trial is None or trial.values is None else tuple(trial.values),
@@ -194,15 +184,6 @@ class Performance:
 
 
 _STATE_NAMES: Mapping[TrialState, Any] = {state: state.name for state in TrialState}
-
-
-def _exit_code(error: BaseException | None) -> int | None:
-    """The status of a process that this exception would end by itself."""
-    if not isinstance(error, SystemExit):
-        return None
-    if error.code is None:
-        return 0
-    return error.code if isinstance(error.code, int) else 1
 
 
 def _params(trial: FrozenTrial) -> tuple[ParamRecord, ...]:
@@ -291,9 +272,17 @@ class ReplayStudy(optuna.Study):
             told = super().tell(trial, values, state, skip_if_finished)
         self._performance.end(told.state, told)
 
-    def note(self, text: str) -> None:
-        """Keep a remark for the report."""
-        self._performance.answers.note(text)
+    def pass_over(self, name: str) -> None:
+        """Keep that another study was asked for, which only a script may do before the trial.
+
+        Raises:
+            ReplayStopped: The trial runs: what the other study's trials told it is not known.
+        """
+        if self._performance.began:
+            self._performance.answers.stop(
+                f"the objective opened another study, {name!r}, whose trials cannot be replayed"
+            )
+        self._performance.answers.note(f"the script's study {name!r} was passed over")
 
     def stop(self) -> None:
         """Nothing is to be stopped: one trial is run."""

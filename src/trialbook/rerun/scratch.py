@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from trialbook.book.texts import checked_name, json_text
 from trialbook.records.study import ParamRecord
 from trialbook.rerun.compare import same_distribution
 from trialbook.rerun.order import RecordedTrial
@@ -278,7 +279,8 @@ class ScratchStorage(BaseStorage):
         trial.intermediate_values[step] = intermediate_value
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Kept in memory."""
+        """Kept in memory; what the book refuses is refused alike."""
+        json_text(value, f"the attribute {checked_name(key, 'an attribute')!r}")
         self._updatable(trial_id).user_attrs[key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:

@@ -230,6 +230,7 @@ class Recording:
             reason=_reason(error),
             exception=None if error is None else dotted_name(type(error)),
             message=message,
+            exit_code=exit_status(error),
             traceback=text,
             stdout=written.stdout,
             stderr=written.stderr,
@@ -268,9 +269,19 @@ def _reason(error: BaseException | None) -> EndReason:
         return EndReason.COMPLETE
     if isinstance(error, optuna.TrialPruned):
         return EndReason.PRUNED
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) and current_launch().entry is None:
+        # A command's workers hear of an interrupt by message, so there the objective raised it.
         return EndReason.ABANDONED
     return EndReason.FAILED
+
+
+def exit_status(error: BaseException | None) -> int | None:
+    """The status of a process that this exception would end by itself; ``None`` for others."""
+    if not isinstance(error, SystemExit):
+        return None
+    if error.code is None:
+        return 0
+    return error.code if isinstance(error.code, int) else 1
 
 
 def dotted_name(kind: type[BaseException]) -> str:
