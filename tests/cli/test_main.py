@@ -234,3 +234,21 @@ def test_codes_are_those_of_the_design():
         "DONE": 0, "FAILED": 1, "USAGE": 2, "NOT_FOUND": 3, "DIFFERENT": 4, "INCOMPLETE": 5,
         "INTERRUPTED": 130,
     }  # fmt: skip
+
+
+def test_a_terminal_that_cannot_show_a_name_gets_escapes(tmp_path):
+    code = (
+        "import trialbook, sys; from trialbook.cli.main import main\n"
+        f"trialbook.create_study(study_name='\\u635f\\u5931', storage={str(tmp_path / 'b.db')!r})\n"
+        f"sys.argv = ['trialbook', 'ls', '--storage', {str(tmp_path / 'b.db')!r}]\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\\u635f\\u5931" in done.stdout
