@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -411,6 +412,30 @@ def test_an_attempt_that_is_over_takes_nothing_more(
         attempt.log({"loss": 1.0}, 0, 0.0)
     with pytest.raises(AttemptFencedError, match="has ended"):
         attempt.add_artifact("a", tmp_path, "text/plain")
+
+
+def test_what_a_thread_logs_while_a_trial_is_told_is_kept_or_refused(
+    begin: Begin, storage: BookStorage
+) -> None:
+    for number in range(5):
+        attempt = begin()
+        kept = 0
+
+        def log(attempt: Attempt = attempt) -> None:
+            nonlocal kept
+            with pytest.raises(AttemptFencedError):
+                while True:
+                    attempt.log({"loss": 1.0}, kept, 0.0)
+                    kept += 1
+                    time.sleep(0)
+
+        thread = threading.Thread(target=log)
+        thread.start()
+        time.sleep(0.02)
+        storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, (1.0,))
+        thread.join()
+        series = Reader(storage.book).series(_attempt(storage, number).attempt_id)
+        assert len(series["loss"]) == kept
 
 
 def test_a_flush_in_the_background_that_fails_is_said_and_tried_again(

@@ -121,11 +121,12 @@ class Attempt:
         self._clear()
         self._forked = True
 
-    def _over(self) -> AttemptFencedError:
-        return AttemptFencedError(
-            f"attempt {self.number} of trial {self._identity.trial_number} has ended",
-            hint="log before the objective returns",
-        )
+    def _refuse_when_over(self) -> None:
+        if self._ended:
+            raise AttemptFencedError(
+                f"attempt {self.number} of trial {self._identity.trial_number} has ended",
+                hint="log before the objective returns",
+            )
 
     # What a tracked trial tells.
 
@@ -145,8 +146,7 @@ class Attempt:
             BookError: The buffer is full and cannot be written.
         """
         with self._lock:
-            if self._ended:
-                raise self._over()
+            self._refuse_when_over()
             points = self._points
             points.log(metrics, step, seconds)
             if self._since is None:
@@ -164,6 +164,7 @@ class Attempt:
     def report(self, step: int, value: float, seconds: float) -> None:
         """Keep a report; the last value of a step stands (``Trial.report`` lets only one by)."""
         with self._lock:
+            self._refuse_when_over()
             self._reported.log({OBJECTIVE: value}, step, seconds)
             self.reports[int(step)] = float(value)
             if self._since is None:
@@ -195,8 +196,7 @@ class Attempt:
             BookError: The content cannot be written.
         """
         checked_name(name, "an artifact")
-        if self._ended:
-            raise self._over()
+        self._refuse_when_over()
         shelf = self._shelf
         while True:
             content = shelf.blobs.taken_from(Path(path))
@@ -235,6 +235,7 @@ class Attempt:
         text = json_text(internal, f"the param {name!r}")
         self._shelf.spaces.text(distribution)  # refuses what is not JSON now, not later
         with self._lock:
+            self._refuse_when_over()
             self.params[name] = (internal, distribution)
             self._new_params[name] = (text, distribution)
             self._now_urgent()
@@ -242,6 +243,7 @@ class Attempt:
     def set_user_attr(self, key: str, text: str) -> None:
         """Keep a user attribute, given as JSON."""
         with self._lock:
+            self._refuse_when_over()
             self.user_attrs[key] = self._new_user[key] = text
             if self._since is None:
                 self._since = time.monotonic()
@@ -249,6 +251,7 @@ class Attempt:
     def set_system_attr(self, key: str, text: str) -> None:
         """Keep a system attribute, given as JSON."""
         with self._lock:
+            self._refuse_when_over()
             self.system_attrs[key] = self._new_system[key] = text
             self._now_urgent()
 
@@ -342,11 +345,11 @@ class Attempt:
                 counted = self._finished(batch, prepared, state, values)
             except BaseException:
                 self._put_back(batch)
+                self._ended = False
                 raise
             finally:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
-            self._ended = True
         if not counted:
             warnings.warn(
                 TrialbookWarning(
@@ -411,10 +414,13 @@ class Attempt:
                 self._blobs,
             )
             self._clear()
+            # With everything taken, what a thread logs from now on would reach no transaction.
+            self._ended = everything
         try:
             return batch, self._shelf.blobs.prepared(batch.blobs)
         except BaseException:
             self._put_back(batch)
+            self._ended = False
             raise
 
     def _put_back(self, batch: Batch) -> None:
