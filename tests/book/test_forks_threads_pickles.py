@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import multiprocessing
 import os
 import pickle
@@ -242,3 +243,22 @@ def test_no_password_is_shown_or_pickled(monkeypatch: pytest.MonkeyPatch) -> Non
     assert secret not in repr(vars(book._engine))
     again = pickle.loads(pickle.dumps(book))
     assert again.url == "postgresql://ada@127.0.0.1:9/book"
+
+
+@pytest.mark.parametrize("idle_for_s", [2.0, 0.0], ids=["polling", "parked"])
+def test_the_thread_of_a_dropped_storage_ends(
+    path: Path, monkeypatch: pytest.MonkeyPatch, idle_for_s: float
+) -> None:
+    monkeypatch.setattr("trialbook.book.flusher._PARKED_S", 0.1)
+    monkeypatch.setattr("trialbook.book.flusher._IDLE_FOR_S", idle_for_s)
+    monkeypatch.setattr("trialbook.book.flusher._FAST_FOR_S", idle_for_s)
+    storage = BookStorage(path)
+    storage._shelf.flusher.begin()
+    thread = storage._shelf.flusher._thread
+    assert thread is not None
+    time.sleep(0.3)
+    assert thread.is_alive()
+    del storage
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()

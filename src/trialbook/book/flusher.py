@@ -21,6 +21,9 @@ URGENT_S = 0.005
 
 _FAST_FOR_S = 1.0
 _IDLE_FOR_S = 2.0
+_PARKED_S = 5.0
+"""How often a thread without work looks whether its storage is still there."""
+
 _RETRY_S = 2.0
 
 
@@ -38,12 +41,13 @@ class Flusher:
     """Flushes attempts in time.
 
     Args:
-        held: Gives the attempts that this process holds now.
+        held: Gives the attempts that this process holds now; ``None`` when nobody can hold any
+            more, which ends the thread.
         failed: Called with the error of a flush that failed; it is tried again later.
     """
 
     def __init__(
-        self, held: Callable[[], Collection[Pending]], failed: Callable[[Exception], None]
+        self, held: Callable[[], Collection[Pending] | None], failed: Callable[[Exception], None]
     ) -> None:
         self._held = held
         self._failed = failed
@@ -93,10 +97,12 @@ class Flusher:
                 time.sleep(FAST_POLL_S)
             elif not self._touched:  # else it was touched while it was not said to be slow
                 parked = now - busy_at > _IDLE_FOR_S
-                self._wake.wait(None if parked else SLOW_POLL_S)
+                self._wake.wait(_PARKED_S if parked else SLOW_POLL_S)
                 self._wake.clear()
             try:
                 held = self._held()
+                if held is None:
+                    return
                 if held:
                     busy_at = time.monotonic()
                 self._flush(held)

@@ -86,9 +86,9 @@ class BookStorage(BaseStorage):
     def _new_flusher(self) -> Flusher:
         here = weakref.ref(self)
 
-        def held() -> list[Attempt]:
+        def held() -> list[Attempt] | None:
             storage = here()
-            return [] if storage is None else list(storage._held.values())
+            return None if storage is None else list(storage._held.values())
 
         return Flusher(held, _say_of_flush)
 
