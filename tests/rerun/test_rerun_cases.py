@@ -74,6 +74,16 @@ def test_an_untracked_helper_module_is_restored_without_git(project):
     assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
 
 
+def test_a_link_into_the_original_directory_leads_to_the_restored_copy(project):
+    project.write("real.py", "def loss(lr):\n    return lr * 10\n")
+    (project.root / "helper.py").symlink_to(project.root / "real.py")
+    project.script(PLAIN)
+    project.write("real.py", "def loss(lr):\n    return lr * 11\n")
+    assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
+    shutil.rmtree(project.root)
+    assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
+
+
 DATA = """
 @tracked_objective(data={"train": INPUT})
 def objective(trial):

@@ -13,7 +13,7 @@ from pathlib import Path
 from trialbook.errors import RerunError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
-from trialbook.rerun.restore import RestoredCode
+from trialbook.rerun.restore import LINK, RestoredCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,25 @@ def placed_code(
             if not os.path.lexists(link):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(places[label], target_is_directory=True)
-    return CodePlaces(state, originals, places)
+    placed = CodePlaces(state, originals, places)
+    _point_at_restored(placed)
+    return placed
+
+
+def _point_at_restored(code: CodePlaces) -> None:
+    """Let links that name a place of an original directory lead to its restored copy.
+
+    They hold an absolute path; followed, they would run code from the user's tree as it is now.
+    """
+    for entry in code.state.files:
+        link = code.restored[entry.base] / entry.path
+        if entry.mode != LINK or not link.is_symlink():
+            continue
+        target = os.readlink(link)  # noqa: PTH115 (as it was written)
+        moved = code.counterpart(os.path.normpath(target)) if os.path.isabs(target) else None  # noqa: PTH117
+        if moved is not None:
+            link.unlink()
+            link.symlink_to(moved)
 
 
 def file_label(entry: FileEntry) -> str:

@@ -16,9 +16,9 @@ from trialbook.errors import RerunError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
 
-_LINK = "120000"
+LINK = "120000"
 _EXECUTABLE = "100755"
-_MODES = ("100644", _EXECUTABLE, _LINK)
+_MODES = ("100644", _EXECUTABLE, LINK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def restore_code(
             source = supplied.pop(_name(entry), None)
             if not entry.embedded and source is None:
                 missing.append(entry)
-            elif entry.mode == _LINK:
+            elif entry.mode == LINK:
                 links.append(entry)
             else:
                 content = _content(entry, blob, source)
