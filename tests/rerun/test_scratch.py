@@ -11,10 +11,10 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 from optuna.trial import TrialState
 
+from trialbook.records.distributions import distribution_text
 from trialbook.records.study import ParamRecord
 from trialbook.rerun.order import RecordedTrial
 from trialbook.rerun.scratch import (
@@ -36,7 +36,7 @@ def recorded(study: optuna.Study, number: int = 0) -> tuple[ParamRecord, ...]:
             name,
             value,
             trial.distributions[name].to_internal_repr(value),
-            distribution_to_json(trial.distributions[name]),
+            distribution_text(trial.distributions[name]),
         )
         for name, value in trial.params.items()
     )
@@ -130,7 +130,7 @@ def test_a_step_that_was_reported_before_is_ignored_as_in_optuna():
     ],
 )
 def test_what_is_not_in_the_record_stops_the_replay_with_the_reason(ask, reason):
-    lr = ParamRecord("lr", 0.5, 0.5, distribution_to_json(FloatDistribution(0, 1)))
+    lr = ParamRecord("lr", 0.5, 0.5, distribution_text(FloatDistribution(0, 1)))
     scratch = Scratch((lr,))
     trial = scratch.study.ask()
     with pytest.raises(ReplayStopped):
@@ -182,6 +182,6 @@ def test_distributions_of_every_kind_are_recognised():
         IntDistribution(1, 9, step=2),
         CategoricalDistribution((1, 1.5, "a", None, math.nan)),
     ):
-        text = distribution_to_json(distribution)
+        text = distribution_text(distribution)
         answers = RecordedAnswers((ParamRecord("p", None, 1.0, text),), ())
         assert answers.internal("p", distribution) == 1.0

@@ -260,6 +260,35 @@ def test_changed_data_stops_the_run_unless_allowed(lab) -> None:
     assert len(lab.trials()) == 2
 
 
+@pytest.mark.slow
+def test_another_configuration_stops_the_run_unless_allowed(lab) -> None:
+    lab.write(PLAIN)
+    lab.run("budget: {trials: 1}\nconfig: {depth: 2, rate: 0.1}")
+    with pytest.raises(InputsChangedError, match="config changed .*: depth") as caught:
+        lab.run("budget: {trials: 2}\nconfig: {depth: 3, rate: 0.1}")
+    assert "--allow settings" in str(caught.value)
+    assert len(lab.trials()) == 1
+    lab.run("budget: {trials: 2}\nconfig: {depth: 3, rate: 0.1}", allow=("settings",))
+    assert states(lab) == ["COMPLETE"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+def test_tuples_among_the_choices_serve_every_trial(lab) -> None:
+    lab.write(
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+        def objective(trial):
+            layers = trial.suggest_categorical("layers", [(64,), (64, 64)])
+            assert type(layers) is tuple
+            return len(layers)
+        """
+    )
+    lab.run("budget: {trials: 4}")
+    assert states(lab) == ["COMPLETE"] * 4
+
+
 def test_another_objective_of_the_same_file_is_no_continuation(lab) -> None:
     lab.write(PLAIN + "\n\n    def other(trial):\n        return 1.0\n")
     lab.run("budget: {trials: 1}")

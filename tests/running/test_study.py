@@ -179,3 +179,22 @@ def test_only_a_study_without_a_past_is_discarded(url):
     assert not storage.discard_untouched_study(empty._study_id)
     assert not storage.discard_untouched_study(used._study_id)
     assert [s.study_name for s in storage.get_all_studies()] == ["used"]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("multivariate", [False, True])
+def test_choices_that_are_tuples_come_back_as_tuples(url, multivariate):
+    def layered(trial):
+        layers = trial.suggest_categorical("layers", [(64,), (64, 64), ((1, 2), "x")])
+        assert isinstance(layers, tuple)
+        return len(layers) + trial.suggest_float("x", 0, 1)
+
+    settings = {"multivariate": multivariate, "n_startup_trials": 2}
+    spec = StudySpec(SearchSettings(sampler=ComponentSettings("TPESampler", settings), seed=1))
+    trialbook.create_study(study_name="s", storage=url, spec=spec).optimize(layered, n_trials=3)
+    for _ in range(2):  # as each trial of a run does: a storage that has seen nothing yet
+        trialbook.load_study(study_name="s", storage=url).optimize(layered, n_trials=2)
+    study = trialbook.load_study(study_name="s", storage=url)
+    assert len(study.trials) == 7
+    assert {type(trial.params["layers"]) for trial in study.trials} == {tuple}

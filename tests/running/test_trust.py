@@ -22,7 +22,7 @@ def test_trusted_here_and_refused_elsewhere(url, tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     assert not created_here(record(url))
-    with pytest.raises(UntrustedCodeError, match="not created on this machine"):
+    with pytest.raises(UntrustedCodeError, match="nothing shows that the study was created"):
         require_trust(record(url), trust=False)
     require_trust(record(url), trust=True)
 

@@ -20,6 +20,7 @@ from sqlalchemy import Row
 from trialbook.errors import BookCorruptError
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import CoordinateDigests
+from trialbook.records.distributions import distribution_of
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.study import (
     ArtifactRecord,
@@ -69,7 +70,7 @@ def param_records(
 
     Args:
         params: Name to Optuna's internal value.
-        distributions: Name to ``distribution_to_json``.
+        distributions: Name to ``distribution_text``.
     """
     return tuple(
         ParamRecord(
@@ -84,13 +85,11 @@ def param_records(
 
 @lru_cache(maxsize=4096)
 def _distribution(text: str) -> BaseDistribution:
-    from optuna.distributions import json_to_distribution  # 0.3 s that listing studies can save
-
-    return json_to_distribution(text)
+    return distribution_of(text)
 
 
 def distributions(document: str) -> dict[str, str]:
-    """The distributions of a space's document: name to ``distribution_to_json``."""
+    """The distributions of a space's document: name to ``distribution_text``."""
     with readable("a search space"):
         texts: dict[str, str] = json.loads(document)
         return texts

@@ -9,12 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    distribution_to_json,
-    json_to_distribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from sqlalchemy import Connection, bindparam, select
 
 from trialbook.book import schema
@@ -22,6 +17,7 @@ from trialbook.book.statements import Statement, insert_if_absent
 from trialbook.book.texts import json_text
 from trialbook.errors import BookCorruptError, InvalidInputError
 from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.distributions import distribution_of, distribution_text
 
 KIND = "space"
 _MOST = 10_000
@@ -56,7 +52,7 @@ class Spaces:
             if isinstance(distribution, CategoricalDistribution):
                 json_text(list(distribution.choices), "a categorical distribution's choices")
             try:
-                text = distribution_to_json(distribution)
+                text = distribution_text(distribution)
             except (TypeError, ValueError) as error:
                 raise InvalidInputError(f"a distribution is not JSON: {error}") from error
             if len(self._texts) >= _MOST:
@@ -138,5 +134,5 @@ class Spaces:
         """The distribution of a JSON text; equal texts give one object."""
         found = self._distributions.get(text)
         if found is None:
-            found = self._distributions[text] = json_to_distribution(text)
+            found = self._distributions[text] = distribution_of(text)
         return found

@@ -170,4 +170,12 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
     if outcome.trials and all(trial.state == "FAIL" for trial in outcome.trials):
         write_note("every trial of this run failed")
         return ExitCode.FAILED
+    running = outcome.state.states.get("RUNNING", 0)
+    if outcome.end is RunEnd.BUDGET and running:
+        trials = "trial is" if running == 1 else "trials are"
+        write_note(
+            f"{running} {trials} RUNNING elsewhere, or left so by a process that was killed; "
+            "the budget counts them"
+        )
+        return ExitCode.INCOMPLETE
     return ExitCode.DONE

@@ -76,7 +76,7 @@ class ParamRecord:
         name: Its name.
         value: What the objective saw.
         internal: Optuna's internal value (for a categorical, the index of the choice).
-        distribution: ``optuna.distributions.distribution_to_json``.
+        distribution: its text, as in ``records/distributions.py``.
     """
 
     name: str

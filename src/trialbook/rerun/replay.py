@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import optuna
-from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from trialbook.book.points import PointBuffer
 from trialbook.book.texts import checked_name, returned_text
 from trialbook.records.canonical import parsed
+from trialbook.records.distributions import distribution_text
 from trialbook.records.series import OBJECTIVE, Series
 from trialbook.records.study import ArtifactRecord, ParamRecord
 from trialbook.rerun.order import RecordedTrial
@@ -192,7 +192,7 @@ def _params(trial: FrozenTrial) -> tuple[ParamRecord, ...]:
             name,
             value,
             trial.distributions[name].to_internal_repr(value),
-            distribution_to_json(trial.distributions[name]),
+            distribution_text(trial.distributions[name]),
         )
         for name, value in trial.params.items()
     )

@@ -14,12 +14,13 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from trialbook.book.texts import checked_name, json_text
+from trialbook.records.distributions import distribution_text
 from trialbook.records.study import ParamRecord
 from trialbook.rerun.compare import same_distribution
 from trialbook.rerun.order import RecordedTrial
@@ -77,7 +78,7 @@ class RecordedAnswers:
                 f"the objective asked for param {name!r}, which the recorded trial never asked "
                 f"for (it asked for: {recorded})"
             )
-        asked = distribution_to_json(distribution)
+        asked = distribution_text(distribution)
         if not same_distribution(param.distribution, asked):
             self.stop(
                 f"the objective asked for param {name!r} from another distribution: "

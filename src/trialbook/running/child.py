@@ -156,6 +156,7 @@ class Child:
             reason,
             session.snapshot(Kind.CODE).document.decode(),
             session.snapshot(Kind.DATA).document.decode(),
+            session.snapshot(Kind.CONFIG).document.decode(),
         )
 
     def serve(self) -> None:

@@ -48,7 +48,7 @@ class Job(msgspec.Struct, frozen=True):
         seed: The spec's seed.
         isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
         paranoid: Hash the data again even when its stat has not changed.
-        allowed: Which of ``code`` and ``data`` may have changed since the last trial.
+        allowed: Which of ``code``, ``data`` and ``settings`` may have changed since the last trial.
         budget: Total of finished trials, ``None`` for no limit.
     """
 
@@ -117,12 +117,14 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
         reason: Why, in one sentence.
         code: Document of the code snapshot.
         data: Document of the data snapshot.
+        config: Document of the config snapshot.
     """
 
     isolation: str
     reason: str
     code: str
     data: str
+    config: str
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

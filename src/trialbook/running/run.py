@@ -166,7 +166,7 @@ def _job(spec: RunSpec, options: RunOptions, study: Study, url: str, shown_url: 
         seed=spec.seed,
         isolation=spec.isolation,
         paranoid=options.paranoid,
-        allowed=tuple(what for what in options.allow if what in ("code", "data")),
+        allowed=tuple(options.allow),
         budget=spec.trials if spec.trials is not None else study.spec.search.trials,
     )
 

@@ -48,7 +48,7 @@ def require_trust(record: StudyRecord, trust: bool) -> None:
     if not trust and not created_here(record):
         raise UntrustedCodeError(
             f"running this would execute code that the book holds for study {record.name!r}, "
-            "and the study was not created on this machine",
+            "and nothing shows that the study was created on this machine",
             hint="look at it first with 'trialbook show', then add --trust",
         )
 

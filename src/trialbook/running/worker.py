@@ -151,10 +151,11 @@ class Worker:
                 raise _CannotPrepareError(self._died_preparing(child))
             self._wait()
         if not child.vetted:
-            here = (
-                Snapshot.from_document(child.ready.code.encode()),
-                Snapshot.from_document(child.ready.data.encode()),
-            )
+            ready = child.ready
+            here = [
+                Snapshot.from_document(document.encode())
+                for document in (ready.code, ready.data, ready.config)
+            ]
             from trialbook.running.guard import require_unchanged
 
             job = self._job

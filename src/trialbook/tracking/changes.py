@@ -13,12 +13,12 @@ Changes = tuple[CoordinateDifference, ...]
 
 
 def changes_since_last(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
-    """How snapshots of code and data differ from the study's newest tracked attempt."""
+    """How snapshots differ from those of the study's newest tracked attempt."""
     return _changes(storage, storage.last_coordinates(study_id), here)
 
 
 def changes_since_first(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
-    """How snapshots of code and data differ from the study's first tracked attempt."""
+    """How snapshots differ from those of the study's first tracked attempt."""
     return _changes(storage, storage.first_coordinates(study_id), here)
 
 
