@@ -148,8 +148,8 @@ class ConfigProbe:
             raise ConfigError(
                 f"the configuration cannot be read: {error.strerror or error}",
                 where=str(source),
-                hint="check the path; a relative one is relative to the code's root or to the "
-                "study's file",
+                hint="check the path; a relative one begins at the directory of the objective's "
+                "file, or of the study's file",
             ) from error
         value = yaml_value(content, where=str(source))
         if value is None:

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from trialbook.book.storage import BookStorage
 from trialbook.capture.search import component_settings
-from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError
+from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError, TrialbookWarning
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.running.samplers import (
@@ -119,8 +119,10 @@ class Study(optuna.Study):
             except (Exception, KeyboardInterrupt, SystemExit) as failure:
                 error, state = failure, TrialState.FAIL
             with warnings.catch_warnings():
-                # A value that is no number makes the trial fail, and its record says so.
+                # A value that is no number makes the trial fail, and its record says so; what
+                # Trialbook itself has to say of a late result is not to be lost.
                 warnings.simplefilter("ignore")
+                warnings.simplefilter("always", TrialbookWarning)
                 self.tell(trial, value, state)
         finally:
             self._thread_local.in_optimize_loop = False
