@@ -1,9 +1,9 @@
 """Whether a study was created on this machine, so that its code may run without asking.
 
 A study carries a keyed digest (HMAC-SHA-256, RFC 2104) of its random identity, made with a key
-that this user keeps on this machine alone. Nobody else can make one for another study. It vouches for
-the study, not for each later trial: who can write to a shared book can add trials to a study that
-was created here.
+that this user keeps on this machine alone. Nobody else can make one for another study. It vouches
+for the study, not for each later trial: who can write to a shared book can add trials to a study
+that was created here.
 """
 
 from __future__ import annotations
