@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 from trialbook.book import schema
 from trialbook.errors import BookForeignError, BookNotFoundError, BookVersionError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every released revision, oldest first; the last one is what ``schema.py`` says."""
 
 VERSION_TABLE = "tb_alembic_version"

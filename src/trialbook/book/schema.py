@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     text,
 )
 
@@ -119,6 +120,11 @@ worker = Table(
     Column("state", String(16), nullable=False),
     Column("started", Float(53), nullable=False),
     Column("ended", Float(53)),
+    Column("study_id", _ID),
+    # The last sign of life, on the database's clock like leases.
+    Column("seen", Float(53)),
+    Column("boot", String(128)),
+    Column("start_ticks", BigInteger),
 )
 
 attempt = Table(
@@ -128,6 +134,7 @@ attempt = Table(
     Column("trial_id", _ID, ForeignKey("tb_trial.trial_id"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("worker_id", String(32), ForeignKey("tb_worker.worker_id")),
+    # When the lease ends, on the database's clock; NULL for an attempt that nobody leases.
     Column("lease", Float(53)),
     Column("code", _DIGEST),
     Column("data", _DIGEST),
@@ -144,9 +151,13 @@ attempt = Table(
     Column("outcome", Text),
     Column("returned", Text),
     Column("prune_answers", Text, nullable=False, server_default=""),
+    # The checkpoint of an earlier attempt that this one went on from.
+    Column("resumed_from", _ID),
     UniqueConstraint("trial_id", "number"),
     sqlite_autoincrement=True,
 )
+_leased = and_(attempt.c.lease.is_not(None), attempt.c.ended.is_(None))
+Index("tb_attempt_leased", attempt.c.lease, sqlite_where=_leased, postgresql_where=_leased)
 
 snapshot = Table(
     "tb_snapshot",
@@ -179,6 +190,25 @@ series = Table(
     Column("min", Float(53)),
     Column("max", Float(53)),
     Column("payload", LargeBinary, nullable=False),
+)
+
+checkpoint = Table(
+    "tb_checkpoint",
+    metadata,
+    Column("checkpoint_id", _ID, primary_key=True, autoincrement=True),
+    Column("attempt_id", _ID, ForeignKey("tb_attempt.attempt_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", _DIGEST, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created", Float(53), nullable=False),
+    # JSON of metric to the count of points that the attempt had logged when it was saved.
+    Column("position", Text, nullable=False),
+    # States of the random generators, in the tagged form of ``records/canonical.py``.
+    Column("generators", Text, nullable=False),
+    # Whether the content is still kept; older ones of a trial are let go.
+    Column("kept", SmallInteger, nullable=False),
+    UniqueConstraint("attempt_id", "number"),
+    sqlite_autoincrement=True,
 )
 
 artifact = Table(

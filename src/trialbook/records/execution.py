@@ -75,6 +75,9 @@ class EndReason(StrEnum):
     ABANDONED = "abandoned"
     LOST = "lost"
     PREEMPTED = "preempted"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
     FENCED = "fenced"
 
 
@@ -111,6 +114,7 @@ class OutcomeState:
         gpu_memory_bytes: Peak GPU memory, ``None`` without a GPU.
         redacted: Where credentials were left out.
         gaps: What could not be observed, one sentence each.
+        died: Whether the process died without a word: killed, crashed, or gone with its machine.
     """
 
     reason: EndReason
@@ -126,3 +130,4 @@ class OutcomeState:
     gpu_memory_bytes: int | None = None
     redacted: tuple[str, ...] = field(default_factory=tuple)
     gaps: tuple[str, ...] = field(default_factory=tuple)
+    died: bool = False

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.retries import RetryBudgets, TrialLimits
 from trialbook.records.verdict import RerunRecord
+from trialbook.records.workers import LEASE_S
 
 TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["minimize", "maximize"]
@@ -28,6 +30,9 @@ class StudySpec:
         tags: Free key and value text.
         changes: Every later change of the settings that was asked for, oldest first, as text.
         source: Text of the study's YAML file, ``None`` without one.
+        retries: How many times a trial is tried again, by cause.
+        limits: What ends a trial that takes too long.
+        lease_s: Seconds without a sign of life after which a worker counts as lost.
     """
 
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -37,6 +42,9 @@ class StudySpec:
     tags: dict[str, str] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
     source: str | None = None
+    retries: RetryBudgets = field(default_factory=RetryBudgets)
+    limits: TrialLimits = field(default_factory=TrialLimits)
+    lease_s: float = LEASE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +134,8 @@ class AttemptRecord:
         series: Every metric, sorted by name.
         artifacts: Sorted by name.
         host: Host of the worker, ``None`` when no worker is recorded.
+        worker_id: Who holds or held it, ``None`` when nobody had a lease on it.
+        lease_s: When its lease ends, on the book's clock; ``None`` without one.
     """
 
     attempt_id: int
@@ -141,6 +151,8 @@ class AttemptRecord:
     series: tuple[SeriesSummary, ...] = ()
     artifacts: tuple[ArtifactRecord, ...] = ()
     host: str | None = None
+    worker_id: str | None = None
+    lease_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
