@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
 
 from trialbook.capture.imports import import_watch
+
+if TYPE_CHECKING:
+    from .postgres import Server
 
 # A shell starts background jobs with these ignored, and processes inherit that: whoever runs the
 # tests in the background would wait for ever for what an interrupt is to end.
@@ -23,6 +29,13 @@ for _number, _handler in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+# pytest-xdist starts its workers without a file, as an interactive session is. What is recorded of
+# an objective depends on that, so they say what `python -m pytest` says.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _main = sys.modules["__main__"]
+    _main.__spec__ = importlib.util.find_spec("pytest.__main__")
+    _main.__file__ = _main.__spec__.origin
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +54,25 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 def url(tmp_path: Path) -> str:
     """Storage URL of a book that does not exist yet."""
     return f"sqlite:///{tmp_path / 'book.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this session's own; each process of pytest-xdist has one."""
+    pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
+    from .postgres import WHEEL, Server, programs
+
+    if programs() is None:
+        pytest.skip(f"the wheel {WHEEL} is not installed")
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    """Storage URL of an empty PostgreSQL database."""
+    with postgres.empty_database() as name:
+        yield postgres.url(name)
 
 
 _SEARCH = """

