@@ -232,3 +232,13 @@ rerun = Table(
     Column("report", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# One row for each client of a server, rewritten in each of its transactions: what it holds after
+# a lost connection says whether the last commit was done.
+receipt = Table(
+    "tb_receipt",
+    metadata,
+    Column("client", String(32), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("at", Float(53), nullable=False),
+)

@@ -41,3 +41,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("attempt_id", "number"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "tb_receipt",
+        sa.Column("client", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("client"),
+    )
