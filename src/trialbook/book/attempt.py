@@ -34,6 +34,7 @@ from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import OutcomeState
 from trialbook.records.series import OBJECTIVE, Series, joined
 from trialbook.records.study import ArtifactRecord
+from trialbook.records.workers import Holder
 
 FLUSH_POINTS = 10_000
 """So many points are written without waiting for the clock."""
@@ -73,17 +74,20 @@ class Attempt:
         study_id: Its study.
         number: The attempt's number, 1 for the first; the fencing token.
         attempt_id: The book's id of the attempt.
+        holder: By whose lease it is held, as far as this process renews it; else ``None``.
+        fenced: Whether it has turned out that the attempt no longer counts.
     """
 
-    def __init__(self, shelf: Shelf, identity: Identity) -> None:
+    def __init__(self, shelf: Shelf, identity: Identity, holder: Holder | None = None) -> None:
         self.trial_id = identity.trial_id
         self.study_id = identity.study_id
         self.number = identity.number
         self.attempt_id = identity.attempt_id
+        self.holder = holder
         self._identity = identity
         self._shelf = shelf
         self._start_locks()
-        self._fenced = False
+        self.fenced = False
         self._ended = False
         self._forked = False
         self._written_parts = False
@@ -308,8 +312,8 @@ class Attempt:
             finally:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
-            if fenced and not self._fenced:
-                self._fenced = True
+            if fenced and not self.fenced:
+                self.fenced = True
                 raise attempt_rows.fenced_error(self._identity)
 
     def _write(self, batch: Batch, prepared: list[Prepared]) -> bool:
@@ -351,6 +355,7 @@ class Attempt:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
         if not counted:
+            self.fenced = True
             warnings.warn(
                 TrialbookWarning(
                     f"{attempt_rows.fenced_error(self._identity).what}: "
@@ -391,6 +396,11 @@ class Attempt:
             except StaleError:
                 shelf.blobs.discard(prepared)
                 prepared[:] = shelf.blobs.prepared(batch.blobs)
+
+    @property
+    def outcome(self) -> OutcomeState | None:
+        """How the attempt ended, as far as that was said."""
+        return self._facts.outcome
 
     def abandon(self) -> None:
         """Write nothing any more: the trial is over, or another attempt has been begun here."""

@@ -1,52 +1,70 @@
-"""The first and the last transaction of an attempt that its own process does not write.
+"""The first transaction of an attempt under tracking: its coordinates, before user code.
 
-Beginning one under tracking (coordinates before user code), and ending one whose process died.
+An attempt that was claimed with a lease is there already and gets its coordinates; others are made.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from optuna.trial import TrialState
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select, update
 
-from trialbook.book import attempt_rows, schema, trials
+from trialbook.book import schema, trials
 from trialbook.book.attempt import Shelf
-from trialbook.book.attempt_rows import Facts, Identity
+from trialbook.book.attempt_rows import Identity
 from trialbook.book.blobs import StaleError
 from trialbook.book.book import Book
-from trialbook.book.series_rows import folded, write_folded
 from trialbook.book.statements import Statement
 from trialbook.book.texts import tagged_text
-from trialbook.errors import InvalidInputError
+from trialbook.errors import AttemptFencedError, InvalidInputError
 from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import Snapshot
-from trialbook.records.execution import OutcomeState, Seeds
+from trialbook.records.execution import Seeds
+from trialbook.records.workers import Holder
 
 _params = Statement(
     select(schema.trial.c.params).where(
         schema.trial.c.trial_id == bindparam("trial_id"), schema.trial.c.deleted.is_(None)
     )
 )
-_said = Statement(
-    select(schema.attempt.c.returned, schema.attempt.c.prune_answers).where(
-        schema.attempt.c.attempt_id == bindparam("attempt_id")
+
+_a = schema.attempt.c
+_fill = Statement(
+    update(schema.attempt)
+    .where(_a.attempt_id == bindparam("attempt_id_"), _a.seeds.is_(None), _a.ended.is_(None))
+    .values(
+        {name: bindparam(name, type_=_a[name].type) for name in (*trials.NO_COORDINATES, "started")}
     )
 )
 
 
-def begin(
-    shelf: Shelf,
-    trial_id: int,
-    snapshots: Sequence[Snapshot],
-    blobs: Iterable[Blob],
-    seeds: Seeds,
-) -> Identity:
-    """Commit the coordinates of a new attempt; see ``BookStorage.begin_attempt``."""
-    blobs = list(blobs)
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an attempt begins with.
+
+    Args:
+        snapshots: Its coordinates, at most one of each kind.
+        blobs: Contents that they name.
+        seeds: The seeds of the trial.
+        claimed: Number of the attempt that was made by a claim with a lease; ``None`` to make one.
+        holder: Who gets a lease on an attempt that is made here, ``None`` for nobody.
+    """
+
+    snapshots: Sequence[Snapshot]
+    blobs: tuple[Blob, ...]
+    seeds: Seeds
+    claimed: int | None = None
+    holder: Holder | None = None
+
+
+def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
+    """Commit the coordinates of an attempt; see ``BookStorage.begin_attempt``."""
+    blobs, snapshots = opening.blobs, opening.snapshots
     coordinates = dict(trials.NO_COORDINATES)
-    coordinates["seeds"] = tagged_text(seeds)
+    coordinates["seeds"] = tagged_text(opening.seeds)
     coordinates.update((str(snapshot.kind), snapshot.digest) for snapshot in snapshots)
     while True:
         prepared = shelf.blobs.prepared(blobs)
@@ -54,11 +72,14 @@ def begin(
             with shelf.book.writing() as connection:
                 shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
                 row = trials.locked_unfinished(connection, trial_id)
-                if row.state == trials.WAITING:
-                    raise InvalidInputError(
-                        f"trial {row.number} is WAITING: it must be claimed before it is begun"
+                if opening.claimed is None:
+                    _refuse_waiting(row)
+                    attempt_id, number = trials.add_attempt(
+                        connection, row, coordinates, opening.holder
                     )
-                attempt_id, number = trials.add_attempt(connection, row, coordinates)
+                else:
+                    number = opening.claimed
+                    attempt_id = _filled(connection, row, number, coordinates)
         except StaleError:
             continue
         finally:
@@ -69,35 +90,33 @@ def begin(
         return Identity(row.study_id, trial_id, row.number, attempt_id, number)
 
 
-def end_dead(shelf: Shelf, trial_id: int, outcome: OutcomeState, blobs: Iterable[Blob]) -> bool:
-    """End an attempt whose process died; see ``BookStorage.end_dead_attempt``."""
-    blobs = list(blobs)
-    while True:
-        prepared = shelf.blobs.prepared(blobs)
-        try:
-            with shelf.book.writing(durable=True) as connection:
-                shelf.blobs.name(connection, prepared, relied_on=bool(blobs))
-                study_id = trials.study_of(connection, trial_id)
-                trials.lock_study(connection, study_id)
-                row = trials.locked(connection, trial_id)
-                if row.finished:
-                    return False
-                attempt_id = trials.current_attempt(connection, row)
-                said = _said.row(connection, attempt_id=attempt_id)
-                assert said is not None
-                facts = Facts(said[0], list(said[1]), outcome)
-                write_folded(connection, attempt_id, folded(connection, attempt_id, {}))
-                reason = trials.end_reason(TrialState.FAIL, outcome.reason)
-                attempt_rows.write_end(connection, attempt_id, facts, reason)
-                finish_seq = trials.next_finish_seq(connection, study_id)
-                trials.finish(connection, row, finish_seq, TrialState.FAIL, None)
-                trials.seal(connection, trial_id)
-        except StaleError:
-            continue
-        finally:
-            shelf.blobs.discard(prepared)
-        shelf.blobs.committed(prepared)
-        return True
+def _refuse_waiting(row: trials.TrialRow) -> None:
+    if row.state == trials.WAITING:
+        raise InvalidInputError(
+            f"trial {row.number} is WAITING: it must be claimed before it is begun"
+        )
+
+
+def _filled(
+    connection: Connection,
+    row: trials.TrialRow,
+    number: int,
+    coordinates: Mapping[str, str | None],
+) -> int:
+    """Give a claimed attempt its coordinates; its id.
+
+    Raises:
+        AttemptFencedError: It is no longer the current one, or has begun already.
+    """
+    current = row.state == trials.RUNNING and row.attempt == number
+    attempt_id = trials.attempt_id(connection, row.trial_id, number) if current else None
+    if attempt_id is None or not _fill.run(
+        connection, attempt_id_=attempt_id, started=time.time(), **coordinates
+    ):
+        raise AttemptFencedError(
+            f"attempt {number} of trial {row.number} was given to another worker before it began"
+        )
+    return attempt_id
 
 
 def internal_params(book: Book, trial_id: int) -> dict[str, float]:

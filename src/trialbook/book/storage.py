@@ -23,25 +23,37 @@ from optuna.study._frozen import FrozenStudy
 from optuna.study._study_direction import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from trialbook.book import beginning, claims, writing_through
+from trialbook.book import beginning, claims, retrying, writing_through
 from trialbook.book.attempt import Attempt, Shelf
 from trialbook.book.blobs import BlobStore
 from trialbook.book.book import Book
 from trialbook.book.cache import TrialCache
 from trialbook.book.flusher import Flusher
+from trialbook.book.leases import Leases
 from trialbook.book.overlay import overlaid
 from trialbook.book.reading import Reader
+from trialbook.book.renewal import Renewal
 from trialbook.book.results import Result
+from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.spaces import Spaces
 from trialbook.book.studies import Studies
 from trialbook.book.texts import checked_name, checked_step, json_text
 from trialbook.errors import AttemptFencedError, NotFoundError, TrialbookWarning
 from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import CoordinateDigests, Snapshot
-from trialbook.records.execution import OutcomeState, Seeds
+from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.study import StudyRecord, StudySpec
+from trialbook.records.workers import Claim, Holder, WaitFor
 
 _logger = logging.getLogger(__name__)
+
+SILENCE = OutcomeState(
+    EndReason.LOST,
+    message="its worker gave no sign of life until the lease was over",
+    gaps=("how the process ended, and its console, are not known",),
+    died=True,
+)
+"""The outcome of an attempt whose lease ran out."""
 
 
 class BookStorage(BaseStorage):
@@ -71,7 +83,10 @@ class BookStorage(BaseStorage):
         self._studies = Studies(book)
         self._cache = TrialCache(book, self._spaces)
         self._held: dict[int, Attempt] = {}
+        self._lost: set[int] = set()
         self._shelf = self._new_shelf(BlobStore(book))
+        self.leases = Leases(book)
+        self._renewal = self._new_renewal()
         _open_storages.add(self)
 
     def _new_shelf(self, blobs: BlobStore) -> Shelf:
@@ -92,6 +107,20 @@ class BookStorage(BaseStorage):
 
         return Flusher(held, _say_of_flush)
 
+    def _new_renewal(self) -> Renewal:
+        here = weakref.ref(self)
+
+        def held() -> list[Attempt] | None:
+            storage = here()
+            return None if storage is None else list(storage._held.values())
+
+        def reap(study_id: int) -> None:
+            storage = here()
+            if storage is not None:
+                storage.reap(study_id)
+
+        return Renewal(self.leases, held, reap, _say_of_renewal)
+
     def __repr__(self) -> str:
         return f"BookStorage({self.url!r})"
 
@@ -110,28 +139,34 @@ class BookStorage(BaseStorage):
         self._cache.after_fork()
         self._shelf.blobs.after_fork()
         self._shelf = self._new_shelf(self._shelf.blobs)
+        self._renewal = self._new_renewal()
 
     # Trials under tracking.
 
-    def claim(self, study_id: int, *, budget: int | None = None) -> int | None:
-        """Claim the oldest WAITING trial that may start, else make a new RUNNING one.
+    def claim(
+        self, study_id: int, *, budget: int | None = None, holder: Holder | None = None
+    ) -> Claim | WaitFor | None:
+        """Claim the next WAITING trial that may start, else make a new RUNNING one.
 
         Args:
             study_id: The study.
-            budget: Start nothing when so many trials run or have finished (abandoned ones do not
-                count); ``None`` for no limit.
+            budget: Start nothing new when so many trials run, have finished or were given back
+                (abandoned ones do not count); ``None`` for no limit.
+            holder: Who gets a lease on it; ``leases.register`` has made its worker known.
+                ``None`` for a claim without a lease.
 
         Returns:
-            The trial's id; ``None`` when the budget is met.
+            The claim; how long to wait when only trials that were given back are left and none of
+            them may start yet; ``None`` when the budget is met.
 
         Raises:
             NotFoundError: There is no such study.
         """
         with self.book.writing() as connection:
-            trial_id = claims.claim_next(connection, study_id, budget)
-        if trial_id is not None:
-            self._cache.created(study_id, trial_id)
-        return trial_id
+            claimed = claims.claim_next(connection, study_id, budget, holder)
+        if isinstance(claimed, Claim):
+            self._cache.created(study_id, claimed.trial_id)
+        return claimed
 
     def begin_attempt(
         self,
@@ -140,6 +175,8 @@ class BookStorage(BaseStorage):
         snapshots: Sequence[Snapshot],
         blobs: Iterable[Blob] = (),
         seeds: Seeds,
+        claimed: int | None = None,
+        holder: Holder | None = None,
     ) -> Attempt:
         """Begin to execute a trial under tracking; its coordinates are committed on return.
 
@@ -150,22 +187,30 @@ class BookStorage(BaseStorage):
             snapshots: Its coordinates, at most one of each kind.
             blobs: Contents that they name.
             seeds: The seeds of the trial.
+            claimed: Number of the attempt that a claim with a lease has made; who claimed renews
+                the lease. ``None`` to begin another attempt.
+            holder: Who gets a lease on an attempt that begins here; this process renews it.
+                ``None`` for no lease.
 
         Raises:
             NotFoundError: There is no such trial.
             UpdateFinishedTrialError: It has finished.
             InvalidInputError: It is WAITING: claim it first.
+            AttemptFencedError: The claimed attempt is no longer the current one.
             BookError: The book refused.
         """
         before = self._held.pop(trial_id, None)
         if before is not None:
             before.flush()
             before.abandon()
-        identity = beginning.begin(self._shelf, trial_id, snapshots, blobs, seeds)
-        attempt = Attempt(self._shelf, identity)
+        opening = beginning.Opening(tuple(snapshots), tuple(blobs), seeds, claimed, holder)
+        identity = beginning.begin(self._shelf, trial_id, opening)
+        attempt = Attempt(self._shelf, identity, holder)
         self._cache.created(identity.study_id, trial_id)
         self._held[trial_id] = attempt
         self._shelf.flusher.begin()
+        if holder is not None:
+            self._renewal.begin(holder)
         return attempt
 
     def held_attempt(self, trial_id: int) -> Attempt | None:
@@ -173,22 +218,73 @@ class BookStorage(BaseStorage):
         return self._held.get(trial_id)
 
     def end_dead_attempt(
-        self, trial_id: int, outcome: OutcomeState, *, blobs: Iterable[Blob] = ()
-    ) -> bool:
-        """End the attempt of a process that died, and set the trial FAIL, in one transaction.
+        self,
+        trial_id: int,
+        outcome: OutcomeState,
+        *,
+        blobs: Iterable[Blob] = (),
+        attempt: int | None = None,
+    ) -> Fate:
+        """End an attempt that came to no result; the study's budgets say what becomes of its trial.
 
         Args:
             trial_id: The trial.
             outcome: How the attempt ended.
             blobs: Contents that the outcome names.
+            attempt: Number of the attempt; ``None`` for the current one.
 
         Returns:
-            ``False`` when the trial had finished already.
+            ``OVER`` when there was nothing to do: the trial has finished or was given back, or
+            another attempt is the current one.
 
         Raises:
             NotFoundError: There is no such trial.
         """
-        return beginning.end_dead(self._shelf, trial_id, outcome, blobs)
+        death = retrying.Death(trial_id, outcome, tuple(blobs), attempt)
+        done = retrying.end(self._shelf, death)
+        return Fate.OVER if done is None else done.fate
+
+    def retried(self, trial_id: int) -> bool:
+        """Give a trial that is held here back, when its outcome leaves it another try.
+
+        To be asked before the result is told: a FAIL never goes back.
+
+        Args:
+            trial_id: A trial held here, whose outcome was given to ``Attempt.end``.
+
+        Returns:
+            Whether it was given back; then nothing is to be told any more. ``False`` leaves
+            everything as it is.
+        """
+        attempt = self._held.get(trial_id)
+        if attempt is None or attempt.outcome is None:
+            return False
+        attempt.flush()
+        death = retrying.Death(trial_id, attempt.outcome, attempt=attempt.number, only_retry=True)
+        if retrying.end(self._shelf, death) is None:
+            return False
+        self._held.pop(trial_id, None)
+        attempt.abandon()
+        return True
+
+    def reap(self, study_id: int | None = None) -> list[Reaped]:
+        """End every attempt whose lease is over; its trial is tried again, or has failed.
+
+        Args:
+            study_id: Only of this study; ``None`` for all of the book.
+
+        Returns:
+            What was ended, the longest overdue first.
+        """
+        reaped = []
+        for trial_id, attempt, _ in self.leases.expired(study_id):
+            death = retrying.Death(trial_id, SILENCE, attempt=attempt, expired=True)
+            done = retrying.end(self._shelf, death)
+            if done is not None:
+                reaped.append(done)
+                if done.worker_id is not None:
+                    self.leases.leave(done.worker_id, dead=True)
+        return reaped
 
     def snapshot(self, digest: str) -> Snapshot:
         """The snapshot of that digest; see ``Reader.snapshot``."""
@@ -210,6 +306,7 @@ class BookStorage(BaseStorage):
             self.flush()
         finally:
             self._shelf.flusher.stop()
+            self._renewal.stop()
             self.book.close()
 
     def remove_session(self) -> None:
@@ -342,6 +439,8 @@ class BookStorage(BaseStorage):
         """
         attempt = self._held.get(trial_id)
         if attempt is None:
+            if state is TrialState.RUNNING and trial_id in self._lost:
+                return False  # a process never claims a trial again that it has lost
             return writing_through.set_state(self.book, trial_id, state, values)
         if state is TrialState.RUNNING:
             return False
@@ -352,6 +451,8 @@ class BookStorage(BaseStorage):
             return writing_through.set_state(self.book, trial_id, state, values)
         attempt.finish(state, values)
         self._held.pop(trial_id, None)
+        if attempt.fenced:
+            self._lost.add(trial_id)
         return True
 
     def set_trial_intermediate_value(
@@ -454,6 +555,10 @@ def _say_of_flush(error: Exception) -> None:
         _logger.warning("%s: what it has left is kept with it and does not count", error.what)
     else:
         _logger.warning("pending writes wait, they will be tried again: %s", error)
+
+
+def _say_of_renewal(error: Exception) -> None:
+    _logger.warning("leases could not be renewed, that will be tried again: %s", error)
 
 
 _open_storages: weakref.WeakSet[BookStorage] = weakref.WeakSet()

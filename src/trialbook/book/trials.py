@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from trialbook.book import schema
+from trialbook.book.clock import database_time
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import record_digest
 from trialbook.book.spaces import Spaces
@@ -31,6 +32,7 @@ from trialbook.book.texts import (
 )
 from trialbook.errors import NotFoundError
 from trialbook.records.execution import EndReason
+from trialbook.records.workers import Holder
 
 RUNNING = TrialState.RUNNING.value
 WAITING = TrialState.WAITING.value
@@ -128,9 +130,11 @@ _insert_attempt = Statement(
                 "config",
                 "environment",
                 "execution",
+                "worker_id",
             )
         }
     )
+    .values(lease=database_time() + bindparam("lease_s", type_=_a.lease.type))
     .returning(_a.attempt_id)
 )
 _attempt_id = Statement(
@@ -353,7 +357,10 @@ def set_values(connection: Connection, trial_id: int, values: Sequence[float]) -
 
 
 def add_attempt(
-    connection: Connection, row: TrialRow, coordinates: Mapping[str, str | None]
+    connection: Connection,
+    row: TrialRow,
+    coordinates: Mapping[str, str | None],
+    holder: Holder | None = None,
 ) -> tuple[int, int]:
     """Begin the next attempt of a trial; its id and number.
 
@@ -361,13 +368,24 @@ def add_attempt(
         connection: A write transaction that has locked the trial.
         row: The trial.
         coordinates: Digest of each coordinate and the text of ``seeds``.
+        holder: Who gets a lease on it, ``None`` for nobody.
     """
-    number = row.attempt + 1
+    number = row.attempt
+    # A trial that was given back has the number of its next attempt already.
+    if number == 0 or attempt_id(connection, row.trial_id, number) is not None:
+        number += 1
     found = _insert_attempt.row(
-        connection, trial_id=row.trial_id, number=number, started=time.time(), **coordinates
+        connection,
+        trial_id=row.trial_id,
+        number=number,
+        started=time.time(),
+        worker_id=None if holder is None else holder.worker.worker_id,
+        lease_s=None if holder is None else holder.lease_s,
+        **coordinates,
     )
     assert found is not None
-    _set_attempt.run(connection, trial_id_=row.trial_id, attempt=number)
+    if number != row.attempt:
+        _set_attempt.run(connection, trial_id_=row.trial_id, attempt=number)
     return int(found[0]), number
 
 
@@ -388,11 +406,7 @@ def current_attempt(connection: Connection, row: TrialRow) -> int:
 
 def end_reason(state: TrialState, said: EndReason | None) -> EndReason:
     """Why an attempt ended: what was said, unless the trial's state says otherwise."""
-    if state is TrialState.FAIL and said in (
-        EndReason.ABANDONED,
-        EndReason.LOST,
-        EndReason.PREEMPTED,
-    ):
+    if state is TrialState.FAIL and said not in (None, EndReason.COMPLETE, EndReason.PRUNED):
         return said
     return _REASONS[state]
 

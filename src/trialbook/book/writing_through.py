@@ -20,6 +20,7 @@ from trialbook.book.series_rows import append_parts, folded, write_folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import merged_text
 from trialbook.errors import InvalidInputError
+from trialbook.records.execution import EndReason
 from trialbook.records.series import OBJECTIVE, Series
 
 
@@ -135,6 +136,9 @@ def set_state(book: Book, trial_id: int, state: TrialState, values: Sequence[flo
         with book.writing() as connection:
             row = trials.locked_unfinished(connection, trial_id)
             if row.state == trials.RUNNING:
+                current = trials.attempt_id(connection, trial_id, row.attempt)
+                if current is not None:
+                    trials.end_attempt(connection, current, EndReason.PREEMPTED)
                 claims.give_back(connection, row)
         return True
     with book.writing(durable=True) as connection:

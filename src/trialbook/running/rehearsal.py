@@ -20,6 +20,7 @@ from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.study import StudySpec
+from trialbook.records.workers import Claim
 from trialbook.running.study import create_study
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def rehearse(search: SearchSettings, snapshots: Iterable[Snapshot]) -> None:
                 return value
 
             for _ in range(_TRIALS):
-                trial_id = storage.claim(study._study_id)
-                if trial_id is not None:
-                    study.run_claimed(trial_id, empty)
+                claim = storage.claim(study._study_id)
+                if isinstance(claim, Claim):
+                    study.run_claimed(claim.trial_id, empty)
         finally:
             storage.close()
     gc.collect()

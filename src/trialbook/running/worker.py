@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason
+from trialbook.records.workers import Claim
 from trialbook.running.child import fault_of
 from trialbook.running.messages import (
     Channel,
@@ -178,10 +179,11 @@ class Worker:
         return self._orders.pop(0)
 
     def _run_next(self, child: SupervisedChild, order: Next) -> None:
-        trial_id = self._storage.claim(self._job.study_id, budget=self._job.budget)
-        if trial_id is None:
+        claim = self._storage.claim(self._job.study_id, budget=self._job.budget)
+        if not isinstance(claim, Claim):
             self._coordinator.send(NothingLeft())
             return
+        trial_id = claim.trial_id
         self._busy = True
         try:
             number = self._storage.get_trial_number_from_id(trial_id)
