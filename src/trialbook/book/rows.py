@@ -153,6 +153,8 @@ def attempt_record(
             series=series,
             artifacts=artifacts,
             host=row.host,
+            worker_id=row.worker_id,
+            lease_s=row.lease,
         )
 
 
