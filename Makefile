@@ -28,7 +28,7 @@ demo: $(VENV)/.demo
 	$(BIN)/trialbook rerun digits-mlp/best
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check
