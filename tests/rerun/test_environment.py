@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -35,7 +35,7 @@ def index(observed, tmp_path_factory) -> None:
         pytest.skip("no package index can be reached")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(observed) -> EnvironmentState:
     """An environment of iniconfig and an editable Trialbook."""
     package = next((p for p in observed.packages if p.name == "iniconfig"), None)
@@ -43,6 +43,40 @@ def small(observed) -> EnvironmentState:
         pytest.skip("iniconfig is not installed from an index here")
     own = Package("trialbook", "0.0.1", "editable", "file:///gone/trialbook")
     return replace(observed, packages=(package, own))
+
+
+_BUILD = """
+import sys, msgspec
+from pathlib import Path
+from trialbook.records.environment import EnvironmentState
+from trialbook.rerun.environment import recreate
+state = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=EnvironmentState)
+print(recreate(state, cache_dir=Path(sys.argv[2]), tell=print))
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An environment that two processes wanted at one time, and what each of them said."""
+
+    cache_dir: Path
+    said: list[str]
+
+    @property
+    def python(self) -> Path:
+        return Path(self.said[0].splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def built(small, index, tmp_path_factory) -> Built:
+    directory = tmp_path_factory.mktemp("built")
+    (directory / "state.json").write_bytes(msgspec.json.encode(small))
+    cache_dir = directory / "cache"
+    command = [sys.executable, "-c", _BUILD, str(directory / "state.json"), str(cache_dir)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    return Built(cache_dir, said)
 
 
 def packages_of(python: Path) -> dict[str, str]:
@@ -117,54 +151,35 @@ def test_another_interpreter_is_found_on_the_path_by_its_exact_version(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("index")
-def test_an_environment_is_built_once_and_holds_what_was_recorded(small, tmp_path):
-    told: list[str] = []
-    python = recreate(small, cache_dir=tmp_path, tell=told.append)
-    assert packages_of(python) == {"iniconfig": small.packages[0].version}
-    assert any("trialbook 0.0.1 is not installed" in line for line in told)
-    assert any("installing 1 packages" in line for line in told)
-    marked = python.stat(follow_symlinks=False).st_ctime_ns
+def test_two_processes_build_it_once(built):
+    assert built.said[0].splitlines()[-1] == built.said[1].splitlines()[-1]
+    assert sum("installing 1 packages" in text for text in built.said) == 1
+    for text in built.said:
+        assert "trialbook 0.0.1 is not installed" in text
+
+
+@pytest.mark.slow
+def test_an_environment_holds_what_was_recorded_and_is_used_again(small, built):
+    assert packages_of(built.python) == {"iniconfig": small.packages[0].version}
+    marked = built.python.stat(follow_symlinks=False).st_ctime_ns
     began = time.monotonic()
-    assert recreate(small, cache_dir=tmp_path) == python
+    assert recreate(small, cache_dir=built.cache_dir) == built.python
     assert time.monotonic() - began < 1
-    assert python.stat(follow_symlinks=False).st_ctime_ns == marked
+    assert built.python.stat(follow_symlinks=False).st_ctime_ns == marked
     # The recorded files are there too, not only the recorded version.
-    record = next(tmp_path.rglob("iniconfig-*.dist-info/RECORD"))
+    record = next(built.cache_dir.rglob("iniconfig-*.dist-info/RECORD"))
     assert record_digest(record.read_text()) == small.packages[0].record_digest
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("index")
-def test_an_environment_whose_building_was_interrupted_is_not_used(small, tmp_path):
-    python = recreate(small, cache_dir=tmp_path)
-    directory = python.parent.parent
+def test_an_environment_whose_building_was_interrupted_is_not_used(small, built):
+    directory = built.python.parent.parent
     (mark,) = directory.glob("*complete*")
     mark.unlink()
     shutil.rmtree(next(directory.rglob("iniconfig")))
-    assert recreate(small, cache_dir=tmp_path) == python
-    done = subprocess.run([python, "-c", "import iniconfig"], check=False)
+    assert recreate(small, cache_dir=built.cache_dir) == built.python
+    done = subprocess.run([built.python, "-c", "import iniconfig"], check=False)
     assert done.returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("index")
-def test_two_processes_build_it_once(small, tmp_path):
-    program = """
-import sys, msgspec
-from pathlib import Path
-from trialbook.records.environment import EnvironmentState
-from trialbook.rerun.environment import recreate
-state = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=EnvironmentState)
-print(recreate(state, cache_dir=Path(sys.argv[2]), tell=print))
-"""
-    (tmp_path / "state.json").write_bytes(msgspec.json.encode(small))
-    command = [sys.executable, "-c", program, str(tmp_path / "state.json"), str(tmp_path / "cache")]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate()[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert said[0].splitlines()[-1] == said[1].splitlines()[-1]
-    assert sum("installing" in text for text in said) == 1
 
 
 @pytest.mark.slow
