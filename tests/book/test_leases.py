@@ -208,8 +208,9 @@ def test_a_process_does_not_claim_again_what_it_has_lost(
     storage: BookStorage, elsewhere: BookStorage, study_id: int, budgets: Callable[..., None]
 ) -> None:
     budgets()
-    trial_id = storage.create_new_trial(study_id)
-    storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1), holder=_short(HERE))
+    claim = _claim(storage, study_id, _short(HERE))
+    trial_id = claim.trial_id
+    _begin(storage, claim)
     assert len(elsewhere.reap()) == 1
     assert not storage.set_trial_state_values(trial_id, TrialState.RUNNING)
     with pytest.warns(TrialbookWarning, match="does not count"):
