@@ -11,6 +11,7 @@ from optuna.trial import TrialState, create_trial
 from trialbook.book.reading import Reader
 from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
+from trialbook.book.verification import verify
 from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.retries import QUARANTINED, RetryBudgets
@@ -194,11 +195,24 @@ def test_a_late_writer_is_kept_with_its_attempt_and_not_counted(
     again = _claim(elsewhere, study_id, THERE)
     _begin(elsewhere, again)
     assert storage.get_trial(claim.trial_id).state is TrialState.RUNNING
+    elsewhere.set_trial_state_values(again.trial_id, TrialState.COMPLETE, [2.0])
     attempt.log({"loss": 7.0}, 0, 0.0)
+    attempt.returned(7.0)
+    attempt.amend(config_snapshot(layers=9))
+    attempt.end(OutcomeState(EndReason.COMPLETE, cpu_s=1.5))
     with pytest.warns(TrialbookWarning, match="does not count"):
         assert storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [7.0])
-    elsewhere.set_trial_state_values(again.trial_id, TrialState.COMPLETE, [2.0])
     found = _trial(storage)
+    late = found.attempts[0]
+    assert (late.returned, late.coordinates.config) == (7.0, config_snapshot(layers=2).digest)
+    assert late.outcome is not None
+    assert (late.outcome.reason, late.outcome.died, late.outcome.cpu_s) == (
+        EndReason.LOST,
+        True,
+        1.5,
+    )
+    assert "does not count" in late.outcome.gaps[-1]
+    assert verify(storage.book).mismatches == ()
     assert found.values == (2.0,)
     assert [a.end_reason for a in found.attempts] == [EndReason.LOST, EndReason.COMPLETE]
     assert [s.count for s in found.attempts[0].series] == [1]

@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 from optuna.distributions import BaseDistribution
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from trialbook.book import schema, trials
 from trialbook.book.series_rows import append_parts
@@ -19,12 +20,16 @@ from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import merged_text, tagged_text
 from trialbook.errors import AttemptFencedError, NotFoundError
 from trialbook.records.blobs import Blob
+from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.records.series import Series
 from trialbook.records.study import ArtifactRecord
 
 _a = schema.attempt.c
+LATE = "what this attempt reported after its end was recorded does not count"
+"""The gap that tells a late writer's outcome."""
+
 _FACTS = ("returned", "prune_answers", "outcome", "exit_code", "signal", "traceback")
 
 
@@ -37,6 +42,12 @@ def _setting(*columns: str) -> Statement:
     )
 
 
+_set_late = Statement(
+    update(schema.attempt)
+    .where(_a.attempt_id == bindparam("attempt_id_"))
+    .values({name: bindparam(name, type_=_a[name].type) for name in _FACTS})
+)
+_end_of = Statement(select(_a.ended, _a.outcome).where(_a.attempt_id == bindparam("attempt_id")))
 _set_facts = _setting(*_FACTS)
 _set_end = _setting(*_FACTS, "ended", "end_reason")
 _amend = {
@@ -170,13 +181,38 @@ def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spac
 def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
     """Append points and write facts: what stays with the attempt even when it is fenced.
 
-    Of an attempt that was deleted with its trial nothing is kept.
+    Of an attempt that was deleted with its trial nothing is kept. Of one that somebody has ended
+    meanwhile, how it was ended stands, and so do its coordinates: a finished trial's digest covers
+    them.
     """
-    if trials.attempt_id(connection, identity.trial_id, identity.number) is None:
+    found = _end_of.row(connection, attempt_id=identity.attempt_id)
+    if found is None:
         return
     append_parts(connection, identity.attempt_id, batch.series)
-    if batch.new_facts:
+    if not batch.new_facts:
+        return
+    ended, outcome = found
+    if ended is None:
         write_facts(connection, identity.attempt_id, batch.facts)
+        return
+    facts = batch.facts
+    if outcome is not None:
+        known = msgspec.convert(parsed(outcome), OutcomeState)
+        facts = replace(facts, outcome=_late(known, facts.outcome))
+    _set_late.run(connection, attempt_id_=identity.attempt_id, **_columns(facts))
+
+
+def _late(known: OutcomeState, said: OutcomeState | None) -> OutcomeState:
+    """How an attempt was ended, with what its process had to say of it afterwards."""
+    if said is None:
+        return known
+    return replace(
+        said,
+        reason=known.reason,
+        died=known.died,
+        message=known.message,
+        gaps=(*said.gaps, LATE) if LATE not in said.gaps else said.gaps,
+    )
 
 
 def write_facts(connection: Connection, attempt_id: int, facts: Facts) -> None:

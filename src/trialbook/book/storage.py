@@ -259,7 +259,10 @@ class BookStorage(BaseStorage):
         attempt = self._held.get(trial_id)
         if attempt is None or attempt.outcome is None:
             return False
-        attempt.flush()
+        try:
+            attempt.flush()
+        except AttemptFencedError:
+            return False  # the tell keeps the rest of it with the attempt
         death = retrying.Death(trial_id, attempt.outcome, attempt=attempt.number, only_retry=True)
         if retrying.end(self._shelf, death) is None:
             return False
@@ -279,7 +282,10 @@ class BookStorage(BaseStorage):
         reaped = []
         for trial_id, attempt, _ in self.leases.expired(study_id):
             death = retrying.Death(trial_id, SILENCE, attempt=attempt, expired=True)
-            done = retrying.end(self._shelf, death)
+            try:
+                done = retrying.end(self._shelf, death)
+            except NotFoundError:  # deleted since
+                continue
             if done is not None:
                 reaped.append(done)
                 if done.worker_id is not None:
