@@ -229,9 +229,9 @@ def _metrics(
 ) -> tuple[MetricDifference, ...]:
     import numpy as np
 
-    sides = (first.attempt, second.attempt)
-    summaries = [{s.metric: s for s in side.series} if side else {} for side in sides]
-    points = [reader.series(side.attempt_id) if side else {} for side in sides]
+    sides = (first, second)
+    summaries = [{s.metric: s for s in side.series} for side in sides]
+    points = [reader.trial_series(side) for side in sides]
     differences = []
     for metric in sorted(summaries[0].keys() | summaries[1].keys()):
         old, new = points[0].get(metric), points[1].get(metric)

@@ -27,7 +27,7 @@ class TrialRow:
         values: Objective values; ``None`` when there are none.
         params: Name to value, in the order in which they were asked.
         user_attrs: Optuna's user attributes.
-        metrics: Name to last value of the attempt that counts; ``None`` when a series is empty.
+        metrics: Name to last value of what counts; ``None`` when a series is empty.
         started: Local wall time, as in Optuna.
         completed: Local wall time, as in Optuna.
         coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
@@ -124,7 +124,7 @@ def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]
             values=trial.values,
             params={param.name: param.value for param in trial.params},
             user_attrs=trial.user_attrs,
-            metrics={} if attempt is None else {s.metric: s.last for s in attempt.series},
+            metrics={summary.metric: summary.last for summary in trial.series},
             started=trial.started,
             completed=trial.completed,
             coverage=index.of(attempt),

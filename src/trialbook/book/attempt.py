@@ -17,8 +17,9 @@ from pathlib import Path
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
+from sqlalchemy import Connection
 
-from trialbook.book import attempt_rows
+from trialbook.book import attempt_rows, checkpoints
 from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.blobs import BlobStore, Prepared, StaleError
 from trialbook.book.book import Book
@@ -28,8 +29,9 @@ from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import checked_name, json_text, returned_text
-from trialbook.errors import AttemptFencedError, TrialbookWarning
+from trialbook.errors import AttemptFencedError, BookError, TrialbookWarning
 from trialbook.records.blobs import Blob
+from trialbook.records.checkpoints import Resumption, Told
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import OutcomeState
 from trialbook.records.series import OBJECTIVE, Series, joined
@@ -64,6 +66,19 @@ class Shelf:
     committed: Callable[[int, Result | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What a transaction writes besides what is pending.
+
+    Args:
+        write: Writes it; called with whether the attempt still counts.
+        contents: Blobs that it names.
+    """
+
+    write: Callable[[Connection, bool], None]
+    contents: tuple[Prepared, ...] = ()
+
+
 class Attempt:
     """The pending writes of one held attempt; safe for threads.
 
@@ -91,6 +106,7 @@ class Attempt:
         self._ended = False
         self._forked = False
         self._written_parts = False
+        self._checkpointed = False
         self._facts = attempt_rows.Facts()
         self._returned_parts: list[dict[str, Series]] = []
         self._clear()
@@ -298,30 +314,37 @@ class Attempt:
             batch, prepared = self._taken()
             if batch is None:
                 return
-            try:
-                while True:
-                    try:
-                        fenced = self._write(batch, prepared)
-                        break
-                    except StaleError:
-                        self._shelf.blobs.discard(prepared)
-                        prepared = self._shelf.blobs.prepared(batch.blobs)
-            except BaseException:
-                self._put_back(batch)
-                raise
-            finally:
-                self._shelf.blobs.discard(prepared)
-            self._settled(batch, prepared)
+            fenced = self._flushed(batch, prepared)
             if fenced and not self.fenced:
                 self.fenced = True
                 raise attempt_rows.fenced_error(self._identity)
 
-    def _write(self, batch: Batch, prepared: list[Prepared]) -> bool:
+    def _flushed(
+        self, batch: Batch, prepared: list[Prepared], also: Addition | None = None
+    ) -> bool:
+        """Write a batch and what comes with it; whether the attempt is fenced."""
+        try:
+            while True:
+                try:
+                    fenced = self._write(batch, prepared, also)
+                    break
+                except StaleError:
+                    self._shelf.blobs.discard(prepared)
+                    prepared[:] = self._shelf.blobs.prepared(batch.blobs)
+        except BaseException:
+            self._put_back(batch)
+            raise
+        finally:
+            self._shelf.blobs.discard(prepared)
+        self._settled(batch, prepared)
+        return fenced
+
+    def _write(self, batch: Batch, prepared: list[Prepared], also: Addition | None) -> bool:
         shelf = self._shelf
-        with shelf.book.writing() as connection:
+        with shelf.book.writing(durable=also is not None) as connection:
             shelf.blobs.name(
                 connection,
-                prepared,
+                prepared if also is None else [*prepared, *also.contents],
                 batch.facts.amended.values(),
                 relied_on=bool(batch.blobs),
             )
@@ -329,9 +352,103 @@ class Attempt:
             if row is not None:
                 attempt_rows.write_texts(connection, row, batch, shelf.spaces)
             attempt_rows.write_own(connection, self._identity, batch)
+            if also is not None:
+                also.write(connection, row is not None)
         if row is not None:
             shelf.flushed(self.study_id)
         return row is None
+
+    # Checkpoints.
+
+    def save_checkpoint(self, path: Path, told: Told) -> bool:
+        """Keep a file or directory for the trial's next attempt, with everything that is pending.
+
+        Args:
+            path: What to keep, as it is now.
+            told: What the tracked trial adds.
+
+        Returns:
+            ``False`` when the attempt is fenced: nobody goes on from it, so nothing is kept.
+
+        Raises:
+            InvalidInputError: The path cannot be saved.
+            AttemptFencedError: The attempt has ended.
+            BookError: The content cannot be written; the checkpoint before stays.
+        """
+        shelf, gone = self._shelf, list[str]()
+        content = checkpoints.prepared(
+            shelf.book, shelf.blobs, self.attempt_id, path, told, self.overlay()
+        )
+
+        def write(connection: Connection, counted: bool) -> None:
+            gone[:] = checkpoints.save(connection, self._identity, content, told, counted)
+
+        try:
+            counted = self._write_with(Addition(write, (content,)))
+        finally:
+            shelf.blobs.discard((content,))
+        shelf.blobs.unlink(gone)
+        self._checkpointed = True
+        return counted
+
+    def load_checkpoint(self, directory: Callable[[], Path]) -> Resumption:
+        """Restore the newest usable checkpoint of the trial's earlier attempts and go on from it.
+
+        Reports, artifacts and attributes up to it are this attempt's from now on, which is in
+        the book on return.
+
+        Args:
+            directory: Makes the directory where to restore it, in one of its own.
+
+        Raises:
+            AttemptFencedError: The attempt has ended.
+            BookError: The book refused.
+            OSError: The directory cannot be written.
+        """
+        self._refuse_when_over()
+        if self.number == 1:
+            return Resumption(None)
+        shelf, gone = self._shelf, list[str]()
+        found = checkpoints.restored(shelf.book, shelf.blobs, self._identity, directory)
+        if found.candidate is None and not found.damaged:
+            return found.resumption
+        for key, text in found.user_attrs.items():
+            self.set_user_attr(key, text)
+        for key, text in found.system_attrs.items():
+            self.set_system_attr(key, text)
+        with self._lock:
+            self.reports = {**found.resumption.reports, **self.reports}
+
+        def write(connection: Connection, counted: bool) -> None:
+            gone[:] = checkpoints.record(connection, self._identity, found) if counted else []
+
+        self._write_with(Addition(write))
+        shelf.blobs.unlink(gone)
+        return found.resumption
+
+    def _write_with(self, also: Addition) -> bool:
+        """Write what is pending and more in one durable transaction; whether it counts."""
+        with self._writing:
+            self._refuse_when_over()
+            batch, prepared = self._taken(even_nothing=True)
+            assert batch is not None
+            fenced = self._flushed(batch, prepared, also)
+            self.fenced = self.fenced or fenced
+            return not fenced
+
+    def _let_checkpoints_go(self) -> None:
+        """The trial has finished: nobody goes on from its checkpoints any more."""
+        if not self._checkpointed and self.number == 1:
+            return
+        try:
+            checkpoints.let_go_all(self._shelf.book, self._shelf.blobs, self.trial_id)
+        except BookError as error:
+            warnings.warn(
+                TrialbookWarning(
+                    f"contents of checkpoints stay until 'trialbook gc': {error.what}"
+                ),
+                stacklevel=5,
+            )
 
     def finish(self, state: TrialState, values: Sequence[float] | None) -> None:
         """Write everything that is pending and the trial's result, in one transaction.
@@ -354,7 +471,9 @@ class Attempt:
             finally:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
-        if not counted:
+        if counted:
+            self._let_checkpoints_go()
+        else:
             self.fenced = True
             warnings.warn(
                 TrialbookWarning(
@@ -407,11 +526,13 @@ class Attempt:
         with self._writing:
             self._ended = True
 
-    def _taken(self, everything: bool = False) -> tuple[Batch | None, list[Prepared]]:
+    def _taken(
+        self, everything: bool = False, even_nothing: bool = False
+    ) -> tuple[Batch | None, list[Prepared]]:
         """What is pending, and its blobs made ready; ``None`` when nothing is."""
         with self._lock:
             quiet = self._since is None and self._urgent_since is None and not self._blobs
-            if quiet and not everything and not self._returned_parts:
+            if quiet and not (everything or even_nothing or self._returned_parts):
                 return None, []
             parts = [*self._returned_parts, self._points.series(), self._reported.series()]
             batch = Batch(

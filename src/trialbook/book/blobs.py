@@ -130,7 +130,7 @@ class BlobStore:
 
     def _prepared(self, blob: Blob) -> Prepared:
         if blob.content is not None:
-            found = self._taken_in(iter((blob.content,)), blob.size_bytes)
+            found = self.taken_in(iter((blob.content,)), blob.size_bytes)
         elif blob.path is not None:
             found = self.taken_from(Path(blob.path))
         else:
@@ -148,9 +148,18 @@ class BlobStore:
         """A file's content as it is read now, with its digest."""
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            return self._taken_in(iter(lambda: file.read(_CHUNK_BYTES), b""), size)
+            return self.taken_in(iter(lambda: file.read(_CHUNK_BYTES), b""), size)
 
-    def _taken_in(self, chunks: Iterator[bytes], expected_bytes: int) -> Prepared:
+    def taken_in(self, chunks: Iterator[bytes], expected_bytes: int) -> Prepared:
+        """A content that comes piece by piece, with its digest.
+
+        Args:
+            chunks: The content.
+            expected_bytes: About how long it is; decides whether it lies in a row or in a file.
+
+        Raises:
+            BookFullError: No space is left.
+        """
         if self._directory is None or expected_bytes <= IN_ROW_BYTES:
             content = b"".join(chunks)
             digest = hashlib.sha256(content).hexdigest()
@@ -179,6 +188,16 @@ class BlobStore:
             if item.written is not None:
                 with contextlib.suppress(OSError):
                     item.written.unlink(missing_ok=True)
+
+    def unlink(self, locations: Iterable[str]) -> None:
+        """Remove the files of blobs whose rows are gone for good, and which nobody can name again.
+
+        What cannot be removed stays for ``collect_garbage``.
+        """
+        if self._directory is not None:
+            for location in locations:
+                with contextlib.suppress(OSError):
+                    (self._directory / location).unlink(missing_ok=True)
 
     def name(
         self,

@@ -25,6 +25,7 @@ from trialbook.book.results import Result
 from trialbook.book.series_rows import reports
 from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Row, Statement
+from trialbook.book.stitching import earlier_reports
 from trialbook.book.stored_trial import Reports, StoredTrial
 from trialbook.book.texts import value_of
 from trialbook.errors import BookCorruptError, NotFoundError
@@ -70,11 +71,24 @@ _of_trial = and_(_a.trial_id == _t.trial_id, _a.number == _t.attempt)
 _reported = schema.trial.join(schema.attempt, _of_trial).join(
     schema.series, and_(_p.attempt_id == _a.attempt_id, _p.metric == OBJECTIVE)
 )
+_reported_or_not = schema.trial.join(schema.attempt, _of_trial).outerjoin(
+    schema.series, and_(_p.attempt_id == _a.attempt_id, _p.metric == OBJECTIVE)
+)
 _running_parts = Statement(
-    select(_t.trial_id, _a.attempt_id, func.max(_p.part))
-    .select_from(_reported)
+    select(_t.trial_id, _a.attempt_id, _a.resumed_from, func.max(_p.part))
+    .select_from(_reported_or_not)
     .where(_t.study_id == bindparam("study_id"), _t.finish_seq.is_(None), _t.deleted.is_(None))
-    .group_by(_t.trial_id, _a.attempt_id)
+    .group_by(_t.trial_id, _a.attempt_id, _a.resumed_from)
+)
+_finished_resumed = Statement(
+    select(_t.trial_id, _a.resumed_from)
+    .select_from(schema.trial.join(schema.attempt, _of_trial))
+    .where(
+        _t.study_id == bindparam("study_id"),
+        _t.finish_seq > bindparam("seen"),
+        _t.deleted.is_(None),
+        _a.resumed_from.is_not(None),
+    )
 )
 _parts_after = Statement(
     select(_p.payload)
@@ -122,8 +136,14 @@ class FinishedReports:
             study = _study.row(connection, study_id=self._study_id)
             if study is None:
                 return
+            # What a trial had reported before it went on from a checkpoint comes first.
+            parts: dict[int, list[Series]] = {
+                trial_id: earlier_reports(connection, resumed_from)
+                for trial_id, resumed_from in _finished_resumed.rows(
+                    connection, study_id=self._study_id, seen=self._seen
+                )
+            }
             found = _finished_reports.rows(connection, study_id=self._study_id, seen=self._seen)
-        parts: dict[int, list[Series]] = {}
         for trial_id, payload in found:
             parts.setdefault(trial_id, []).append(decoded(OBJECTIVE, payload))
         self._values.update({trial_id: reports(series) for trial_id, series in parts.items()})
@@ -155,7 +175,7 @@ class StudyCache:
         self._by_states: dict[tuple[TrialState, ...], list[StoredTrial]] = {}
         self._best: StoredTrial | None = None
         self._reports = FinishedReports(self._book, self._study_id)
-        self._running: dict[int, tuple[int, Reports]] = {}
+        self._running: dict[tuple[int, int | None], tuple[int, Reports]] = {}
         self.numbers: dict[int, int] = {}
 
     def refresh(self) -> None:
@@ -196,13 +216,21 @@ class StudyCache:
         """Intermediate values of unfinished trials; only parts that are new are read."""
         known, self._running = self._running, {}
         found: dict[int, Reports] = {}
-        for trial_id, attempt_id, last in _running_parts.rows(connection, study_id=self._study_id):
-            part, values = known.get(attempt_id, (-1, {}))
+        for trial_id, attempt_id, resumed_from, last in _running_parts.rows(
+            connection, study_id=self._study_id
+        ):
+            if last is None:
+                if resumed_from is None:
+                    continue
+                last = -1
+            part, values = known.get((attempt_id, resumed_from), (-1, None))
+            if values is None:
+                values = reports(earlier_reports(connection, resumed_from))
             if last > part:
                 rows = _parts_after.rows(connection, attempt_id=attempt_id, part=part)
                 new = reports(decoded(OBJECTIVE, payload) for (payload,) in rows)
                 values = {**values, **new}
-            self._running[attempt_id] = (last, values)
+            self._running[attempt_id, resumed_from] = (last, values)
             found[trial_id] = values
         return found
 

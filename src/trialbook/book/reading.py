@@ -236,8 +236,25 @@ class Reader:
             spaces = [rows.distributions(document) for document in documents]
         return list(dict.fromkeys(name for space in spaces for name in space))
 
+    def trial_series(self, trial: TrialRecord) -> dict[str, Series]:
+        """Every metric of a trial with its points, by name.
+
+        When the attempt that counts went on from a checkpoint, these are the points of the
+        attempts before it up to their checkpoints, and then its own.
+
+        Raises:
+            BookCorruptError: A payload is damaged, or a checkpoint is not there.
+        """
+        from trialbook.book.stitching import stitched
+
+        attempt = trial.attempt
+        if attempt is None:
+            return {}
+        with self.book.reading() as connection:
+            return stitched(connection, attempt.attempt_id)
+
     def series(self, attempt_id: int) -> dict[str, Series]:
-        """Every metric of an attempt with its points, by name.
+        """Every metric of an attempt alone with its points, by name.
 
         Raises:
             BookCorruptError: A payload is damaged.

@@ -13,11 +13,15 @@ It is SHA-256 over a canonical JSON object (RFC 8785) of text, integers and list
 ``attempts``       for each attempt, oldest first: number, and digests of its five coordinates
 ``current``        of the attempt that counts, or null: number, seeds, end reason, outcome, returned
                    value (texts of the columns), answers of ``should_prune``, the digests of each
-                   metric's payloads, and of each artifact
+                   metric's payloads, and of each artifact; only when it went on from a
+                   checkpoint also ``resumed``: what counts of the attempts before it (see
+                   ``stitching.chain_document``)
 =================  ============================================================================
 
 Times, host and worker are not covered, nor what an older, fenced attempt reported: it may still
-arrive later. ``document`` is the definition; the seal is made over these digests.
+arrive later. Of an older attempt that was gone on from, the points up to the checkpoint are
+covered, by their number; what comes after them may still grow. ``document`` is the definition; the
+seal is made over these digests.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from sqlalchemy import Connection, bindparam, select
 from trialbook.book import schema
 from trialbook.book.series_rows import payload_digests
 from trialbook.book.statements import Statement
+from trialbook.book.stitching import chain_document
 from trialbook.errors import NotFoundError
 from trialbook.records.canonical import canonical_bytes, digest_of_bytes
 
@@ -56,6 +61,7 @@ _attempts = Statement(
         _a.outcome,
         _a.returned,
         _a.prune_answers,
+        _a.resumed_from,
     )
     .where(_a.trial_id == bindparam("trial_id"))
     .order_by(_a.number)
@@ -158,10 +164,15 @@ def _current(
     connection: Connection, found: tuple[Any, ...], series: dict[str, list[str]] | None
 ) -> dict[str, Any]:
     attempt_id, number = found[:2]
-    seeds, end_reason, outcome, returned, prune_answers = found[7:]
+    seeds, end_reason, outcome, returned, prune_answers, resumed_from = found[7:]
     if series is None:
         series = payload_digests(connection, attempt_id)
+    # A record without it is digested as it was before there were checkpoints.
+    resumed = {}
+    if resumed_from is not None:
+        resumed = {"resumed": chain_document(connection, attempt_id)}
     return {
+        **resumed,
         "number": number,
         "seeds": seeds,
         "end_reason": end_reason,

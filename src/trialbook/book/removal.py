@@ -159,7 +159,13 @@ def _empty_trials(connection: Connection, trial_ids: Sequence[int]) -> None:
         connection.execute(delete(schema.trial_value).where(v.trial_id.in_(chunk)))
         attempts = connection.scalars(select(a.attempt_id).where(a.trial_id.in_(chunk))).all()
         for part in _chunks(attempts):
-            for table in (schema.series, schema.artifact, schema.rerun, schema.attempt):
+            for table in (
+                schema.series,
+                schema.artifact,
+                schema.checkpoint,
+                schema.rerun,
+                schema.attempt,
+            ):
                 connection.execute(delete(table).where(table.c.attempt_id.in_(part)))
 
 
@@ -303,6 +309,7 @@ def _unnamed(
     ]
     return [digest for digest in everything if digest not in kept_snapshots], blobs
 
+    kept_blobs.update(_checkpoints_in_use(connection))
 
 def _named_snapshots(connection: Connection) -> set[str]:
     attempt, trial = schema.attempt.c, schema.trial.c
@@ -318,6 +325,17 @@ def _named_snapshots(connection: Connection) -> set[str]:
             )
         )
     named.update(
+def _checkpoints_in_use(connection: Connection) -> Collection[str]:
+    """Contents that an attempt may still go on from: of trials that have not finished."""
+    checkpoint, attempt, trial = schema.checkpoint.c, schema.attempt.c, schema.trial.c
+    return connection.scalars(
+        select(checkpoint.digest)
+        .join(schema.attempt, attempt.attempt_id == checkpoint.attempt_id)
+        .join(schema.trial, trial.trial_id == attempt.trial_id)
+        .where(checkpoint.kept == 1, trial.finish_seq.is_(None), trial.deleted.is_(None))
+    ).all()
+
+
         connection.scalars(
             select(trial.space).where(trial.space.is_not(None), trial.deleted.is_(None)).distinct()
         )

@@ -19,6 +19,7 @@ from sqlalchemy import Row
 
 from trialbook.errors import BookCorruptError
 from trialbook.records.canonical import parsed
+from trialbook.records.checkpoints import CheckpointRecord, Position
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.distributions import distribution_of
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -133,6 +134,8 @@ def attempt_record(
     row: Row[Any],
     series: tuple[SeriesSummary, ...],
     artifacts: tuple[ArtifactRecord, ...],
+    checkpoints: tuple[CheckpointRecord, ...] = (),
+    resumed_from: CheckpointRecord | None = None,
 ) -> AttemptRecord:
     """A row of ``tb_attempt`` (with ``host`` of its worker) and what belongs to it."""
     with readable(f"attempt {row.attempt_id}"):
@@ -155,6 +158,24 @@ def attempt_record(
             host=row.host,
             worker_id=row.worker_id,
             lease_s=row.lease,
+            resumed_from=resumed_from,
+            checkpoints=checkpoints,
+        )
+
+
+def checkpoint_record(row: Row[Any]) -> CheckpointRecord:
+    """A row of ``tb_checkpoint``, with the number of its attempt as ``attempt``."""
+    with readable(f"checkpoint {row.checkpoint_id}"):
+        return CheckpointRecord(
+            checkpoint_id=row.checkpoint_id,
+            attempt=row.attempt,
+            number=row.number,
+            digest=row.digest,
+            size_bytes=row.size,
+            created_s=row.created,
+            position=msgspec.convert(parsed(row.position), Position),
+            generators=parsed(row.generators),
+            kept=bool(row.kept),
         )
 
 

@@ -201,9 +201,9 @@ checkpoint = Table(
     Column("digest", _DIGEST, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created", Float(53), nullable=False),
-    # JSON of metric to the count of points that the attempt had logged when it was saved.
+    # How far the attempt had come, see ``records/checkpoints.py``; JSON in the tagged form.
     Column("position", Text, nullable=False),
-    # States of the random generators, in the tagged form of ``records/canonical.py``.
+    # JSON of each random generator whose state the content holds, to its kind.
     Column("generators", Text, nullable=False),
     # Whether the content is still kept; older ones of a trial are let go.
     Column("kept", SmallInteger, nullable=False),

@@ -39,6 +39,11 @@ _payload = Statement(
         _t.part == bindparam("part"),
     )
 )
+_any_checkpoint = Statement(
+    select(schema.checkpoint.c.number)
+    .where(schema.checkpoint.c.attempt_id == bindparam("attempt_id"))
+    .limit(1)
+)
 _delete = Statement(
     delete(schema.series).where(
         _t.attempt_id == bindparam("attempt_id"), _t.metric == bindparam("metric")
@@ -143,7 +148,7 @@ def folded(connection: Connection | None, attempt_id: int, pending: Mapping[str,
                 digests[metric].append(digest_of_bytes(payload))
         if new is not None:
             if metric == OBJECTIVE:
-                new = without_repeats(new)
+                new = _one_a_step(connection, attempt_id, new)
             row = row_of(new, parts[-1][0] + 1 if parts else 0)
             digests[metric].append(digest_of_bytes(row["payload"]))
             rows.append(row)
@@ -161,6 +166,14 @@ def _one_payload(connection: Connection, attempt_id: int, metric: str, part: int
     row = _payload.row(connection, attempt_id=attempt_id, metric=metric, part=part)
     assert row is not None  # the index was read in this transaction
     return bytes(row[0])
+
+
+def _one_a_step(connection: Connection | None, attempt_id: int, series: Series) -> Series:
+    """Reports without repeats, unless a checkpoint counts them: then they stay as they came."""
+    once = without_repeats(series)
+    if once is series or connection is None:
+        return once
+    return once if _any_checkpoint.row(connection, attempt_id=attempt_id) is None else series
 
 
 def without_repeats(series: Series) -> Series:

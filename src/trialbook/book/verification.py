@@ -29,6 +29,7 @@ from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import record_digest
 from trialbook.book.rows import DAMAGE, STATES
+from trialbook.book.stitching import check_chain
 from trialbook.book.texts import queryable, value_of
 from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
 from trialbook.records.canonical import digest_of_bytes, parsed
@@ -338,12 +339,30 @@ class _Check:
             if row.outcome is not None:
                 with self.watching("record", where):
                     self._console(msgspec.convert(parsed(row.outcome), OutcomeState), where)
+            if row.resumed_from is not None:
+                with self.watching("points", where):
+                    check_chain(connection, row.attempt_id)
         for artifact in connection.execute(
             select(f.attempt_id, f.name, f.digest).where(f.attempt_id.in_(names))
         ):
             where = f"artifact {artifact.name} of {names[artifact.attempt_id]}"
             self.blobs_named.setdefault(artifact.digest, where)
+        self._checkpoints(connection, trials, names)
         self._points(connection, names)
+
+    def _checkpoints(
+        self, connection: Connection, trials: _Trials, attempts: dict[int, str]
+    ) -> None:
+        """Those that an attempt may still go on from must have their contents."""
+        c, a = schema.checkpoint.c, schema.attempt.c
+        for row in connection.execute(
+            select(c.attempt_id, c.number, c.digest, a.trial_id)
+            .join(schema.attempt, a.attempt_id == c.attempt_id)
+            .where(c.attempt_id.in_(attempts), c.kept == 1)
+        ):
+            if trials[row.trial_id][0].state not in _FINISHED:
+                where = f"checkpoint {row.number} of {attempts[row.attempt_id]}"
+                self.blobs_named.setdefault(row.digest, where)
 
     def _console(self, outcome: OutcomeState, where: str) -> None:
         for name, console in (("stdout", outcome.stdout), ("stderr", outcome.stderr)):
@@ -418,10 +437,17 @@ class _Check:
             try:
                 size = sum(len(chunk) for chunk in store.chunks(digest))
             except (NotFoundError, BookCorruptError) as error:
-                self.found("blob", where, error.what)
+                if not self._was_let_go(digest):
+                    self.found("blob", where, error.what)
                 continue
             if size != sizes.get(digest, size):
                 self.found("blob", where, f"it has {size} bytes, its row says {sizes[digest]}")
+
+    def _was_let_go(self, digest: str) -> bool:
+        """Whether it is the content of a checkpoint that has become too old meanwhile."""
+        c = schema.checkpoint.c
+        with self.book.reading() as connection:
+            return connection.scalars(select(c.kept).where(c.digest == digest)).first() == 0
 
 
 def _summary(series: Any) -> tuple[Any, ...]:

@@ -91,7 +91,7 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
         if item.snapshot is not None:
             yield "coordinate", str(item.kind), "digest", item.snapshot.digest
     attempt = trial.attempt
-    for metric in () if attempt is None else attempt.series:
+    for metric in trial.series:
         yield "metric", metric.metric, "count", metric.count
         yield "metric", metric.metric, "last", metric.last
         yield "metric", metric.metric, "min", metric.minimum
@@ -102,6 +102,13 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
     for other in trial.attempts:
         end = None if other.end_reason is None else str(other.end_reason)
         yield "attempt", str(other.number), "end", end
+        for checkpoint in other.checkpoints:
+            name = f"{checkpoint.attempt}/{checkpoint.number}"
+            yield "checkpoint", name, "digest", checkpoint.digest
+            yield "checkpoint", name, "size_bytes", checkpoint.size_bytes
+        if other.resumed_from is not None:
+            origin = f"{other.resumed_from.attempt}/{other.resumed_from.number}"
+            yield "attempt", str(other.number), "resumed_from", origin
     for rerun in trial.reruns:
         yield "rerun", str(rerun.rerun_id), "verdict", str(rerun.report.verdict)
     for key, value in trial.user_attrs.items():
@@ -123,7 +130,7 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
     _write_params(trial)
     _write_coordinates(detail)
     if attempt is not None:
-        _write_metrics(attempt)
+        _write_metrics(trial)
         _write_artifacts(attempt)
     _write_attempts(trial)
     _write_reruns(trial)
@@ -178,8 +185,8 @@ def _write_coordinates(detail: TrialDetail) -> None:
             write_line(f"    - {reason}")
 
 
-def _write_metrics(attempt: AttemptRecord) -> None:
-    if not attempt.series:
+def _write_metrics(trial: TrialRecord) -> None:
+    if not trial.series:
         return
     _section("METRICS")
     brief = on_terminal()
@@ -202,7 +209,7 @@ def _write_metrics(attempt: AttemptRecord) -> None:
                 number_text(metric.maximum, brief=brief),
                 "" if metric.count == 0 else f"{metric.first_step}..{metric.last_step}",
             )
-            for metric in attempt.series
+            for metric in trial.series
         ),
         indent=2,
     )
@@ -258,8 +265,27 @@ def _write_attempts(trial: TrialRecord) -> None:
         indent=2,
     )
     for attempt in trial.attempts:
+        for line in _checkpoint_lines(attempt):
+            write_line(f"    - {line}")
         for gap in () if attempt.outcome is None else attempt.outcome.gaps:
             write_line(f"    - {gap}")
+
+
+def _checkpoint_lines(attempt: AttemptRecord) -> Iterator[str]:
+    origin, saved = attempt.resumed_from, attempt.checkpoints
+    if origin is not None:
+        yield (
+            f"attempt {attempt.number} went on from checkpoint {origin.number} "
+            f"of attempt {origin.attempt}"
+        )
+    if saved:
+        last = saved[-1]
+        yield (
+            f"attempt {attempt.number} saved {len(saved)} "
+            f"{'checkpoint' if len(saved) == 1 else 'checkpoints'}, the last at "
+            f"{time_text(last.created_s)} ({size_text(last.size_bytes)}"
+            f"{'' if last.kept else ', its content is gone'})"
+        )
 
 
 def _write_reruns(trial: TrialRecord) -> None:

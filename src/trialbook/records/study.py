@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from trialbook.records.checkpoints import CheckpointRecord
 from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -136,6 +137,8 @@ class AttemptRecord:
         host: Host of the worker, ``None`` when no worker is recorded.
         worker_id: Who holds or held it, ``None`` when nobody had a lease on it.
         lease_s: When its lease ends, on the book's clock; ``None`` without one.
+        resumed_from: The checkpoint of an earlier attempt from which it went on, if it did.
+        checkpoints: Those that it saved, oldest first.
     """
 
     attempt_id: int
@@ -153,6 +156,8 @@ class AttemptRecord:
     host: str | None = None
     worker_id: str | None = None
     lease_s: float | None = None
+    resumed_from: CheckpointRecord | None = None
+    checkpoints: tuple[CheckpointRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,8 @@ class TrialRecord:
         record_digest: Digest of the finished record, ``None`` while unfinished.
         deleted_s: When it was deleted, ``None`` while it lives.
         reruns: Stored verdicts, oldest first.
+        stitched: When the attempt that counts went on from a checkpoint: every metric of the
+            trial, with what counts of the attempts before it; else ``None``.
     """
 
     trial_id: int
@@ -192,11 +199,36 @@ class TrialRecord:
     record_digest: str | None = None
     deleted_s: float | None = None
     reruns: tuple[RerunRecord, ...] = ()
+    stitched: tuple[SeriesSummary, ...] | None = None
 
     @property
     def reference(self) -> str:
         """``STUDY/NUMBER``."""
         return f"{self.study}/{self.number}"
+
+    @property
+    def series(self) -> tuple[SeriesSummary, ...]:
+        """Every metric of the trial, sorted by name.
+
+        An attempt that went on from a checkpoint continues the points of the one before.
+        """
+        if self.stitched is not None:
+            return self.stitched
+        return () if self.attempt is None else self.attempt.series
+
+    @property
+    def prune_answers(self) -> tuple[bool, ...]:
+        """Each answer of ``should_prune`` that counts, in order, as ``series`` counts points."""
+        attempt, answers = self.attempt, tuple[bool, ...]()
+        until: int | None = None
+        while attempt is not None:
+            answers = attempt.prune_answers[:until] + answers
+            checkpoint = attempt.resumed_from
+            if checkpoint is None or checkpoint.attempt >= attempt.number:
+                break
+            until = checkpoint.position.prune_answers
+            attempt = next((a for a in self.attempts if a.number == checkpoint.attempt), None)
+        return answers
 
     @property
     def attempt(self) -> AttemptRecord | None:

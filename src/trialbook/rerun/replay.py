@@ -19,9 +19,11 @@ from typing import Any, NoReturn
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from trialbook.book.packing import package
 from trialbook.book.points import PointBuffer
 from trialbook.book.texts import checked_name, returned_text
 from trialbook.records.canonical import parsed
+from trialbook.records.checkpoints import Resumption, Told
 from trialbook.records.distributions import distribution_text
 from trialbook.records.series import OBJECTIVE, Series
 from trialbook.records.study import ArtifactRecord, ParamRecord
@@ -95,6 +97,17 @@ class ReplaySink:
                 size += len(chunk)
         self._artifacts[name] = ArtifactRecord(name, digest.hexdigest(), size, media_type)
         return self._artifacts[name]
+
+    def save_checkpoint(self, path: Path, told: Told) -> bool:
+        """Keep nothing: a rerun is not gone on from. What cannot be saved is refused alike."""
+        if self._answers.stopped is not None:
+            self._answers.stop(self._answers.stopped)
+        package(path, {})
+        return True
+
+    def load_checkpoint(self, directory: Callable[[], Path]) -> Resumption:
+        """Nothing: a rerun begins at the beginning."""
+        return Resumption(None)
 
     @property
     def series(self) -> dict[str, Series]:

@@ -123,7 +123,13 @@ class _Written:
 def recorded_results(
     trial: TrialRecord, attempt: AttemptRecord, series: Mapping[str, Series]
 ) -> Results:
-    """What the book says that an attempt gave."""
+    """What the book says that a trial gave.
+
+    Args:
+        trial: The trial.
+        attempt: The attempt that counts.
+        series: The trial's points; an attempt that went on from a checkpoint has not all of them.
+    """
     outcome = attempt.outcome
     end = End(
         trial.state,
@@ -139,7 +145,7 @@ def recorded_results(
         params=trial.params,
         returned=attempt.returned,
         values=trial.values,
-        prune_answers=attempt.prune_answers,
+        prune_answers=trial.prune_answers,
         series=series,
         artifacts=attempt.artifacts,
     )

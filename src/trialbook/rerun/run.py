@@ -191,7 +191,7 @@ def _subject(reader: Reader, reference: str, trust: bool) -> Subject:
             if digest is not None:
                 snapshots[kind] = reader.snapshot(digest)
     plan = rerun_plan(study, trial, snapshots)
-    series = reader.series(plan.attempt.attempt_id)
+    series = reader.trial_series(trial)
     return Subject(plan, snapshots, recorded_results(trial, plan.attempt, series))
 
 
@@ -288,7 +288,7 @@ def _order(
             attrs=plan.initial_attrs,
         ),
         params=plan.params,
-        prune_answers=plan.attempt.prune_answers,
+        prune_answers=plan.trial.prune_answers,
         seeds=plan.seeds,
         config=plan.states.config.as_seen,
         entry=plan.entry,
