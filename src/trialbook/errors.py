@@ -21,6 +21,9 @@ caller would expect::
     │   ├── BookReadOnlyError (PermissionError)
     │   ├── BookFullError (OSError)
     │   ├── BookBusyError (TimeoutError)
+    │   │   └── BookConflictError              the server gave the transaction up for another one
+    │   ├── BookUnreachableError (ConnectionError)
+    │   │   └── BookUncertainError             lost in a commit whose outcome is not known yet
     │   ├── BookNetworkError                   SQLite on a network file system
     │   └── AttemptFencedError                 a write of an attempt that is no longer current
     ├── MissingPackageError (ImportError)    a package that this function needs is not installed
@@ -169,6 +172,36 @@ class BookFullError(BookError, OSError):
 
 class BookBusyError(BookError, TimeoutError):
     """Another process held the book for too long."""
+
+
+class BookConflictError(BookBusyError):
+    """The server gave the transaction up for another one; nothing of it is stored."""
+
+
+class BookUnreachableError(BookError, ConnectionError):
+    """The server cannot be reached, or went away; what was to be written is not stored."""
+
+
+class BookUncertainError(BookUnreachableError):
+    """The server went away in a commit and did not come back to say whether it was done.
+
+    Args:
+        what: What happened.
+        receipt: For ``Book.settled``, which finds it out later.
+        where: The book.
+        hint: The next step.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        receipt: object = None,
+        where: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.receipt = receipt
 
 
 class BookNetworkError(BookError):

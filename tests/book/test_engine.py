@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from trialbook.book import engine as engines
+from trialbook.book import sqlite_engine as engines
 from trialbook.book.book import Book
-from trialbook.book.engine import SqliteEngine
 from trialbook.book.location import lock_path
+from trialbook.book.sqlite_engine import SqliteEngine
 from trialbook.book.storage import BookStorage
 from trialbook.book.writelock import WriteLock
 from trialbook.errors import BookBusyError, BookError, BookFullError

@@ -22,8 +22,8 @@ from optuna.trial import TrialState
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.book import Book
-from trialbook.book.engine import PostgresEngine
 from trialbook.book.location import lock_path
+from trialbook.book.postgres_engine import PostgresEngine
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 
@@ -103,17 +103,19 @@ def test_what_a_child_logs_is_written_at_once_and_once(begin: Begin, storage: Bo
     assert series["batch"].values.tolist() == [3.0]
 
 
-def test_a_child_begins_what_its_parent_claimed(storage: BookStorage, study_id: int) -> None:
+def test_a_child_begins_what_its_parent_claimed(
+    url: str, storage: BookStorage, study_id: int
+) -> None:
     from trialbook.records.execution import Seeds
 
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     assert trial_id is not None
 
     def work() -> int:
         attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
         storage.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
         time.sleep(0.2)  # the flusher of the child is a thread of its own
-        other = BookStorage(storage.book.path).get_trial(trial_id).params
+        other = BookStorage(url).get_trial(trial_id).params
         assert other == {"x": 0.5}, other
         storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
         return attempt.number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from trialbook.book.location import (
     refuse_network,
     sqlite_path,
 )
+from trialbook.book.outlasting import PATIENCE_S, Outage
 from trialbook.book.translation import translating
 from trialbook.errors import (
     BookForeignError,
@@ -40,19 +41,28 @@ class Book:
         url: Its storage URL without a password.
         path: The SQLite file, ``None`` on a server.
         read_only: Whether writes are refused.
+        outage: What is known of a server that cannot be reached, and how long to wait for it.
     """
 
-    def __init__(self, location: str, *, create: bool, read_only: bool) -> None:
+    def __init__(
+        self, location: str, *, create: bool, read_only: bool, patience_s: float | None = None
+    ) -> None:
         self._location = location
         self.url = redacted_url(location)
         self.path = sqlite_path(location)
         self.read_only = read_only
         if self.path is not None:
             _prepare(self.path, create and not read_only)
+        self.outage = Outage(self.url, PATIENCE_S if patience_s is None else patience_s)
         with translating(self.url):
-            self._engine: Engine = engine_of(location, create=create, read_only=read_only)
+            self._engine: Engine = engine_of(
+                location, create=create, read_only=read_only, outage=self.outage
+            )
         try:
-            self.book_id = self._identified(create and not read_only)
+            # Whoever has said how long to wait, waits here too; a command fails at once.
+            self.book_id = self.outage.outlast(
+                lambda: self._identified(create and not read_only), patience_s or 0.0
+            )
         except BaseException:
             self._engine.close()
             raise
@@ -62,7 +72,12 @@ class Book:
 
     @classmethod
     def open(
-        cls, url: str | Path | None = None, *, create: bool = True, read_only: bool = False
+        cls,
+        url: str | Path | None = None,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        patience_s: float | None = None,
     ) -> Book:
         """Open a book.
 
@@ -70,6 +85,8 @@ class Book:
             url: Its storage, as in ``book_url``.
             create: Whether to make it when it is not there.
             read_only: Whether to refuse writes; never creates.
+            patience_s: How long to wait for a server that cannot be reached, now and later, in
+                seconds. ``None``: fail at once now, and wait ten minutes later.
 
         Raises:
             BookNotFoundError: It is not there, and ``create`` is false.
@@ -78,17 +95,29 @@ class Book:
             BookCorruptError: The file is not a database, or damaged.
             BookNetworkError: An SQLite file on a network file system.
             BookReadOnlyError: It cannot be made or written there.
+            BookUnreachableError: Its server cannot be reached.
         """
-        return cls(book_url(url), create=create, read_only=read_only)
+        location = book_url(url)
+        return cls(location, create=create, read_only=read_only, patience_s=patience_s)
 
     def __repr__(self) -> str:
         return f"Book({self.url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "read_only": self.read_only, "book_id": self.book_id}
+        return {
+            "url": self.url,
+            "read_only": self.read_only,
+            "book_id": self.book_id,
+            "patience_s": self.outage.patience_s,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["url"], create=False, read_only=state["read_only"])  # type: ignore[misc]
+        self.__init__(  # type: ignore[misc]
+            state["url"],
+            create=False,
+            read_only=state["read_only"],
+            patience_s=state["patience_s"],
+        )
         if self.book_id != state["book_id"]:
             self.close()
             raise BookForeignError("another book lies where the pickled one was", where=self.url)
@@ -99,19 +128,22 @@ class Book:
         return None if self.path is None else blob_directory(self.path)
 
     @contextmanager
-    def writing(self, durable: bool = False) -> Iterator[Connection]:
+    def writing(self, durable: bool = False, *, alone: bool = False) -> Iterator[Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error.
 
         Args:
             durable: Whether the commit must survive power loss; else it survives the death of
                 this process.
+            alone: Whether no other write transaction of anybody may run meanwhile.
 
         Raises:
+            BookUnreachableError: The server went away; nothing of it is stored.
+            BookUncertainError: The server went away in the commit and did not come back.
             BookError: The database refused; which error of the tree says why.
         """
         if self.read_only:
             raise BookReadOnlyError("the book is open for reading only", where=self.url)
-        with translating(self.url), self._engine.writing(durable) as connection:
+        with translating(self.url), self._engine.writing(durable, alone=alone) as connection:
             yield connection
 
     @contextmanager
@@ -124,14 +156,29 @@ class Book:
         with translating(self.url), self._engine.reading() as connection:
             yield connection
 
-    def change_mark(self) -> int | None:
-        """A number that stays the same while nobody commits; ``None`` where there is none."""
+    def change_mark(self) -> Hashable | None:
+        """A value that stays the same while nobody commits; ``None`` where there is none."""
         with translating(self.url):
             return self._engine.change_mark()
 
-    def own_marks(self) -> tuple[int, int] | None:
+    def own_marks(self) -> tuple[Hashable, Hashable] | None:
         """The change marks before and after this thread's last write transaction, if there are."""
         return self._engine.own_marks()
+
+    def settled(self, receipt: object) -> bool:
+        """Whether the transaction of a ``BookUncertainError`` was committed.
+
+        Args:
+            receipt: As the error carries it.
+
+        Raises:
+            BookUnreachableError: The server still cannot be reached.
+        """
+        return self._engine.settled(receipt)
+
+    def rest(self) -> None:
+        """Close an idle connection to a server; a later use opens a new one."""
+        self._engine.rest()
 
     def close(self) -> None:
         """Close every connection; a later use opens new ones."""
@@ -163,6 +210,7 @@ class Book:
             return migration.book_id(connection)
 
     def _after_fork(self) -> None:
+        self.outage.after_fork()
         self._engine.after_fork()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from datetime import datetime
 
 from optuna.distributions import BaseDistribution
@@ -161,7 +161,7 @@ class StudyCache:
         self._book = book
         self._spaces = spaces
         self._study_id = study_id
-        self.mark: int | None = None
+        self.mark: Hashable | None = None
         self.distributions: dict[str, BaseDistribution] = {}
         self._removals: str | None = None
         self._directions: list[str] = []

@@ -1,49 +1,31 @@
-"""Connections to a book's database: the one place that knows SQLite from PostgreSQL.
+"""What a book needs of its database, and which engine gives it.
 
-Transactions, locks, durability, checkpoints and forks are handled here; what the tables mean is
-not known. An engine is shared by threads. It does not cross a fork: the child starts anew.
+Transactions, locks, durability and forks are an engine's; what the tables mean is not known to
+it. An engine is shared by threads. It does not cross a fork: the child starts anew.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sqlite3
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Hashable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-import sqlalchemy
-from sqlalchemy import Connection, event
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy import Connection
 
-from trialbook.book.forks import GATE
-from trialbook.book.location import lock_path, sqlite_path
-from trialbook.book.writelock import WriteLock
-from trialbook.errors import BookError, InvalidInputError
-
-BUSY_TIMEOUT_S = 60.0
-CHECKPOINT_BYTES = 4 * 1024 * 1024
-"""Size of SQLite's write-ahead log above which a commit is followed by a checkpoint."""
-
-OLDEST_SQLITE = (3, 35, 0)
-"""The first version with RETURNING."""
-
-_CREATION_KEY = 0x7472_6961_6C62_6F6B
-_RESET_BUG_FIXED = (3, 51, 3)
+from trialbook.book.location import SERVER_SCHEMES, sqlite_path
+from trialbook.book.outlasting import Outage
+from trialbook.errors import InvalidInputError
 
 
 class Engine(Protocol):
     """What a book needs of its database."""
 
-    def writing(self, durable: bool) -> AbstractContextManager[Connection]:
+    def writing(self, durable: bool, *, alone: bool = False) -> AbstractContextManager[Connection]:
         """A write transaction: committed at the end of the block, rolled back on an error.
 
         Args:
             durable: Whether the commit must survive power loss.
+            alone: Whether no other write transaction may run meanwhile.
         """
 
     def reading(self) -> AbstractContextManager[Connection]:
@@ -52,15 +34,28 @@ class Engine(Protocol):
     def creating(self) -> AbstractContextManager[Connection]:
         """A write transaction that only one process at a time can have, to make the tables."""
 
-    def change_mark(self) -> int | None:
-        """A number that stays the same as long as nobody commits; ``None`` if there is none."""
+    def change_mark(self) -> Hashable | None:
+        """A value that stays the same as long as nobody commits; ``None`` if there is none."""
 
-    def own_marks(self) -> tuple[int, int] | None:
+    def own_marks(self) -> tuple[Hashable, Hashable] | None:
         """The change marks before and after this thread's last write transaction.
 
         Whoever was as new as the first mark and knows what the transaction changed is as new as
         the second one. ``None`` where there are no marks.
         """
+
+    def settled(self, receipt: object) -> bool:
+        """Whether the transaction of a ``BookUncertainError`` was committed.
+
+        Args:
+            receipt: As the error carries it.
+
+        Raises:
+            BookUnreachableError: The server cannot be reached.
+        """
+
+    def rest(self) -> None:
+        """Close connections that are idle; a later use opens new ones."""
 
     def after_fork(self) -> None:
         """In a forked child: drop every connection without touching it."""
@@ -76,336 +71,34 @@ class Engine(Protocol):
         """
 
 
-def engine_of(url: str, *, create: bool, read_only: bool) -> Engine:
+def engine_of(url: str, *, create: bool, read_only: bool, outage: Outage) -> Engine:
     """The engine for a storage URL, without connecting yet.
 
+    Args:
+        url: As ``book_url`` gives it.
+        create: Whether to make a file that is missing.
+        read_only: Whether to refuse writes.
+        outage: Told when a server is reached or lost.
+
     Raises:
-        InvalidInputError: The URL's database is neither SQLite nor PostgreSQL.
+        InvalidInputError: The URL's database is neither SQLite nor PostgreSQL, or is written
+            badly.
         BookError: The driver is not installed, or too old.
     """
     path = sqlite_path(url)
     if path is not None:
+        from trialbook.book.sqlite_engine import SqliteEngine
+
         return SqliteEngine(path, create=create, read_only=read_only)
     scheme = url.partition("://")[0].partition("+")[0]
-    if scheme in ("postgresql", "postgres"):
-        return PostgresEngine(url, read_only=read_only)
+    if scheme in SERVER_SCHEMES:
+        from trialbook.book.postgres_engine import PostgresEngine
+
+        return PostgresEngine(url, read_only=read_only, outage=outage)
     raise InvalidInputError(
         f"a book cannot be kept in {scheme!r}",
         hint="use a file's path, sqlite:///FILE or postgresql://USER@HOST/DATABASE",
     )
-
-
-def _abandon(thing: object) -> None:
-    """Keep an object for ever: closing what a fork inherited would touch the parent's files."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
-class SqliteEngine:
-    """An SQLite file in WAL mode.
-
-    One connection writes for each durability, under the write lock; readers have a pool. Closing
-    the last connection of all processes lets SQLite tidy the log away.
-
-    Args:
-        path: Absolute path of the file.
-        create: Whether to make the file when it is missing.
-        read_only: Whether to refuse writes.
-    """
-
-    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise BookError(
-                f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed",
-                hint="use a Python built with a newer SQLite",
-            )
-        self._path = path
-        self._mode = "ro" if read_only else "rwc" if create else "rw"
-        self._read_only = read_only
-        self._lock = WriteLock(lock_path(path), BUSY_TIMEOUT_S)
-        self._wal = Path(f"{path}-wal")
-        self._start()
-
-    def _start(self) -> None:
-        self._writers: dict[bool, Connection] = {}
-        self._readers = self._engine(QueuePool, "BEGIN", ("PRAGMA query_only=ON",))
-        self._own = threading.local()
-        self._watch: sqlite3.Connection | None = None
-        self._watch_lock = threading.Lock()
-        self._sweep_lock = threading.Lock()
-        self._checkpoint_at = CHECKPOINT_BYTES
-
-    def _connect(self) -> sqlite3.Connection:
-        uri = f"{self._path.as_uri()}?mode={self._mode}"
-        if self._read_only and self._lies_still():
-            uri += "&immutable=1"
-        connection = sqlite3.connect(
-            uri,
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-        if sys.platform == "darwin":
-            connection.execute("PRAGMA fullfsync=ON")
-            connection.execute("PRAGMA checkpoint_fullfsync=ON")
-        return connection
-
-    def _lies_still(self) -> bool:
-        """Whether nobody can be writing, so that the file may be read without shared memory.
-
-        SQLite cannot make its shared memory in a directory that is not writable.
-        """
-        if os.access(self._path.parent, os.W_OK):
-            return False
-        return not self._wal.exists() or self._wal.stat().st_size == 0
-
-    def _engine(
-        self, pool: type[sqlalchemy.Pool], begin: str, pragmas: tuple[str, ...]
-    ) -> sqlalchemy.Engine:
-        def connected() -> sqlite3.Connection:
-            connection = self._connect()
-            try:
-                for pragma in pragmas:
-                    connection.execute(pragma)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
-        engine = sqlalchemy.create_engine(
-            sqlalchemy.URL.create("sqlite", database=str(self._path)),
-            creator=connected,
-            poolclass=pool,
-            **({"pool_size": 4, "max_overflow": 64} if pool is QueuePool else {}),
-        )
-
-        @event.listens_for(engine, "begin")
-        def begun(connection: Connection) -> None:
-            connection.connection.execute(begin)
-
-        return engine
-
-    def _writer(self, durable: bool) -> Connection:
-        """The pinned connection for this durability; the write lock is held."""
-        writer = self._writers.get(durable)
-        if writer is None:
-            pragmas = (
-                f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}",
-                "PRAGMA foreign_keys=ON",
-                "PRAGMA wal_autocheckpoint=0",
-                # An emptied log is cut to nothing, so that its size says how full it is.
-                "PRAGMA journal_size_limit=0",
-            )
-            writer = self._engine(NullPool, "BEGIN IMMEDIATE", pragmas).connect()
-            self._writers[durable] = writer
-        return writer
-
-    @contextmanager
-    def writing(self, durable: bool) -> Iterator[Connection]:
-        """See ``Engine``."""
-        with self._lock.held():
-            with GATE:
-                with self._transaction(durable) as connection:
-                    before = self.change_mark()
-                    yield connection
-                self._own.marks = before, self.change_mark()
-            due = self._checkpoint_due()
-            if due and sqlite3.sqlite_version_info < _RESET_BUG_FIXED:
-                # These versions may damage a log that is written and emptied at one instant
-                # (sqlite.org/wal.html#walresetbug); under the lock that cannot happen.
-                self._checkpoint()
-                due = False
-        if due:
-            self._checkpoint()
-
-    @contextmanager
-    def _transaction(self, durable: bool) -> Iterator[Connection]:
-        writer = self._writer(durable)
-        try:
-            with writer.begin():
-                yield writer
-        except sqlite3.IntegrityError:
-            raise
-        except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
-            # After a refused write the connection's state is not to be relied on.
-            del self._writers[durable]
-            with suppress(Exception):
-                writer.close()
-            raise
-
-    @contextmanager
-    def creating(self) -> Iterator[Connection]:
-        """See ``Engine``; also switches the file to WAL."""
-        with self._lock.held(), GATE:
-            switch = self._connect()
-            try:
-                mode = switch.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-                if mode != "wal":
-                    raise BookError(
-                        f"SQLite cannot keep a write-ahead log here (journal mode {mode!r})",
-                        where=str(self._path),
-                        hint="name a book on a local disk with --storage",
-                    )
-            finally:
-                switch.close()
-            with self._transaction(True) as connection:
-                yield connection
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """See ``Engine``."""
-        with GATE, self._readers.connect() as connection, connection.begin():
-            yield connection
-
-    def change_mark(self) -> int:
-        """SQLite's ``data_version``, on a connection that is used for nothing else."""
-        with self._watch_lock, GATE:
-            if self._watch is None:
-                self._watch = self._connect()
-            mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
-            return mark
-
-    def own_marks(self) -> tuple[int, int] | None:
-        """See ``Engine``; nobody else can commit while the write lock is held."""
-        return getattr(self._own, "marks", None)
-
-    def _checkpoint_due(self) -> bool:
-        try:
-            size = os.stat(self._wal).st_size  # noqa: PTH116 - once a commit
-        except FileNotFoundError:
-            return False
-        if size < CHECKPOINT_BYTES:
-            self._checkpoint_at = CHECKPOINT_BYTES
-        return size > self._checkpoint_at
-
-    def _checkpoint(self) -> None:
-        """Move what the log holds into the file, as far as no reader is in the way."""
-        if not self._sweep_lock.acquire(blocking=False):
-            return
-        try:
-            with GATE:
-                sweeper = self._connect()
-                try:
-                    found = sweeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                finally:
-                    sweeper.close()
-            busy, logged, moved = found
-            if busy or moved < logged:  # a reader stood in the way: not at every commit again
-                self._checkpoint_at += CHECKPOINT_BYTES
-        except sqlite3.Error:
-            # The transaction before it is committed. What the disk refuses now, the next write
-            # or checkpoint will say.
-            self._checkpoint_at += CHECKPOINT_BYTES
-        finally:
-            self._sweep_lock.release()
-
-    def after_fork(self) -> None:
-        """See ``Engine``."""
-        _abandon((self._writers, self._readers, self._watch))
-        self._lock.after_fork()
-        self._start()
-
-    def close(self) -> None:
-        """See ``Engine``."""
-        if self._writers:
-            # The last connection of all moves the log into the file: not while others write.
-            with self._lock.held():
-                self._close_writers()
-        self._close_rest()
-
-    def discard(self) -> None:
-        """See ``Engine``."""
-        # Whoever holds the write lock has the book open, so that these are not the last.
-        self._close_writers()
-        self._close_rest()
-
-    def _close_writers(self) -> None:
-        with GATE:
-            for writer in self._writers.values():
-                writer.close()
-            self._writers.clear()
-
-    def _close_rest(self) -> None:
-        self._lock.close()
-        with self._watch_lock, GATE:
-            if self._watch is not None:
-                self._watch.close()
-                self._watch = None
-            self._readers.dispose()
-
-
-class PostgresEngine:
-    """A PostgreSQL database.
-
-    Args:
-        url: ``postgresql://USER:PASSWORD@HOST/DATABASE``.
-        read_only: Whether to refuse writes.
-    """
-
-    def __init__(self, url: str, *, read_only: bool) -> None:
-        rest = url.partition("://")[2]
-        self._url = sqlalchemy.make_url(f"postgresql+psycopg://{rest}")
-        self._read_only = read_only
-        self._start()
-
-    def _start(self) -> None:
-        try:
-            self._pool = sqlalchemy.create_engine(
-                self._url, pool_pre_ping=True, pool_size=4, max_overflow=64, hide_parameters=True
-            )
-        except ImportError as error:
-            raise BookError(
-                "the driver for PostgreSQL is not installed",
-                hint="pip install 'trialbook[postgres]'",
-            ) from error
-        self._snapshots = self._pool.execution_options(isolation_level="REPEATABLE READ")
-
-    @contextmanager
-    def writing(self, durable: bool) -> Iterator[Connection]:
-        """See ``Engine``."""
-        with self._pool.begin() as connection:
-            if self._read_only:
-                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-            if not durable:
-                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-            yield connection
-
-    @contextmanager
-    def creating(self) -> Iterator[Connection]:
-        """See ``Engine``."""
-        with self._pool.begin() as connection:
-            connection.execute(
-                sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_CREATION_KEY))
-            )
-            yield connection
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """See ``Engine``."""
-        with self._snapshots.begin() as connection:
-            yield connection
-
-    def change_mark(self) -> int | None:
-        """See ``Engine``: PostgreSQL has none."""
-        return None
-
-    def own_marks(self) -> tuple[int, int] | None:
-        """See ``Engine``: PostgreSQL has none."""
-        return None
-
-    def after_fork(self) -> None:
-        """See ``Engine``."""
-        _abandon((self._pool, self._snapshots))
-        self._start()
-
-    def close(self) -> None:
-        """See ``Engine``."""
-        self._pool.dispose()
-
-    def discard(self) -> None:
-        """See ``Engine``."""
-        self._pool.dispose()
 
 
 def is_sqlite(connection: Any) -> bool:

@@ -6,6 +6,7 @@ never use SQLite. So whoever enters SQLite is counted, and a fork waits for the 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -13,6 +14,11 @@ from types import TracebackType
 
 PATIENCE_S = 10.0
 """How long a fork waits; then it takes its chance, as it would have without the gate."""
+
+
+def abandon(thing: object) -> None:
+    """Keep an object for ever: closing what a fork inherited would touch what is the parent's."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 class ForkGate:

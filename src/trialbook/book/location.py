@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,11 @@ STORAGE_VARIABLE = "TRIALBOOK_STORAGE"
 DIRECTORY = ".trialbook"
 FILE = "book.db"
 
+SERVER_SCHEMES = ("postgresql", "postgres")
+
 _SQLITE = "sqlite:///"
+# Hosts with ports, and what may follow them: no user and no password.
+_ADDRESS = re.compile(r"([^:@/?]*|\[[^\]]*\])(:\d*)?(,([^:@/?]*|\[[^\]]*\])(:\d*)?)*(/|\?|$)")
 _HELD_IN_MEMORY = ("", ":memory:")
 _NETWORK_FILE_SYSTEMS = frozenset(
     [
@@ -157,15 +162,28 @@ def redacted_url(url: str) -> str:
     if sqlite_path(url) is not None:
         return url
     scheme, separator, rest = url.partition("://")
-    authority, slash, place = rest.partition("/")
-    userinfo, _, host = authority.rpartition("@")
+    userinfo, rest = server_url_parts(rest)
+    place, mark, query = rest.partition("?")
     user = userinfo.partition(":")[0]
-    place, mark, query = place.partition("?")
-    kept = "&".join(item for item in query.split("&") if not item.lower().startswith("password="))
-    return (
-        f"{scheme}{separator}{f'{user}@' if user else ''}{host}{slash}{place}"
-        f"{mark if kept else ''}{kept}"
-    )
+    kept = "&".join(item for item in query.split("&") if not _is_secret(item))
+    return f"{scheme}{separator}{f'{user}@' if user else ''}{place}{mark if kept else ''}{kept}"
+
+
+def server_url_parts(rest: str) -> tuple[str, str]:
+    """User and password, and what follows them, of what stands behind ``://`` in a URL.
+
+    A password may hold characters that should have been percent-encoded: it is taken to be as
+    long as it can be, so that no part of it is ever shown.
+    """
+    at = rest.rfind("@", 0, rest.find("/") if "/" in rest else len(rest))
+    if at < 0 and not _ADDRESS.match(rest):
+        at = rest.rfind("@")
+    return ("", rest) if at < 0 else (rest[:at], rest[at + 1 :])
+
+
+def _is_secret(item: str) -> bool:
+    name = unquote(item.partition("=")[0]).lower()
+    return "password" in name or "secret" in name
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from trialbook.errors import (
     BookBusyError,
     BookCorruptError,
     BookError,
-    BookForeignError,
     BookFullError,
     BookReadOnlyError,
 )
@@ -59,25 +58,6 @@ _SQLITE: dict[int, tuple[type[BookError], str, str]] = {
     sqlite3.SQLITE_CORRUPT: (BookCorruptError, "the book's file is damaged", _VERIFY),
 }
 
-# SQLSTATE classes of PostgreSQL (appendix A of its manual).
-_POSTGRES: dict[str, tuple[type[BookError], str, str]] = {
-    "53": (BookFullError, "the server has no space left", "ask its administrator"),
-    "55": (BookBusyError, "another process held the book for too long", "try again"),
-    "40": (BookBusyError, "the server gave this transaction up for another one", "try again"),
-    "25": (BookReadOnlyError, "the book cannot be written", "ask the server's administrator"),
-    "42": (
-        BookForeignError,
-        "the database does not hold a book that this program can use",
-        "look at the tables tb_*, or name another database",
-    ),
-    "28": (
-        BookError,
-        "the server refused the user",
-        "set PGPASSWORD or ~/.pgpass: passwords are not kept with a pickled storage",
-    ),
-    "08": (BookError, "the server cannot be reached", "look whether it runs"),
-}
-
 
 def translated(error: BaseException, where: str) -> BookError | None:
     """The error of the tree that this database error means, ``None`` when it is none.
@@ -92,7 +72,9 @@ def translated(error: BaseException, where: str) -> BookError | None:
         code = getattr(error, "sqlite_errorcode", None)
         entry = _SQLITE.get(code & 0xFF) if code is not None else None
     elif hasattr(error, "sqlstate") and hasattr(error, "diag"):  # psycopg.Error
-        entry = _POSTGRES.get((error.sqlstate or "08")[:2])
+        from trialbook.book.postgres_errors import meaning
+
+        entry = meaning(error.sqlstate if error.sqlstate or _may_be_gone(error) else "")
     elif isinstance(error, sqlalchemy.exc.SQLAlchemyError):
         entry = None
     else:
@@ -102,6 +84,12 @@ def translated(error: BaseException, where: str) -> BookError | None:
         return BookError(f"the database refused: {first_line}", where=where)
     kind, what, hint = entry
     return kind(f"{what} ({first_line})", where=where, hint=hint)
+
+
+def _may_be_gone(error: BaseException) -> bool:
+    """Whether a driver's error without the server's code can mean that the server is gone."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & {"OperationalError", "InterfaceError"})
 
 
 @contextmanager

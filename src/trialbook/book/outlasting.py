@@ -1,0 +1,146 @@
+"""Outlasting a server that cannot be reached for a while: doing a thing again until it is back.
+
+A transaction's outcome is always definite (``postgres_engine.py``), so whatever is one transaction
+may be done again when it was not committed. Methods of the storage are decorated with
+``outlasting``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from trialbook.errors import BookConflictError, BookUncertainError, BookUnreachableError
+
+PATIENCE_S = 600.0
+"""How long an open storage waits for its server."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 3.0
+_CONFLICTS = 10
+"""How often a transaction is tried that the server gives up for others."""
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+_logger = logging.getLogger(__name__)
+
+
+class Outage:
+    """Whether a book's server is away, said once when it goes and once when it is back.
+
+    Args:
+        where: The book's URL without its password.
+        patience_s: How long to wait for the server; 0 to fail at once.
+    """
+
+    def __init__(self, where: str, patience_s: float) -> None:
+        self.where = where
+        self.patience_s = patience_s
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._own = threading.local()
+
+    def after_fork(self) -> None:
+        """In a forked child: know of no outage."""
+        self._start()
+
+    def noticed(self, error: BookUnreachableError) -> None:
+        """The server is away, and somebody waits for it."""
+        with self._lock:
+            if self._since is not None:
+                return
+            self._since = time.monotonic()
+        _logger.warning(
+            "%s: %s; waiting for it up to %.0f s", self.where, error.what, self.patience_s
+        )
+
+    def over(self) -> None:
+        """The server was reached."""
+        if self._since is None:
+            return
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            _logger.warning(
+                "%s: the server is back after %.1f s", self.where, time.monotonic() - since
+            )
+
+    def outlast(self, act: Callable[[], _T], patience_s: float | None = None) -> _T:
+        """Do a thing, again and again while the server cannot be reached.
+
+        Args:
+            act: What to do; one transaction, or things that may be done twice.
+            patience_s: How long to go on; ``None`` for the patience of the book. Inside another
+                ``outlast`` of this thread the outer one alone decides.
+
+        Raises:
+            BookUnreachableError: The server was away for longer than that.
+            BookConflictError: The server gave the transaction up again and again.
+        """
+        if getattr(self._own, "inside", False):
+            return act()
+        pauses = Pauses(self.patience_s if patience_s is None else patience_s)
+        conflicts = 0
+        self._own.inside = True
+        try:
+            while True:
+                try:
+                    return act()
+                except BookUncertainError:
+                    raise  # not to be done again before it is known what became of it
+                except BookUnreachableError as error:
+                    if not pauses.left:
+                        raise
+                    self.noticed(error)
+                    pauses.take()
+                except BookConflictError:
+                    conflicts += 1
+                    if conflicts == _CONFLICTS:
+                        raise
+                    time.sleep(random.uniform(0, 0.02 * conflicts))
+        finally:
+            self._own.inside = False
+
+
+class Pauses:
+    """Growing pauses between the tries of something, until a time is over.
+
+    Args:
+        patience_s: That time.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._until = time.monotonic() + patience_s
+        self._next_s = _FIRST_PAUSE_S
+
+    @property
+    def left(self) -> bool:
+        """Whether there is time for another try."""
+        return time.monotonic() < self._until
+
+    def take(self) -> None:
+        """Wait; an interrupt gets through."""
+        left_s = max(0.0, self._until - time.monotonic())
+        time.sleep(min(left_s, self._next_s * random.uniform(0.5, 1.0)))
+        self._next_s = min(_LONGEST_PAUSE_S, self._next_s * 2)
+
+
+def outlasting(
+    method: Callable[Concatenate[Any, _P], _T],
+) -> Callable[Concatenate[Any, _P], _T]:
+    """Do a method of something that has an ``outage`` again until the server is back."""
+
+    @wraps(method)
+    def again(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        outage: Outage = self.outage
+        return outage.outlast(lambda: method(self, *args, **kwargs))
+
+    return again

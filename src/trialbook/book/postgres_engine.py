@@ -1,0 +1,432 @@
+"""Transactions on a PostgreSQL server: one connection a process, and no outcome left open.
+
+Threads take turns at the connection. Each write transaction rewrites this client's row of
+``tb_receipt``. When the connection is lost in a commit, that row says on a new connection whether
+it was done; locking it waits until the old transaction has ended. (The server's transaction ids
+cannot say it: after a crash it hands out the same ones again.)
+
+Everything is set for one transaction at a time and sent with its BEGIN, so a pooler in
+transaction mode may stand in between.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy import Connection
+from sqlalchemy.pool import NullPool
+
+from trialbook.book.forks import abandon
+from trialbook.book.outlasting import Outage, Pauses
+from trialbook.book.postgres_address import address_of, quoted
+from trialbook.book.translation import translating
+from trialbook.errors import BookBusyError, BookError, BookUncertainError, BookUnreachableError
+
+if TYPE_CHECKING:
+    from trialbook.book.postgres_connection import BoundedConnection, Server
+
+LOCK_TIMEOUT_S = 30
+"""How long a transaction waits for another one's locks."""
+
+IDLE_TIMEOUT_S = 15
+"""How long the server keeps a write transaction whose client says nothing.
+
+It bounds what others wait for a process that was stopped or cut off in mid-transaction.
+"""
+
+LEAST_PATIENCE_S = 10.0
+"""How long the outcome of a commit is asked for at the least."""
+
+KEPT_RECEIPTS_S = 24 * 3600
+
+_CREATING = 0x7472_6961_6C62_6F6B
+_WRITING = 0x7462_6F6B
+_TABLES = "'tb_book'::regclass::oid::int"
+_NOW = "extract(epoch from clock_timestamp())"
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """An open connection, as the driver's and as SQLAlchemy's."""
+
+    raw: BoundedConnection
+    connection: Connection
+    server: Server
+    number: int
+
+    def run(self, text: str) -> Any:
+        """Send statements without values, in one round trip; the last one's cursor."""
+        cursor = self.raw.cursor()
+        cursor.execute(text, prepare=False)
+        return cursor
+
+    def end(self) -> None:
+        """Close it, whatever state it is in."""
+        with suppress(Exception):
+            self.connection.invalidate()
+        with suppress(Exception):
+            self.connection.close()
+        with suppress(Exception):
+            self.raw.close()
+
+
+class PostgresEngine:
+    """A PostgreSQL database.
+
+    A thread that reads inside its own transaction reads in that transaction; one that writes
+    while it reads gets a second connection for so long.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST/DATABASE?schema=NAME``.
+        read_only: Whether to refuse writes.
+        outage: Told when the server is reached or lost.
+    """
+
+    def __init__(self, url: str, *, read_only: bool, outage: Outage) -> None:
+        self._address = address_of(url)
+        self._read_only = read_only
+        self._outage = outage
+        try:
+            from trialbook.book.postgres_connection import connected
+        except ImportError as error:
+            raise BookError(
+                "the driver for PostgreSQL is not installed",
+                hint="pip install 'trialbook[postgres]'",
+            ) from error
+        self._connected: Callable[..., tuple[BoundedConnection, Server]] = connected
+        schema = self._address.schema
+        self._path = "" if schema is None else f"SET LOCAL search_path TO {quoted(schema)}; "
+        self._made = 0
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"PostgresEngine({self._address.shown!r})"
+
+    def _start(self) -> None:
+        self._turn = threading.RLock()
+        self._session: _Session | None = None
+        self._open: _Session | None = None
+        self._writes = False
+        self._new_client()
+        self._new: list[tuple[BoundedConnection, Server]] = []
+        self._maker = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=self._created,
+            poolclass=NullPool,
+            pool_reset_on_return=None,
+            use_native_hstore=False,
+            hide_parameters=True,
+        )
+
+    def _new_client(self) -> None:
+        self._client = uuid.uuid4().hex
+        self._number = 0
+
+    # Connections.
+
+    def _created(self) -> BoundedConnection:
+        raw, server = self._connected(self._address)
+        self._new.append((raw, server))
+        return raw
+
+    def _new_session(self) -> _Session:
+        self._new.clear()
+        connection = self._maker.connect()
+        raw, server = self._new.pop()
+        self._made += 1
+        self._outage.over()
+        return _Session(raw, connection, server, self._made)
+
+    def _drop(self, session: _Session) -> None:
+        if session is self._session:
+            self._session = None
+        session.end()
+
+    def _begun(self, text: str) -> _Session:
+        """The connection, with a transaction that begins with these statements."""
+        session = self._session
+        if session is not None:
+            try:
+                session.run(text)
+                return session
+            except Exception:
+                lost = session.raw.lost
+                self._drop(session)
+                if not lost:
+                    raise
+        # The server or something in between has closed what was idle; nothing is lost by that.
+        session = self._session = self._new_session()
+        try:
+            session.run(text)
+        except BaseException:
+            self._drop(session)
+            raise
+        return session
+
+    @contextmanager
+    def _in_turn(self, *, writes: bool) -> Iterator[_Session | None]:
+        """This thread's turn; what it has open already when it takes it once more."""
+        with self._turn:
+            session = self._open
+            if session is None or not writes:
+                yield session
+                return
+            if self._writes:
+                raise RuntimeError("this thread has a write transaction open already")
+            # Reading has a state of its own, which a write cannot join.
+            pinned, self._session, self._open = self._session, None, None
+            try:
+                yield None
+            finally:
+                if self._session is not None:
+                    self._session.end()
+                self._session, self._open, self._writes = pinned, session, False
+
+    # Transactions.
+
+    @contextmanager
+    def writing(self, durable: bool, *, alone: bool = False) -> Iterator[Connection]:
+        """See ``Engine``.
+
+        Every commit waits for the disk: a server that crashes would lose the others, and with
+        them claims and points that other processes have seen.
+        """
+        with self._in_turn(writes=True):
+            self._number += 1
+            number = self._number
+            session = self._begun(self._write_setup(number, alone))
+            with self._transaction(session, writes=True) as connection:
+                yield connection
+            self._commit(session, number)
+
+    def _write_setup(self, number: int, alone: bool) -> str:
+        """The statements that begin a write transaction."""
+        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        old = f"(SELECT client FROM tb_receipt WHERE at < {_NOW} - {KEPT_RECEIPTS_S}"
+        tidy = f"DELETE FROM tb_receipt WHERE client IN {old} FOR UPDATE SKIP LOCKED); "
+        return (
+            f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
+            f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT_S}s', true), "
+            "CASE current_setting('synchronous_commit') "
+            "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END, "
+            f"{lock}({_WRITING}, {_TABLES}); "
+            f"{tidy if number == 1 else ''}"
+            f"INSERT INTO tb_receipt (client, number, at) VALUES ('{self._client}', {number}, "
+            f"{_NOW}) ON CONFLICT (client) DO UPDATE SET number = excluded.number, at = excluded.at"
+        )
+
+    @contextmanager
+    def _transaction(self, session: _Session, *, writes: bool) -> Iterator[Connection]:
+        """The block of a transaction that has begun; it is rolled back on an error."""
+        self._open, self._writes = session, writes
+        try:
+            session.connection.begin()
+            yield session.connection
+        except BaseException:
+            self._roll_back(session)
+            raise
+        finally:
+            self._open, self._writes = None, False
+
+    def _roll_back(self, session: _Session) -> None:
+        with suppress(Exception):
+            session.connection.rollback()
+            if not session.raw.idle:
+                session.raw.rollback()
+        if session.raw.lost or not session.raw.idle:
+            self._drop(session)
+
+    def _commit(self, session: _Session, number: int | None) -> None:
+        """Commit; on return it is done, and with an error it is not.
+
+        Raises:
+            BookUnreachableError: The server went away and has not committed.
+            BookUncertainError: It went away, and did not come back to say.
+        """
+        if session.raw.failed:
+            self._roll_back(session)
+            raise BookError(
+                "a statement of the transaction had failed, nothing of it is stored",
+                where=self._address.shown,
+            )
+        try:
+            session.connection.commit()
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if not session.raw.lost and not interrupted:
+                self._roll_back(session)
+                raise
+            self._drop(session)
+            if number is None or not self._found_out(number):
+                raise
+            if interrupted:  # it came in the middle of what is done now, and is not forgotten
+                threading.Timer(0.02, _thread.interrupt_main).start()
+
+    def _found_out(self, number: int) -> bool:
+        """Whether a transaction of this client was committed, asked until the server says."""
+        pauses = Pauses(max(self._outage.patience_s, LEAST_PATIENCE_S))
+        while True:
+            try:
+                return self._asked(self._client, number)
+            except (BookUnreachableError, BookBusyError) as error:
+                if not pauses.left:
+                    receipt = (self._client, number)
+                    self._new_client()
+                    raise BookUncertainError(
+                        "the server went away in a commit and did not come back to say "
+                        "whether it was done",
+                        receipt=receipt,
+                        where=self._address.shown,
+                        hint="look whether it runs and can be reached from here",
+                    ) from error
+                if isinstance(error, BookUnreachableError):
+                    self._outage.noticed(error)
+                pauses.take()
+
+    def _asked(self, client: str, number: int) -> bool:
+        with translating(self._address.shown):
+            session = self._begun(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
+                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"
+            )
+            try:
+                # Inserted or found, the row waits for a transaction that still has it.
+                row = session.run(
+                    f"INSERT INTO tb_receipt (client, number, at) VALUES ('{client}', 0, {_NOW}) "
+                    "ON CONFLICT (client) DO UPDATE SET at = excluded.at RETURNING number"
+                ).fetchone()
+            finally:
+                self._roll_back(session)
+        return row is not None and int(row[0]) == number
+
+    def settled(self, receipt: object) -> bool:
+        """See ``Engine``."""
+        assert isinstance(receipt, tuple)
+        client, number = receipt
+        with self._in_turn(writes=True):
+            return self._asked(client, number)
+
+    @contextmanager
+    def creating(self) -> Iterator[Connection]:
+        """See ``Engine``; also makes the database schema that the URL names."""
+        with self._in_turn(writes=True):
+            begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+            session = self._begun(f"{begin}SELECT pg_advisory_xact_lock({_CREATING})")
+            session.raw.bound_s = None  # moving a large book's tables takes its time
+            try:
+                with self._transaction(session, writes=True) as connection:
+                    missing = self._schema_to_make(session)
+                    with self._naming_the_grant(session, missing):
+                        if missing is not None:
+                            session.run(f"CREATE SCHEMA {quoted(missing)}")
+                        if self._path:
+                            session.run(self._path)
+                        yield connection
+                self._commit(session, None)
+            finally:
+                self._drop(session)
+
+    def _schema_to_make(self, session: _Session) -> str | None:
+        name = self._address.schema
+        if name is None:
+            return None
+        cursor = session.raw.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (name,))
+        return name if cursor.fetchone() is None else None
+
+    @contextmanager
+    def _naming_the_grant(self, session: _Session, missing: str | None) -> Iterator[None]:
+        from trialbook.book.postgres_errors import may_not_create
+
+        try:
+            yield
+        except Exception as error:
+            said = getattr(error, "orig", None) or error
+            if getattr(said, "sqlstate", None) not in ("42501", "3F000"):
+                raise
+            raise may_not_create(
+                said,
+                where=self._address.shown,
+                user=session.server.user,
+                database=session.server.database,
+                schema=missing,
+                at=self._address.schema or session.server.schema,
+            ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """See ``Engine``."""
+        with self._in_turn(writes=False) as session:
+            if session is not None:
+                yield session.connection
+                return
+            begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            session = self._begun(f"{begin}{self._path}")
+            with self._transaction(session, writes=False) as connection:
+                yield connection
+            self._roll_back(session)
+
+    def change_mark(self) -> tuple[int, str] | None:
+        """See ``Engine``: which transactions the server lets a reader see now.
+
+        Every commit changes that, also one of another book on the server.
+        """
+        with self._in_turn(writes=False) as session:
+            if session is not None:
+                return None
+            for _ in range(2):
+                session = self._session or self._begun("SELECT 1")
+                if session.server.standby:  # it does not list what runs on the other server
+                    return None
+                try:
+                    row = session.raw.execute("SELECT pg_current_snapshot()::text").fetchone()
+                except Exception:
+                    lost = session.raw.lost
+                    self._drop(session)
+                    if not lost:
+                        raise
+                else:
+                    return session.number, str(row[0]) if row is not None else ""
+            return None
+
+    def own_marks(self) -> None:
+        """See ``Engine``: others may have committed meanwhile."""
+        return
+
+    def rest(self) -> None:
+        """See ``Engine``."""
+        with self._turn:
+            if self._open is None and self._session is not None:
+                self._drop(self._session)
+
+    def after_fork(self) -> None:
+        """See ``Engine``."""
+        abandon((self._maker, self._session, self._open))
+        self._start()
+
+    def close(self) -> None:
+        """See ``Engine``."""
+        with self._turn:
+            session = self._session
+            if session is None or self._open is not None:
+                return
+            if self._number and not session.raw.lost:
+                with suppress(Exception):  # else somebody tidies up later
+                    session.run(
+                        f"BEGIN; {self._path}SET LOCAL synchronous_commit = off; "
+                        f"DELETE FROM tb_receipt WHERE client = '{self._client}'; COMMIT"
+                    )
+                self._new_client()
+            self._drop(session)
+
+    def discard(self) -> None:
+        """See ``Engine``."""
+        if self._session is not None:
+            self._drop(self._session)
