@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from trialbook.records.checkpoints import Resumption, Told
 from trialbook.records.study import ArtifactRecord
 
 
@@ -23,3 +24,9 @@ class Sink(Protocol):
 
     def add_artifact(self, name: str, path: Path, media_type: str) -> ArtifactRecord:
         """Keep a file by content; one name holds the last file logged under it."""
+
+    def save_checkpoint(self, path: Path, told: Told) -> bool:
+        """Keep a file or directory to go on from; whether anybody can go on from it."""
+
+    def load_checkpoint(self, directory: Callable[[], Path]) -> Resumption:
+        """Restore the newest checkpoint of earlier attempts into a directory, which is made."""
