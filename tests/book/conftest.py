@@ -21,14 +21,33 @@ def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a book run on both databases, those that ask for the file's path on SQLite only."""
+    own = any("url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "url" in metafunc.fixturenames and not own:
+        on_sqlite_only = "path" in metafunc.fixturenames
+        databases = ["sqlite"] if on_sqlite_only else ["sqlite", "postgresql"]
+        metafunc.parametrize("url", databases, indirect=True)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Storage URL of a book that does not exist yet, on the database of this test's turn."""
+    if request.param == "postgresql":
+        found: str = request.getfixturevalue("postgres_url")
+        return found
+    return f"sqlite:///{tmp_path / 'book.db'}"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """The file of the book, for a test of what only SQLite has."""
     return tmp_path / "book.db"
 
 
 @pytest.fixture
-def storage(path: Path) -> Iterator[BookStorage]:
-    storage = BookStorage(path)
+def storage(url: str) -> Iterator[BookStorage]:
+    storage = BookStorage(url)
     yield storage
     storage.close()
 

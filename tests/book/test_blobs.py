@@ -28,8 +28,10 @@ def _keep(storage: BookStorage, study_id: int, *blobs: Blob) -> Attempt:
     )
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.with_name("book.db.blobs").rglob("*") if p.is_file())
+def _files(storage: BookStorage) -> list[Path]:
+    """The files of a book's blobs; on PostgreSQL all contents lie in rows."""
+    directory = storage.book.blob_directory
+    return [] if directory is None else sorted(p for p in directory.rglob("*") if p.is_file())
 
 
 @pytest.mark.parametrize("content", [b"", b"small", LARGE])
@@ -43,20 +45,20 @@ def test_small_contents_lie_in_rows_and_large_ones_in_files(
     path: Path, storage: BookStorage, study_id: int
 ) -> None:
     _keep(storage, study_id, Blob.of(b"small"), Blob.of(LARGE))
-    (file,) = _files(path)
+    (file,) = _files(storage)
     assert file.name == hashlib.sha256(LARGE).hexdigest() == Blob.of(LARGE).digest
     assert file.read_bytes() == LARGE
 
 
-def test_content_is_kept_once(path: Path, storage: BookStorage, study_id: int) -> None:
+def test_content_is_kept_once(url: str, storage: BookStorage, study_id: int) -> None:
     for _ in range(3):
         _keep(storage, study_id, Blob.of(LARGE), Blob.of(b"x"), Blob.of(b"x"))
-    other = BookStorage(path)
+    other = BookStorage(url)
     _keep(other, study_id, Blob.of(LARGE), Blob.of(b"x"))
     other.close()
     with storage.book.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(schema.blob)) == 2
-    assert len(_files(path)) == 1
+    assert len(_files(storage)) == (0 if storage.book.path is None else 1)
 
 
 def test_content_from_a_path(tmp_path: Path, storage: BookStorage, study_id: int) -> None:
@@ -70,20 +72,20 @@ def test_content_from_a_path(tmp_path: Path, storage: BookStorage, study_id: int
 
 @pytest.mark.parametrize("content", [b"small", LARGE])
 def test_a_file_that_changed_since_it_was_hashed_is_refused(
-    tmp_path: Path, path: Path, storage: BookStorage, study_id: int, content: bytes
+    tmp_path: Path, storage: BookStorage, study_id: int, content: bytes
 ) -> None:
     source = tmp_path / "data.bin"
     source.write_bytes(content + b"!")
     with pytest.raises(BookError, match="changed while"):
         _keep(storage, study_id, Blob(Blob.of(content).digest, len(content), path=str(source)))
-    assert _files(path) == []
+    assert _files(storage) == []
     assert Reader(storage.book).trial("digits/0").attempts == ()
 
 
 def test_damage_is_named(path: Path, storage: BookStorage, study_id: int) -> None:
     small, large = Blob.of(b"small"), Blob.of(LARGE)
     _keep(storage, study_id, small, large)
-    (file,) = _files(path)
+    (file,) = _files(storage)
     file.write_bytes(LARGE[:-1] + b"?")
     with storage.book.writing() as connection:
         connection.execute(
@@ -101,33 +103,31 @@ def test_damage_is_named(path: Path, storage: BookStorage, study_id: int) -> Non
         store.content("0" * 64)
 
 
-def test_a_failed_transaction_leaves_no_file(
-    path: Path, storage: BookStorage, study_id: int
-) -> None:
+def test_a_failed_transaction_leaves_no_file(storage: BookStorage, study_id: int) -> None:
     trial_id = storage.create_new_trial(study_id)
     with pytest.raises(NotFoundError):
         storage.begin_attempt(
             trial_id + 1, snapshots=[], blobs=[Blob.of(LARGE)], seeds=Seeds(trial=1)
         )
     # The file had taken its place: nothing names it, and the same content takes it again.
-    assert all(not file.name.startswith("new-") for file in _files(path))
+    assert all(not file.name.startswith("new-") for file in _files(storage))
     with pytest.raises(NotFoundError):
         BlobStore(storage.book).content(Blob.of(LARGE).digest)
     _keep(storage, study_id, Blob.of(LARGE))
     assert BlobStore(storage.book).content(Blob.of(LARGE).digest) == LARGE
 
 
-def test_what_was_removed_is_stored_again(path: Path, storage: BookStorage, study_id: int) -> None:
+def test_what_was_removed_is_stored_again(url: str, storage: BookStorage, study_id: int) -> None:
     """This process remembers what it has stored; another removes it all and collects garbage."""
     from trialbook.book.removal import collect_garbage, remove_trial
 
     blob, snapshot = Blob.of(LARGE), config_snapshot(layers=9)
     trial_id = storage.create_new_trial(study_id)
     storage.begin_attempt(trial_id, snapshots=[snapshot], blobs=[blob], seeds=Seeds(trial=1))
-    other = BookStorage(path)
+    other = BookStorage(url)
     remove_trial(other.book, Reader(other.book).trial("digits/0"), running=True)
     collect_garbage(other.book)
-    assert _files(path) == []
+    assert _files(storage) == []
     attempt = storage.begin_attempt(
         storage.create_new_trial(study_id), snapshots=[snapshot], blobs=[blob], seeds=Seeds(trial=1)
     )
@@ -138,7 +138,7 @@ def test_what_was_removed_is_stored_again(path: Path, storage: BookStorage, stud
 
 
 def test_artifacts_are_stored_at_once(
-    tmp_path: Path, path: Path, begin: Begin, storage: BookStorage
+    tmp_path: Path, url: str, begin: Begin, storage: BookStorage
 ) -> None:
     attempt = begin()
     model = tmp_path / "model.npz"
@@ -146,7 +146,7 @@ def test_artifacts_are_stored_at_once(
         model.write_bytes(content)
         record = attempt.add_artifact("model.npz", model, "application/octet-stream")
         assert (record.digest, record.size_bytes) == (Blob.of(content).digest, len(content))
-    found = Reader(BookStorage(path).book).trial("digits/0").attempt
+    found = Reader(BookStorage(url).book).trial("digits/0").attempt
     assert found is not None
     assert found.artifacts == (record,)
     assert Reader(storage.book).blob(record.digest) == LARGE

@@ -44,7 +44,7 @@ def _finish(storage: BookStorage, study_id: int, value: float, **reports: float)
 
 
 def test_an_unchanged_book_is_not_read(
-    storage: BookStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
+    path: Path, storage: BookStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in range(5):
         _finish(storage, study_id, float(value))
@@ -59,10 +59,10 @@ def test_an_unchanged_book_is_not_read(
     assert count.reads == 0
 
 
-def test_finished_trials_are_read_once(path: Path, storage: BookStorage, study_id: int) -> None:
+def test_finished_trials_are_read_once(url: str, storage: BookStorage, study_id: int) -> None:
     _finish(storage, study_id, 1.0)
     first = storage.get_all_trials(study_id, deepcopy=False)[0]
-    other = BookStorage(path)
+    other = BookStorage(url)
     _finish(other, study_id, 2.0)
     again = storage.get_all_trials(study_id, deepcopy=False)
     assert again[0] is first
@@ -71,9 +71,9 @@ def test_finished_trials_are_read_once(path: Path, storage: BookStorage, study_i
 
 
 def test_what_others_finish_out_of_order_is_seen(
-    path: Path, storage: BookStorage, study_id: int
+    url: str, storage: BookStorage, study_id: int
 ) -> None:
-    other = BookStorage(path)
+    other = BookStorage(url)
     ids = [other.create_new_trial(study_id) for _ in range(4)]
     for trial_id in (ids[3], ids[1], ids[0]):
         other.set_trial_state_values(trial_id, TrialState.COMPLETE, [float(trial_id)])
@@ -97,9 +97,9 @@ def test_reports_are_read_in_bulk_and_only_when_looked_at(
 
 
 def test_reports_of_running_trials_of_others_are_read_as_they_come(
-    path: Path, storage: BookStorage, study_id: int
+    url: str, storage: BookStorage, study_id: int
 ) -> None:
-    other = BookStorage(path)
+    other = BookStorage(url)
     trial_id = other.create_new_trial(study_id)
     seen = []
     for step in range(4):
@@ -109,11 +109,11 @@ def test_reports_of_running_trials_of_others_are_read_as_they_come(
     other.close()
 
 
-def test_a_removed_trial_disappears(path: Path, storage: BookStorage, study_id: int) -> None:
+def test_a_removed_trial_disappears(url: str, storage: BookStorage, study_id: int) -> None:
     best = _finish(storage, study_id, 0.0)
     _finish(storage, study_id, 1.0)
     assert storage.get_best_trial(study_id)._trial_id == best
-    other = BookStorage(path)
+    other = BookStorage(url)
     remove_trial(other.book, Reader(other.book).trial("digits/0"))
     assert [t.number for t in storage.get_all_trials(study_id)] == [1]
     assert storage.get_best_trial(study_id).number == 1
@@ -151,11 +151,11 @@ def _like(trial: FrozenTrial) -> FrozenTrial:
     )
 
 
-def test_a_stored_trial_is_a_frozen_trial(path: Path, storage: BookStorage, study_id: int) -> None:
+def test_a_stored_trial_is_a_frozen_trial(url: str, storage: BookStorage, study_id: int) -> None:
     _finish(storage, study_id, 1.0, _0=0.5)
 
     def fresh() -> FrozenTrial:
-        trial = BookStorage(path).get_all_trials(study_id, deepcopy=False)[0]
+        trial = BookStorage(url).get_all_trials(study_id, deepcopy=False)[0]
         assert isinstance(trial, StoredTrial)
         assert "intermediate_values" not in vars(trial)
         return trial
@@ -193,10 +193,10 @@ def test_changing_a_copy_leaves_the_others_alone(storage: BookStorage, study_id:
 
 
 def test_attributes_of_a_study_written_elsewhere_are_seen(
-    path: Path, storage: BookStorage, study_id: int
+    url: str, storage: BookStorage, study_id: int
 ) -> None:
     assert storage.get_study_user_attrs(study_id) == {}
-    other = BookStorage(path)
+    other = BookStorage(url)
     other.set_study_user_attr(study_id, "k", 1)
     other.set_study_system_attr(study_id, "k", 2)
     assert storage.get_study_user_attrs(study_id) == {"k": 1}

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import optuna
 import pytest
@@ -31,9 +30,9 @@ study_id = storage.get_study_id_from_name("digits")
 print("ready", flush=True)
 sys.stdin.readline()
 claimed = []
-while (trial_id := storage.claim(study_id, budget=int(sys.argv[2]))) is not None:
-    claimed.append(trial_id)
-    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.0])
+while (claim := storage.claim(study_id, budget=int(sys.argv[2]))) is not None:
+    claimed.append(claim.trial_id)
+    storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
 print(json.dumps(claimed))
 """
 
@@ -57,11 +56,11 @@ print(json.dumps(ran))
 """
 
 
-def _in_processes(code: str, path: Path, count: int, argument: int) -> list[list[int]]:
+def _in_processes(code: str, url: str, count: int, argument: int) -> list[list[int]]:
     """Run the code in so many processes that start at one moment; what each has run."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(path), str(argument)],
+            [sys.executable, "-c", code, url, str(argument)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -83,10 +82,10 @@ def _in_processes(code: str, path: Path, count: int, argument: int) -> list[list
 
 
 def test_processes_that_claim_never_run_one_trial_twice(
-    path: Path, storage: BookStorage, study_id: int
+    url: str, storage: BookStorage, study_id: int
 ) -> None:
     waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(150)]
-    ran = _in_processes(CLAIM, path, 4, argument=240)
+    ran = _in_processes(CLAIM, url, 4, argument=240)
     everything = [trial_id for each in ran for trial_id in each]
     assert len(everything) == len(set(everything)) == 240
     assert set(waiting) <= set(everything)
@@ -96,12 +95,12 @@ def test_processes_that_claim_never_run_one_trial_twice(
 
 
 def test_processes_that_ask_and_enqueue_never_run_one_trial_twice(
-    path: Path, storage: BookStorage, study_id: int
+    url: str, storage: BookStorage, study_id: int
 ) -> None:
     study = optuna.load_study(study_name="digits", storage=storage)
     for index in range(100):
         study.enqueue_trial({"x": index / 100})
-    ran = _in_processes(ASK, path, 3, argument=60)
+    ran = _in_processes(ASK, url, 3, argument=60)
     counts = Counter(trial_id for each in ran for trial_id in each)
     assert len(counts) == 180
     assert set(counts.values()) == {1}
@@ -124,7 +123,7 @@ def test_only_one_wins(storage: BookStorage, study_id: int) -> None:
 
 def test_the_oldest_comes_first_then_new_ones(storage: BookStorage, study_id: int) -> None:
     waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(3)]
-    claimed = [storage.claim(study_id) for _ in range(5)]
+    claimed = [storage.claim(study_id).trial_id for _ in range(5)]
     assert claimed[:3] == waiting
     assert [storage.get_trial_number_from_id(t) for t in claimed if t] == [0, 1, 2, 3, 4]
 
@@ -143,9 +142,9 @@ def test_a_trial_before_its_time_waits(storage: BookStorage, study_id: int) -> N
 
     not_before(late, time.time() + 3600)
     assert not storage.set_trial_state_values(late, TrialState.RUNNING)
-    assert storage.claim(study_id) == soon
+    assert storage.claim(study_id).trial_id == soon
     not_before(late, time.time() - 1)
-    assert storage.claim(study_id) == late
+    assert storage.claim(study_id).trial_id == late
 
 
 def test_the_budget_is_a_total(storage: BookStorage, study_id: int) -> None:
@@ -161,8 +160,7 @@ def test_the_budget_is_a_total(storage: BookStorage, study_id: int) -> None:
 
 
 def test_abandoned_trials_are_made_up_for(storage: BookStorage, study_id: int) -> None:
-    trial_id = storage.claim(study_id, budget=1)
-    assert trial_id is not None
+    trial_id = storage.claim(study_id, budget=1).trial_id
     storage.end_dead_attempt(trial_id, OutcomeState(EndReason.ABANDONED))
     assert storage.claim(study_id, budget=1) is not None
     assert storage.claim(study_id, budget=1) is None

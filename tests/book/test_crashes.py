@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -33,9 +32,9 @@ def die():
 """
 
 
-def _killed(path: Path, code: str) -> str:
+def _killed(url: str, code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + code, str(path)],
+        [sys.executable, "-c", PREAMBLE + code, url],
         capture_output=True,
         text=True,
         timeout=60,
@@ -44,18 +43,18 @@ def _killed(path: Path, code: str) -> str:
     return done.stdout
 
 
-def _sound(path: Path) -> BookStorage:
+def _sound(url: str) -> BookStorage:
     """The book after the crash: it opens, verifies, and takes a new trial."""
-    storage = BookStorage(path, create=False)
+    storage = BookStorage(url, create=False)
     assert verify(storage.book).mismatches == ()
     study_id = storage.get_study_id_from_name("digits")
     storage.set_trial_state_values(storage.create_new_trial(study_id), TrialState.COMPLETE, [0.0])
     return storage
 
 
-def test_an_acknowledged_result_is_there(path: Path) -> None:
+def test_an_acknowledged_result_is_there(url: str) -> None:
     _killed(
-        path,
+        url,
         """
 for number in range(20):
     attempt = begin()
@@ -66,7 +65,7 @@ for number in range(20):
 die()
 """,
     )
-    storage = _sound(path)
+    storage = _sound(url)
     trials = list(Reader(storage.book).trials("digits"))[:20]
     assert [trial.values for trial in trials] == [(float(n),) for n in range(20)]
     assert [trial.params[0].value for trial in trials] == [n / 20 for n in range(20)]
@@ -74,9 +73,9 @@ die()
     storage.close()
 
 
-def test_a_killed_process_loses_at_most_the_flush_interval(path: Path) -> None:
+def test_a_killed_process_loses_at_most_the_flush_interval(url: str) -> None:
     said = _killed(
-        path,
+        url,
         """
 attempt = begin()
 began = time.monotonic()
@@ -91,7 +90,7 @@ sys.stdout.flush()
 die()
 """,
     )
-    storage = _sound(path)
+    storage = _sound(url)
     attempt = Reader(storage.book).trial("digits/0").attempt
     assert attempt is not None
     series = Reader(storage.book).series(attempt.attempt_id)
@@ -114,10 +113,10 @@ die()
         "COMMIT",
     ],
 )
-def test_killed_inside_a_transaction_leaves_all_or_nothing(path: Path, point: str) -> None:
+def test_killed_inside_a_transaction_leaves_all_or_nothing(url: str, point: str) -> None:
     """Kill between two statements of a transaction: the whole of it is gone."""
     _killed(
-        path,
+        url,
         f"""
 attempt = begin()
 storage.set_trial_param(attempt.trial_id, "x", 0.5, FloatDistribution(0, 1))
@@ -146,7 +145,7 @@ if point == "insert INTO tb_attempt":
 storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
 """,
     )
-    storage = _sound(path)
+    storage = _sound(url)
     trial = Reader(storage.book).trial("digits/0")
     assert (trial.state, trial.values, trial.record_digest) == ("RUNNING", None, None)
     assert [param.value for param in trial.params] == [0.5]
@@ -155,9 +154,9 @@ storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
     storage.close()
 
 
-def test_writers_killed_at_any_moment_leave_a_sound_book(path: Path) -> None:
+def test_writers_killed_at_any_moment_leave_a_sound_book(url: str) -> None:
     """Several writers at once, each killed while it writes."""
-    BookStorage(path).close()
+    BookStorage(url).close()
     code = (
         PREAMBLE.replace(
             'study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "digits")',
@@ -175,14 +174,12 @@ while True:
     print(attempt.trial_id, flush=True)
 """
     )
-    storage = BookStorage(path)
+    storage = BookStorage(url)
     study_id = storage.create_new_study([], "digits")
     acknowledged = []
     for round_ in range(3):
         writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
-            )
+            subprocess.Popen([sys.executable, "-c", code, url], stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
         for writer in writers:
@@ -198,4 +195,4 @@ while True:
     trials = {trial._trial_id: trial for trial in storage.get_all_trials(study_id)}
     assert all(trials[trial_id].state is TrialState.COMPLETE for trial_id in acknowledged)
     storage.close()
-    _sound(path).close()
+    _sound(url).close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from trialbook.book.attempt import FULL_POINTS, Attempt
 from trialbook.book.reading import Reader
+from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
 from trialbook.errors import (
     AttemptFencedError,
@@ -35,9 +36,11 @@ UNIT = FloatDistribution(0, 1)
 
 
 @pytest.fixture
-def elsewhere(path: Path, storage: BookStorage) -> BookStorage:
-    """The same book as another process sees it: nothing is shared but the file."""
-    return BookStorage(path)
+def elsewhere(url: str, storage: BookStorage) -> Iterator[BookStorage]:
+    """The same book as another process sees it: nothing is shared but the database."""
+    elsewhere = BookStorage(url)
+    yield elsewhere
+    elsewhere.close()
 
 
 def _attempt(storage: BookStorage, number: int = 0) -> AttemptRecord:
@@ -290,7 +293,7 @@ def test_a_full_buffer_blocks_and_drops_nothing(begin: Begin, storage: BookStora
 
 
 def test_points_that_could_not_be_written_wait(
-    begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
+    path: Path, begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage._shelf.flusher.stop()
     attempt = begin()
@@ -397,7 +400,7 @@ def test_a_trial_given_back_starts_again(begin: Begin, storage: BookStorage) -> 
     assert (trial.user_attrs, trial.intermediate_values) == ({}, {})
     assert trial.datetime_start is None
     assert _trial(storage).attempts[0].end_reason is EndReason.PREEMPTED
-    assert storage.claim(attempt.study_id) == trial_id
+    assert storage.claim(attempt.study_id).trial_id == trial_id
     again = begin(trial_id)
     assert again.number > attempt.number
     assert storage.get_trial(trial_id).datetime_start is not None
@@ -468,12 +471,12 @@ def test_a_dead_attempt_is_ended_once(
     attempt.log({"loss": 1.0}, 0, 0.0)
     attempt.answered(True)
     storage.flush()
-    outcome = OutcomeState(EndReason.LOST, signal="SIGKILL")
+    outcome = OutcomeState(EndReason.FAILED, signal="SIGKILL")
     text = Blob.of(b"last words")
-    assert elsewhere.end_dead_attempt(attempt.trial_id, outcome, blobs=[text])
-    assert not elsewhere.end_dead_attempt(attempt.trial_id, outcome)
+    assert elsewhere.end_dead_attempt(attempt.trial_id, outcome, blobs=[text]) is Fate.FAILED
+    assert elsewhere.end_dead_attempt(attempt.trial_id, outcome) is Fate.OVER
     found = _attempt(elsewhere)
-    assert (found.end_reason, found.outcome) == (EndReason.LOST, outcome)
+    assert (found.end_reason, found.outcome) == (EndReason.FAILED, outcome)
     assert found.prune_answers == (True,)
     assert _trial(elsewhere).state == "FAIL"
     assert Reader(elsewhere.book).blob(text.digest) == b"last words"

@@ -71,11 +71,11 @@ def test_what_is_too_long_stays_in_parts(
 
 
 def test_points_of_a_helper_process_between_fold_and_commit_are_kept(
-    path: Path, begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
+    url: str, begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trialbook.book import attempt as attempts
 
-    other = BookStorage(path)
+    other = BookStorage(url)
     attempt = begin()
     storage.set_trial_intermediate_value(attempt.trial_id, 0, 0.0)
     storage.flush()

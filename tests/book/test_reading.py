@@ -47,7 +47,7 @@ def reader(storage: BookStorage) -> Reader:
 
 def _tracked(storage: BookStorage, study_id: int, tmp_path: Path) -> int:
     """One trial under tracking, with everything that can be recorded; its id."""
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     console = Blob.of(b"line 1\nline 2 \xff\n")
     attempt = storage.begin_attempt(
         trial_id, snapshots=[config_snapshot(layers=2)], seeds=Seeds(trial=9, study=1)
@@ -122,7 +122,7 @@ def test_points_blobs_snapshots_and_the_console_come_back(storage, study_id, rea
 
 
 def test_what_is_pending_of_a_running_trial_is_joined_from_its_parts(storage, study_id, reader):
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
     for values in ([3.0, 1.0], [math.nan], [2.0]):
         for value in values:
@@ -350,7 +350,7 @@ def _only_readable(directory: Path) -> None:
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
 
 
-def test_a_book_that_can_only_be_read_is_read(storage, study_id, tmp_path, monkeypatch):
+def test_a_book_that_can_only_be_read_is_read(path, storage, study_id, tmp_path, monkeypatch):
     _tracked(storage, study_id, tmp_path)
     storage.close()
     place = tmp_path / "readonly"
@@ -379,8 +379,8 @@ def test_a_book_that_can_only_be_read_is_read(storage, study_id, tmp_path, monke
     assert sorted(place.rglob("*")) == before
 
 
-def test_one_reader_sees_what_others_write_meanwhile(storage, study_id, path):
-    book = Book.open(path, create=False, read_only=True)
+def test_one_reader_sees_what_others_write_meanwhile(storage, study_id, url):
+    book = Book.open(url, create=False, read_only=True)
     reader = Reader(book)
     assert list(reader.trials("digits")) == []
     storage.create_new_trial(study_id, create_trial(value=1.0))

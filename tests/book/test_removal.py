@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import optuna
@@ -56,7 +57,7 @@ def _code(*contents: bytes) -> tuple[Snapshot, list[Blob]]:
 def _trial(storage: BookStorage, study_id: int, tmp_path: Path, *contents: bytes) -> int:
     """A finished trial with code, a console and an artifact; its id."""
     snapshot, blobs = _code(*contents)
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     attempt = storage.begin_attempt(
         trial_id, snapshots=[snapshot], blobs=blobs, seeds=Seeds(trial=1)
     )
@@ -113,12 +114,12 @@ def test_deleting_leaves_the_seal_and_numbers_as_they_were(storage, study_id, tm
     assert [t.number for t in Reader(storage.book).trials("digits")] == [0, 2, 3]
 
 
-def test_optuna_no_longer_sees_a_trial_that_another_process_deleted(storage, study_id, path):
+def test_optuna_no_longer_sees_a_trial_that_another_process_deleted(storage, study_id, url):
     study = optuna.load_study(study_name="digits", storage=storage)
     for value in (0.0, 1.0):
         study.add_trial(create_trial(value=value))
     assert study.best_trial.number == 0
-    other = Book.open(path)
+    other = Book.open(url)
     remove_trial(other, Reader(other).trial("digits/0"))
     other.close()
     assert [t.number for t in study.trials] == [1]
@@ -126,7 +127,7 @@ def test_optuna_no_longer_sees_a_trial_that_another_process_deleted(storage, stu
 
 
 def test_a_running_trial_is_deleted_only_when_that_is_meant(storage, study_id):
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
     trial = Reader(storage.book).trial("digits/0")
     study = Reader(storage.book).study("digits")
@@ -169,7 +170,8 @@ def test_only_what_nothing_names_is_collected(storage, study_id, tmp_path):
     remove_trial(storage.book, Reader(storage.book).trial("digits/1"))
     found = find_garbage(storage.book)
     size = len(b"only in 1") + len(f"console of {kept + 1}") + len("artifact of 2") + IN_ROW_BYTES
-    assert found == Garbage(tombstones=0, snapshots=1, blobs=3, size_bytes=size, files=1)
+    files = 0 if storage.book.blob_directory is None else 1
+    assert found == Garbage(tombstones=0, snapshots=1, blobs=3, size_bytes=size, files=files)
     assert find_garbage(storage.book) == found
     assert collect_garbage(storage.book) == found
     assert find_garbage(storage.book) == NOTHING
@@ -210,11 +212,11 @@ def test_stray_files_go_and_those_that_are_being_written_stay(storage, study_id,
 
 
 def test_a_process_that_remembers_what_was_collected_stores_it_again(
-    storage, study_id, tmp_path, path
+    storage, study_id, tmp_path, url
 ):
     """The writer has stored a snapshot and its blobs; they go; it begins the next trial."""
     _trial(storage, study_id, tmp_path, b"the code")
-    other = Book.open(path)
+    other = Book.open(url)
     remove_trial(other, Reader(other).trial("digits/0"))
     assert collect_garbage(other).blobs == 3
     other.close()
@@ -224,7 +226,7 @@ def test_a_process_that_remembers_what_was_collected_stores_it_again(
     assert Reader(storage.book).snapshot(snapshot.digest) == snapshot
 
 
-def test_collecting_never_takes_what_others_are_storing(storage, study_id, path):
+def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, tmp_path):
     """Two processes run trials that share contents; this one deletes and collects meanwhile."""
     writer = textwrap.dedent(
         f"""
@@ -238,7 +240,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
         from trialbook.records.coverage import Coverage
         from trialbook.records.execution import EndReason, OutcomeState, Seeds
 
-        storage = BookStorage({str(path)!r})
+        storage = BookStorage({url!r})
         file = Path(sys.argv[1])
         turn = 0
         while not Path(sys.argv[2]).exists():
@@ -248,7 +250,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
             files = tuple(FileEntry(f"f{{i}}", "100644", b.size_bytes, b.digest)
                           for i, b in enumerate(blobs))
             code = Snapshot.of(Kind.CODE, Coverage.of(()), CodeState(None, files))
-            trial_id = storage.claim({study_id})
+            trial_id = storage.claim({study_id}).trial_id
             attempt = storage.begin_attempt(
                 trial_id, snapshots=[code], blobs=blobs, seeds=Seeds(trial=turn))
             file.write_bytes(b"A" * ({IN_ROW_BYTES} + 10 + turn % 2))
@@ -258,10 +260,10 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
         storage.close()
         """
     )
-    stop = path.with_name("stop")
+    stop = tmp_path / "stop"
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", writer, str(path.with_name(f"file-{n}")), str(stop)],
+            [sys.executable, "-c", writer, str(tmp_path / f"file-{n}"), str(stop)],
             stderr=subprocess.PIPE,
         )
         for n in range(2)
@@ -271,7 +273,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, path)
     try:
         while rounds < 10 or removed < 20 or not collected:
             assert all(process.poll() is None for process in writers)
-            for trial in reader.trials("digits", states=["COMPLETE"]):
+            for trial in islice(reader.trials("digits", states=["COMPLETE"]), 10):
                 remove_trial(storage.book, trial)
                 removed += 1
             collected += collect_garbage(storage.book).blobs
@@ -309,9 +311,9 @@ def test_drafts_that_come_and_go_do_not_disturb_collecting(storage, study_id, tm
             thread.join()
 
 
-def test_nothing_is_removed_from_a_book_that_is_only_read(storage, study_id, tmp_path, path):
+def test_nothing_is_removed_from_a_book_that_is_only_read(storage, study_id, tmp_path, url):
     _trial(storage, study_id, tmp_path, b"a")
-    book = Book.open(path, create=False, read_only=True)
+    book = Book.open(url, create=False, read_only=True)
     with pytest.raises(BookReadOnlyError):
         remove_trial(book, Reader(book).trial("digits/0"))
     with pytest.raises(BookReadOnlyError):

@@ -24,7 +24,7 @@ from trialbook.records.verdict import (
 
 @pytest.fixture
 def attempt(storage, study_id):
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     return Reader(storage.book).trial("digits/0").attempt

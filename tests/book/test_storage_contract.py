@@ -1,9 +1,8 @@
-"""Optuna's own contract of a storage, on an SQLite book."""
+"""Optuna's own contract of a storage, on a book, for each database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
@@ -11,9 +10,9 @@ from optuna.testing.pytest_storages import StorageTestCase
 from trialbook.book.storage import BookStorage
 
 
-class TestBookStorageOnSqlite(StorageTestCase):
+class TestBookStorage(StorageTestCase):
     @pytest.fixture
-    def storage(self, tmp_path: Path) -> Iterator[BookStorage]:
-        storage = BookStorage(tmp_path / "book.db")
+    def storage(self, url: str) -> Iterator[BookStorage]:
+        storage = BookStorage(url)
         yield storage
         storage.close()

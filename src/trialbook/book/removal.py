@@ -26,6 +26,7 @@ from sqlalchemy import Connection, delete, exists, or_, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
+from trialbook.book.engine import is_sqlite
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.study import StudyRecord, TrialRecord
@@ -202,6 +203,7 @@ def collect_garbage(book: Book) -> Garbage:
     """
     seen = _documents_seen(book)  # the long part, done before others have to wait
     with book.writing(durable=True) as connection:
+        _keep_others_out(connection)
         trials, studies = _full_trials(connection), _full_studies(connection)
         _empty_trials(connection, trials)
         _empty_studies(connection, studies)
@@ -218,6 +220,18 @@ def collect_garbage(book: Book) -> Garbage:
                 path.unlink(missing_ok=True)
                 files += 1
     return _summary(len(trials) + len(studies), snapshots, blobs, files)
+
+
+def _keep_others_out(connection: Connection) -> None:
+    """Let nobody begin to name a snapshot or a blob until this transaction ends.
+
+    In SQLite a write transaction has everything to itself. Elsewhere it waits for those that have
+    looked at the mark of removals or have locked a study or a trial, which all who name something
+    do first, and they in this order.
+    """
+    if not is_sqlite(connection):
+        connection.exec_driver_sql("LOCK TABLE tb_book IN ACCESS EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE tb_study, tb_trial IN EXCLUSIVE MODE")
 
 
 def _summary(
@@ -295,6 +309,7 @@ def _unnamed(
     for chunk in _chunks([d for d in everything if d in kept_snapshots and d not in seen]):
         seen.update(_mentioned(connection, chunk))
     kept_blobs: set[str] = set(connection.scalars(select(schema.artifact.c.digest)))
+    kept_blobs.update(_checkpoints_in_use(connection))
     for digest in kept_snapshots:
         kept_blobs |= seen.get(digest, frozenset())
     for outcome in connection.scalars(
@@ -309,7 +324,17 @@ def _unnamed(
     ]
     return [digest for digest in everything if digest not in kept_snapshots], blobs
 
-    kept_blobs.update(_checkpoints_in_use(connection))
+
+def _checkpoints_in_use(connection: Connection) -> Collection[str]:
+    """Contents that an attempt may still go on from: of trials that have not finished."""
+    checkpoint, attempt, trial = schema.checkpoint.c, schema.attempt.c, schema.trial.c
+    return connection.scalars(
+        select(checkpoint.digest)
+        .join(schema.attempt, attempt.attempt_id == checkpoint.attempt_id)
+        .join(schema.trial, trial.trial_id == attempt.trial_id)
+        .where(checkpoint.kept == 1, trial.finish_seq.is_(None), trial.deleted.is_(None))
+    ).all()
+
 
 def _named_snapshots(connection: Connection) -> set[str]:
     attempt, trial = schema.attempt.c, schema.trial.c
@@ -325,17 +350,6 @@ def _named_snapshots(connection: Connection) -> set[str]:
             )
         )
     named.update(
-def _checkpoints_in_use(connection: Connection) -> Collection[str]:
-    """Contents that an attempt may still go on from: of trials that have not finished."""
-    checkpoint, attempt, trial = schema.checkpoint.c, schema.attempt.c, schema.trial.c
-    return connection.scalars(
-        select(checkpoint.digest)
-        .join(schema.attempt, attempt.attempt_id == checkpoint.attempt_id)
-        .join(schema.trial, trial.trial_id == attempt.trial_id)
-        .where(checkpoint.kept == 1, trial.finish_seq.is_(None), trial.deleted.is_(None))
-    ).all()
-
-
         connection.scalars(
             select(trial.space).where(trial.space.is_not(None), trial.deleted.is_(None)).distinct()
         )
