@@ -86,6 +86,7 @@ class BookStorage(BaseStorage):
         self._lost: set[int] = set()
         self._shelf = self._new_shelf(BlobStore(book))
         self.leases = Leases(book)
+        self._registered: set[str] = set()
         self._renewal = self._new_renewal()
         _open_storages.add(self)
 
@@ -203,6 +204,9 @@ class BookStorage(BaseStorage):
         if before is not None:
             before.flush()
             before.abandon()
+        if holder is not None and holder.worker.worker_id not in self._registered:
+            self.leases.register(holder.worker, self._cache.study_of(trial_id))
+            self._registered.add(holder.worker.worker_id)
         opening = beginning.Opening(tuple(snapshots), tuple(blobs), seeds, claimed, holder)
         identity = beginning.begin(self._shelf, trial_id, opening)
         attempt = Attempt(self._shelf, identity, holder)
