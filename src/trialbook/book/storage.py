@@ -420,15 +420,17 @@ class BookStorage(BaseStorage):
             self._check_distribution(attempt.study_id, param_name, distribution)
             attempt.set_param(param_name, param_value_internal, distribution)
             return
-        study_id = self._cache.study_of(trial_id)
-        writing_through.set_param(
-            self.book,
-            trial_id,
-            (param_name, json_text(param_value_internal, f"the param {param_name!r}")),
-            distribution,
-            self._spaces,
-            lambda: self._check_distribution(study_id, param_name, distribution),
-        )
+        param = param_name, json_text(param_value_internal, f"the param {param_name!r}")
+        with self._cache.lock:  # before the transaction, as everywhere: a reader wants both too
+            study_id = self._cache.study_of(trial_id)
+            writing_through.set_param(
+                self.book,
+                trial_id,
+                param,
+                distribution,
+                self._spaces,
+                lambda: self._check_distribution(study_id, param_name, distribution),
+            )
 
     def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
         """Raise ``ValueError`` when a param's distribution does not go with the study's."""
