@@ -268,6 +268,7 @@ def test_a_finished_trial_that_reported_nothing_more_keeps_its_curve(
 
 
 def test_attributes_and_artifacts_up_to_the_checkpoint_are_the_successors(
+    url: str,
     storage: BookStorage,
     begin: Callable[..., Attempt],
     saved: Callable[..., Path],
@@ -287,7 +288,7 @@ def test_attributes_and_artifacts_up_to_the_checkpoint_are_the_successors(
     found = load(second, tmp_path)
     assert found.user_attrs == {"before": {"a": [1, float("inf")]}}
     storage.flush()
-    other = BookStorage(storage.url)
+    other = BookStorage(url)
     assert other.get_trial(trial_id).user_attrs == found.user_attrs
     assert other.get_trial(trial_id).system_attrs["completed_rung_0"] == 1.5
     other.close()
@@ -331,6 +332,7 @@ def test_letting_contents_go_makes_nobody_read_the_study_again(
 
 
 def test_garbage_collection_leaves_what_can_be_gone_on_from(
+    url: str,
     storage: BookStorage,
     begin: Callable[..., Attempt],
     saved: Callable[..., Path],
@@ -341,14 +343,24 @@ def test_garbage_collection_leaves_what_can_be_gone_on_from(
     collect_garbage(storage.book)
     second = again(storage, first.trial_id)
     assert load(second, tmp_path).path is not None
-    # The attempt ends for good without anybody of this program's processes to tidy up.
-    storage.flush()
-    storage._held.pop(first.trial_id)
-    failed = OutcomeState(EndReason.FAILED)
-    assert storage.end_dead_attempt(first.trial_id, failed) == "failed"
+    # The trial is finished by somebody who knows of no checkpoints.
+    other = BookStorage(url)
+    other.set_trial_state_values(first.trial_id, TrialState.FAIL)
+    other.close()
+    assert contents(storage) != set()
     collect_garbage(storage.book)
     assert contents(storage) == set()
     assert verify(storage.book).mismatches == ()
+
+
+def test_nothing_is_kept_of_a_trial_that_is_not_tried_again(
+    storage: BookStorage, begin: Callable[..., Attempt], saved: Callable[..., Path]
+) -> None:
+    attempt = begin()
+    attempt.save_checkpoint(saved(), NOTHING)
+    failed = OutcomeState(EndReason.FAILED)
+    assert storage.end_dead_attempt(attempt.trial_id, failed) == "failed"
+    assert contents(storage) == set()
 
 
 def test_deleting_a_trial_takes_its_checkpoints_along(

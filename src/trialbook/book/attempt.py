@@ -29,7 +29,7 @@ from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import checked_name, json_text, returned_text
-from trialbook.errors import AttemptFencedError, BookError, TrialbookWarning
+from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.blobs import Blob
 from trialbook.records.checkpoints import Resumption, Told
 from trialbook.records.coordinates import Snapshot
@@ -436,20 +436,6 @@ class Attempt:
             self.fenced = self.fenced or fenced
             return not fenced
 
-    def _let_checkpoints_go(self) -> None:
-        """The trial has finished: nobody goes on from its checkpoints any more."""
-        if not self._checkpointed and self.number == 1:
-            return
-        try:
-            checkpoints.let_go_all(self._shelf.book, self._shelf.blobs, self.trial_id)
-        except BookError as error:
-            warnings.warn(
-                TrialbookWarning(
-                    f"contents of checkpoints stay until 'trialbook gc': {error.what}"
-                ),
-                stacklevel=5,
-            )
-
     def finish(self, state: TrialState, values: Sequence[float] | None) -> None:
         """Write everything that is pending and the trial's result, in one transaction.
 
@@ -472,7 +458,8 @@ class Attempt:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
         if counted:
-            self._let_checkpoints_go()
+            if self._checkpointed or self.number > 1:
+                checkpoints.let_go_all(self._shelf.book, self._shelf.blobs, self.trial_id)
         else:
             self.fenced = True
             warnings.warn(

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,13 @@ from trialbook.book.series_rows import reports
 from trialbook.book.statements import Statement, insert_if_absent
 from trialbook.book.stitching import earlier_reports
 from trialbook.book.texts import tagged_text
-from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
+from trialbook.errors import (
+    BookCorruptError,
+    BookError,
+    NotFoundError,
+    TrialbookError,
+    TrialbookWarning,
+)
 from trialbook.records.checkpoints import Position, Resumption, Told
 
 KEPT = 2
@@ -195,13 +202,23 @@ def _removed(connection: Connection, digest: str) -> list[str]:
 
 
 def let_go_all(book: Book, blobs: BlobStore, trial_id: int) -> None:
-    """Drop the contents of every checkpoint of a trial that has finished."""
-    with book.reading() as connection:
-        if not candidates(connection, trial_id):
-            return
-    with book.writing() as connection:
-        locations = _let_go(connection, candidates(connection, trial_id))
-    blobs.unlink(locations)
+    """Drop the contents of every checkpoint of a trial that has finished.
+
+    Its result is in the book already, so what keeps this from being done is only warned of.
+    """
+    try:
+        with book.reading() as connection:
+            if not candidates(connection, trial_id):
+                return
+        with book.writing() as connection:
+            locations = _let_go(connection, candidates(connection, trial_id))
+    except BookError as error:
+        warnings.warn(
+            TrialbookWarning(f"contents of checkpoints stay until 'trialbook gc': {error.what}"),
+            stacklevel=2,
+        )
+    else:
+        blobs.unlink(locations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import msgspec
 from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, select
 
-from trialbook.book import attempt_rows, claims, schema, trials
+from trialbook.book import attempt_rows, checkpoints, claims, schema, trials
 from trialbook.book.attempt import Shelf
 from trialbook.book.attempt_rows import Facts
 from trialbook.book.blobs import StaleError
@@ -140,6 +140,8 @@ def end(shelf: Shelf, death: Death) -> Reaped | None:
         finally:
             shelf.blobs.discard(prepared)
         shelf.blobs.committed(prepared)
+        if done.fate is not Fate.RETRIED:
+            checkpoints.let_go_all(shelf.book, shelf.blobs, death.trial_id)
         return done
 
 
