@@ -11,6 +11,7 @@ What can be asked of a book from Python::
     analysis.best("digits", 3)                  # list[TrialRecord]
     analysis.diff("digits/12", "digits/best")   # TrialDifferences
     analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
+    analysis.status("digits")                   # StudyStatus: workers, pace, what waits
     analysis.frame("digits")                    # pandas.DataFrame
 
 Each takes ``storage=`` as every command does; where a study's name is asked for, an Optuna study
@@ -21,10 +22,12 @@ from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
 from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
+from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 
 __all__ = [
     "CoordinateDetail",
+    "StudyStatus",
     "StudySummary",
     "TrialDetail",
     "TrialDifferences",
@@ -34,6 +37,7 @@ __all__ = [
     "diff",
     "frame",
     "front",
+    "status",
     "studies",
     "study",
     "study_summaries",

@@ -136,10 +136,11 @@ class Leases:
         with self._book.reading() as connection:
             rows = _of_study.rows(connection, study_id=study_id)
         names = schema.worker.c.keys()
-        return [_record(dict(zip(names, row, strict=True))) for row in rows]
+        return [worker_record(dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _record(row: dict[str, Any]) -> WorkerRecord:
+def worker_record(row: dict[str, Any]) -> WorkerRecord:
+    """The record of a row of ``tb_worker``, given by column names; there may be more in it."""
     names = ("worker_id", "host", "pid", "launcher", "job", "boot", "start_ticks")
     return WorkerRecord(
         WorkerIdentity(**{name: row[name] for name in names}),

@@ -86,7 +86,7 @@ class Reader:
             NotFoundError: There is none; near names are suggested.
         """
         with self.book.reading() as connection:
-            row = _study_row(connection, name)
+            row = study_row(connection, name)
             return gathering.study_records(connection, [row])[0]
 
     def resolve(self, text: str) -> StudyRecord | TrialRecord:
@@ -125,7 +125,7 @@ class Reader:
         if isinstance(reference, str):
             reference = trial_reference(reference)
         with self.book.reading() as connection:
-            study = _study_row(connection, reference.study)
+            study = study_row(connection, reference.study)
             number = reference.number
             if number is None:
                 number = _number_of_rank(connection, study, reference.rank or 0)
@@ -158,7 +158,7 @@ class Reader:
             NotFoundError: There is no such study; raised by the call, not by the iterator.
         """
         with self.book.reading() as connection:
-            row = _study_row(connection, study)
+            row = study_row(connection, study)
             wanted = _living(row.study_id)
             if states is not None:
                 numbers = [rows.STATES.index(state) for state in states]
@@ -192,7 +192,7 @@ class Reader:
             BadReferenceError: The study has several objectives; the front is listed.
         """
         with self.book.reading() as connection:
-            row = _study_row(connection, study)
+            row = study_row(connection, study)
             _number_of_rank(connection, row, 0)
             contenders = ranked(_contenders(connection, row), _only_direction(row))
             return _numbered(connection, row, [c.number for c in contenders[:count]])
@@ -202,7 +202,7 @@ class Reader:
         if len(study.directions) > 1:
             return None
         with self.book.reading() as connection:
-            row = _study_row(connection, study.name)
+            row = study_row(connection, study.name)
             contenders = _contenders(connection, row)
         return next(iter(ranked(contenders, study.directions[0])), None)
 
@@ -213,7 +213,7 @@ class Reader:
             NotFoundError: There is no such study.
         """
         with self.book.reading() as connection:
-            row = _study_row(connection, study)
+            row = study_row(connection, study)
             members = front(_contenders(connection, row), json.loads(row.directions))
             return _numbered(connection, row, [c.number for c in members])
 
@@ -224,7 +224,7 @@ class Reader:
             NotFoundError: There is no such study.
         """
         with self.book.reading() as connection:
-            row = _study_row(connection, study)
+            row = study_row(connection, study)
             first = func.min(schema.trial.c.number)
             documents = connection.execute(
                 select(schema.snapshot.c.document)
@@ -339,7 +339,12 @@ class Reader:
         return ConsoleText(*texts)
 
 
-def _study_row(connection: Connection, name: str) -> Row[Any]:
+def study_row(connection: Connection, name: str) -> Row[Any]:
+    """The row of a study that lives.
+
+    Raises:
+        NotFoundError: There is none; near names are suggested.
+    """
     row = connection.execute(
         select(schema.study).where(schema.study.c.name == name, schema.study.c.deleted.is_(None))
     ).one_or_none()

@@ -39,6 +39,11 @@ COMMANDS = (
         "Run a recorded trial again and say whether it came out the same.",
     ),
     CommandEntry("ls", "trialbook.cli.ls:ls", "List the studies of the book."),
+    CommandEntry(
+        "status",
+        "trialbook.cli.status:status",
+        "Show how a study is doing: workers, pace, budget, retries.",
+    ),
     CommandEntry("show", "trialbook.cli.show:show", "Show what is recorded of a study or trial."),
     CommandEntry("best", "trialbook.cli.best:best", "Show the best trials of a study."),
     CommandEntry("diff", "trialbook.cli.diff:diff", "Show how two trials differ, and in what."),

@@ -92,6 +92,35 @@ _CAUSES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How much of a cause's budget a trial has used.
+
+    Args:
+        cause: ``lost``, ``out_of_memory`` or ``failed``: a field of ``RetryBudgets``.
+        used: How many of its attempts ended for it.
+        budget: How many retries there are for it.
+    """
+
+    cause: str
+    used: int
+    budget: int
+
+
+def budget_use(history: Sequence[Ending], budgets: RetryBudgets) -> BudgetUse | None:
+    """Which retry the last ending led to, of how many; ``None`` when it has no budget.
+
+    Args:
+        history: How the attempts of a trial ended, oldest first.
+        budgets: The study's budgets.
+    """
+    cause = _CAUSES.get(history[-1].reason) if history else None
+    if cause is None:
+        return None
+    used = sum(_CAUSES.get(ending.reason) == cause for ending in history)
+    return BudgetUse(cause, used, getattr(budgets, cause))
+
+
 def decision(history: Sequence[Ending], budgets: RetryBudgets, spread: float) -> Retry | GiveUp:
     """Whether a trial is tried again.
 
@@ -101,15 +130,14 @@ def decision(history: Sequence[Ending], budgets: RetryBudgets, spread: float) ->
         spread: A random number from 0 up to 1, for the wait.
     """
     last = history[-1]
-    cause = _CAUSES.get(last.reason)
-    if cause is None:
+    use = budget_use(history, budgets)
+    if use is None:
         return GiveUp()
     deaths = sum(ending.died for ending in history)
     if last.died and deaths >= QUARANTINE_DEATHS:
         return GiveUp(f"{deaths} processes that ran this trial died without a word")
-    used = sum(_CAUSES.get(ending.reason) == cause for ending in history)
-    if used > getattr(budgets, cause):
+    if use.used > use.budget:
         return GiveUp()
     # Exponential backoff with jitter; a wait that all share would bring them back all at once.
-    wait_s = min(budgets.backoff_s * 2.0 ** (used - 1), LONGEST_WAIT_S)
+    wait_s = min(budgets.backoff_s * 2.0 ** (use.used - 1), LONGEST_WAIT_S)
     return Retry(wait_s * (0.5 + spread))
