@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +17,7 @@ from trialbook.book.book import Book
 from trialbook.book.reading import ConsoleText, Reader
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import LaunchState
-from trialbook.records.study import TrialRecord
+from trialbook.records.study import StudyRecord, TrialRecord
 from trialbook.running.progress import RunState, TrialEnd
 from trialbook.running.run import RunOptions, RunOutcome, run_study
 from trialbook.running.spec import parsed_spec
@@ -72,10 +75,39 @@ class Lab:
         self.heard = Heard(on_trial=self.heard.on_trial)
         return run_study(spec, RunOptions(storage=str(self.book), **options), self.heard)
 
+    def started(self, *arguments: str, budget: int = 2) -> subprocess.Popen[str]:
+        """The command itself, running in a process of its own."""
+        (self.place / "s.yaml").write_text(
+            f"study: s\nobjective: train.py:objective\nbudget: {{trials: {budget}}}\n"
+        )
+        code = "from trialbook.cli.main import main; main()"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, "run", "s.yaml", "--storage", str(self.book), *arguments],
+            cwd=self.place,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def wait_until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "it never happened"
+            time.sleep(0.02)
+
     def trials(self, study: str = "s") -> list[TrialRecord]:
         book = Book.open(str(self.book), create=False, read_only=True)
         try:
             return list(Reader(book).trials(study))
+        finally:
+            book.close()
+
+    def study(self, study: str = "s") -> StudyRecord:
+        """The record of the study."""
+        book = Book.open(str(self.book), create=False, read_only=True)
+        try:
+            return Reader(book).study(study)
         finally:
             book.close()
 

@@ -1,8 +1,10 @@
-"""Trials whose process dies: what killed it and what it wrote is recorded, and the run goes on."""
+"""Trials whose process dies: what killed it and what it wrote is recorded, and the run goes on.
+
+Whether such a trial is tried again is in ``test_retries.py``.
+"""
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -11,11 +13,11 @@ import pytest
 from trialbook.records.execution import EndReason
 
 DEATHS = [
-    ("os.kill(os.getpid(), signal.SIGKILL)", None, "SIGKILL"),
-    ("ctypes.string_at(0)", None, "SIGSEGV"),
-    ("os.abort()", None, "SIGABRT"),
-    ("os._exit(3)", 3, None),
-    ("os._exit(0)", 0, None),
+    ("os.kill(os.getpid(), signal.SIGKILL)", EndReason.LOST, None, "SIGKILL"),
+    ("ctypes.string_at(0)", EndReason.LOST, None, "SIGSEGV"),
+    ("os.abort()", EndReason.LOST, None, "SIGABRT"),
+    ("os._exit(3)", EndReason.FAILED, 3, None),
+    ("os._exit(0)", EndReason.FAILED, 0, None),
 ]
 
 
@@ -25,7 +27,7 @@ DEATHS = [
 )
 def test_a_dead_trial_is_recorded_and_the_run_goes_on(lab, isolation: str) -> None:
     """One trial in two dies, each in another way."""
-    deaths = [code for code, _, _ in DEATHS]
+    deaths = [code for code, *_ in DEATHS]
     lab.write(
         f"""
         import ctypes, os, signal, sys
@@ -39,12 +41,13 @@ def test_a_dead_trial_is_recorded_and_the_run_goes_on(lab, isolation: str) -> No
             return x
         """
     )
-    outcome = lab.run(f"budget: {{trials: 10}}\nisolation: {isolation}")
+    outcome = lab.run(f"budget: {{trials: 10}}\nisolation: {isolation}\nretries: {{lost: 0}}")
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["COMPLETE", "FAIL"] * 5
-    for (_, exit_code, signal_name), trial in zip(DEATHS, trials[1::2], strict=True):
+    for (_, reason, exit_code, signal_name), trial in zip(DEATHS, trials[1::2], strict=True):
         attempt = trial.attempt
-        assert attempt.end_reason is EndReason.FAILED
+        assert attempt.end_reason is reason
+        assert attempt.outcome.died is (reason is EndReason.LOST)
         assert (attempt.outcome.exit_code, attempt.outcome.signal) == (exit_code, signal_name)
         assert "trial's process" in attempt.outcome.message
         assert outcome.trials[trial.number].error == attempt.outcome.message
@@ -162,7 +165,7 @@ def test_what_a_dead_trial_started_dies_with_it(lab) -> None:
             os.kill(os.getpid(), 9)
         """
     )
-    lab.run("budget: {trials: 1}")
+    lab.run("budget: {trials: 1}\nretries: {lost: 0}")
     pid = int(lab.console(0).stdout)
     deadline = time.monotonic() + 5
     while _lives(pid) and time.monotonic() < deadline:
@@ -170,32 +173,49 @@ def test_what_a_dead_trial_started_dies_with_it(lab) -> None:
     assert not _lives(pid)
 
 
-def test_a_worker_that_is_killed_leaves_no_trial_running(lab) -> None:
+PARENT_OF = """
+    import os, signal
+    def parent_of(pid):
+        with open(f"/proc/{pid}/stat") as stat:
+            return int(stat.read().rsplit(")", 1)[1].split()[1])
+"""
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@linux_only
+def test_the_trial_of_a_worker_that_is_killed_is_tried_again_at_once(lab) -> None:
+    """The run notices the death itself and does not wait for the lease of a minute."""
     lab.write(
-        """
-        import os, signal
-        def objective(trial):
-            if trial.number == 1:
-                # The worker supervises a template, which forked this process.
-                template = os.getppid()
-                with open(f"/proc/{template}/stat") as stat:
-                    worker = int(stat.read().rsplit(")", 1)[1].split()[1])
-                os.kill(worker, signal.SIGKILL)
-                signal.pause()
-            return trial.suggest_float("x", 0, 1)
-        """
+        PARENT_OF
+        + """
+    from pathlib import Path
+    def objective(trial):
+        x = trial.suggest_float("x", 0, 1)
+        marker = Path(__file__).with_name("killed")
+        if trial.number == 1 and not marker.exists():
+            marker.touch()
+            # The worker supervises a template, which forked this process.
+            os.kill(parent_of(os.getppid()), signal.SIGKILL)
+            signal.pause()
+        return x
+    """
     )
-    if sys.platform != "linux":
-        pytest.skip("reads /proc")
-    lab.run("budget: {trials: 4}")
+    began_s = time.monotonic()
+    outcome = lab.run("budget: {trials: 4}\nretries: {backoff_s: 0.01}")
+    assert time.monotonic() - began_s < 45
     trials = lab.trials()
-    assert [trial.state for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert trials[1].attempt.end_reason is EndReason.LOST
-    assert trials[1].attempt.outcome.signal == "SIGKILL"
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 4
+    first, second = trials[1].attempts
+    assert (first.end_reason, second.end_reason) == (EndReason.LOST, EndReason.COMPLETE)
+    assert (first.outcome.signal, first.outcome.died) == ("SIGKILL", True)
+    assert [len(trial.attempts) for trial in trials] == [1, 2, 1, 1]
     assert any("starting another" in text for text in lab.heard.said_)
+    assert any(text.startswith("trial 1 lost: the worker") for text in lab.heard.said_)
+    assert [trial.number for trial in outcome.trials] == [0, 1, 2, 3]
 
 
-def test_a_run_without_its_coordinator_ends_itself(lab) -> None:
+def test_a_run_without_its_coordinator_gives_its_trials_back(lab) -> None:
     """SIGKILL to the command: workers notice, end their trials, and leave no process behind."""
     marker = lab.place / "began"
     lab.write(
@@ -207,58 +227,74 @@ def test_a_run_without_its_coordinator_ends_itself(lab) -> None:
             time.sleep(600)
         """
     )
-    (lab.place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 2}\n")
-    code = "from trialbook.cli.main import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "run", "s.yaml", "--storage", str(lab.book)], cwd=lab.place
-    )
-    wait_until(lambda: marker.exists() and marker.read_text().count(" ") == 1)
+    process = lab.started()
+    lab.wait_until(lambda: marker.exists() and marker.read_text().count(" ") == 1)
     pids = [int(pid) for pid in marker.read_text().split()]
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not any(_lives(pid) for pid in pids))
-    wait_until(lambda: [trial.state for trial in lab.trials()] == ["FAIL"])
-    assert lab.trials()[0].attempt.end_reason is EndReason.ABANDONED
+    process.communicate()
+    lab.wait_until(lambda: not any(_lives(pid) for pid in pids))
+    lab.wait_until(lambda: [trial.state for trial in lab.trials()] == ["WAITING"])
+    attempt = lab.trials()[0].attempts[0]
+    assert (attempt.end_reason, attempt.outcome.died) == (EndReason.LOST, False)
 
 
+@linux_only
 def test_a_run_that_was_killed_as_a_whole_is_cleaned_up_by_the_next(lab) -> None:
     """As after a power loss: coordinator, worker and trial die in the same moment."""
     lab.write(
-        """
-        import os, signal
-        def parent_of(pid):
-            with open(f"/proc/{pid}/stat") as stat:
-                return int(stat.read().rsplit(")", 1)[1].split()[1])
-        def objective(trial):
-            if trial.number == 0:
-                worker = parent_of(os.getppid())
-                coordinator = parent_of(worker)
-                for pid in (coordinator, worker, os.getppid()):
-                    os.kill(pid, signal.SIGSTOP)
-                for pid in (coordinator, worker, os.getppid()):
-                    os.kill(pid, signal.SIGKILL)
-                signal.pause()
-            return trial.suggest_float("x", 0, 1)
-        """
+        PARENT_OF
+        + """
+    from pathlib import Path
+    def objective(trial):
+        marker = Path(__file__).with_name("killed")
+        if trial.number == 0 and not marker.exists():
+            marker.touch()
+            worker = parent_of(os.getppid())
+            coordinator = parent_of(worker)
+            for pid in (coordinator, worker, os.getppid()):
+                os.kill(pid, signal.SIGSTOP)
+            for pid in (coordinator, worker, os.getppid()):
+                os.kill(pid, signal.SIGKILL)
+            signal.pause()
+        return trial.suggest_float("x", 0, 1)
+    """
     )
-    (lab.place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 2}\n")
-    code = "from trialbook.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "run", "s.yaml", "--storage", str(lab.book)]
-    subprocess.run(command, cwd=lab.place, timeout=60, check=False)
+    lab.started().communicate(timeout=60)
     assert [trial.state for trial in lab.trials()] == ["RUNNING"]
-    outcome = lab.run("budget: {trials: 3}")
-    assert lab.heard.said_[0] == "trial 0 of a run that was killed: recorded as lost"
-    assert (lab.heard.first.done, lab.heard.first.to_go) == (1, 2)
+    outcome = lab.run("budget: {trials: 3}\nretries: {backoff_s: 0.01}")
+    assert lab.heard.said_[0] == "trial 0: its worker was lost; it is tried again"
+    assert (lab.heard.first.done, lab.heard.first.to_go) == (0, 3)
     assert outcome.state.done == 3
-    assert [trial.state for trial in lab.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert lab.trials()[0].attempt.end_reason is EndReason.LOST
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 3
+    assert [len(trial.attempts) for trial in trials] == [2, 1, 1]
+    assert trials[0].attempts[0].end_reason is EndReason.LOST
 
 
-def wait_until(condition, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
+@linux_only
+def test_a_child_without_its_worker_ends(lab) -> None:
+    """The supervisor is killed while the trial runs; neither it nor its template outlives it."""
+    marker = lab.place / "began"
+    lab.write(
+        PARENT_OF
+        + f"""
+    import time
+    def objective(trial):
+        with open({str(marker)!r}, "a") as file:
+            file.write(f"{{os.getpid()}} {{os.getppid()}} {{parent_of(os.getppid())}}\\n")
+        if trial.number == 0:
+            time.sleep(600)
+        return 0.0
+    """
+    )
+    process = lab.started("--retries", "lost=0")
+    lab.wait_until(lambda: marker.exists() and marker.read_text().endswith("\n"))
+    trial, template, worker = (int(pid) for pid in marker.read_text().split())
+    os.kill(worker, signal.SIGKILL)
+    lab.wait_until(lambda: not _lives(trial) and not _lives(template))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert [trial.state for trial in lab.trials()] == ["FAIL", "COMPLETE"]
 
 
 def _lives(pid: int) -> bool:

@@ -50,10 +50,28 @@ def test_a_large_message_is_not_cut(pair) -> None:
     assert received == ConsoleText(text, 1, b"", 0)
 
 
+def test_without_patience_nothing_waits_for_a_reader(pair) -> None:
+    """As for a worker whose child was stopped: its lease must be renewed meanwhile."""
+    sockets = socket.socketpair()
+    here, there = Channel(sockets[0], ToChild, patient=False), Channel(sockets[1], ToChild)
+    text = os.urandom(3_000_000)
+    assert here.send(ConsoleText(text, 1, b"", 0))
+    assert here.send(ConsoleText(b"second", 1, b"", 0))
+    received = []
+    while len(received) < 2:
+        received += there.waiting()
+        here.push()
+    assert received == [ConsoleText(text, 1, b"", 0), ConsoleText(b"second", 1, b"", 0)]
+    there.close()
+    here.send(ConsoleText(b"third", 1, b"", 0))
+    assert here.ended
+    here.close()
+
+
 def test_reading_goes_no_further_than_one_message_needs(pair) -> None:
     here, there = pair(FromWorker)
     for number in range(3):
-        here.send(Claimed(number, number))
+        here.send(Claimed(number, number, 1))
     assert [there.receive().number, there.receive().number] == [0, 1]
     assert [message.number for message in there.waiting()] == [2]
     assert there.receive(timeout_s=0.01) is None
@@ -62,9 +80,9 @@ def test_reading_goes_no_further_than_one_message_needs(pair) -> None:
 
 def test_the_end_of_the_other_side_is_noticed(pair) -> None:
     here, there = pair(FromWorker)
-    here.send(Claimed(1, 1))
+    here.send(Claimed(1, 1, 1))
     here.close()
-    assert there.waiting() == [Claimed(1, 1)]
+    assert there.waiting() == [Claimed(1, 1, 1)]
     assert there.ended
     assert there.receive() is None
-    assert there.send(Claimed(2, 2)) is False
+    assert there.send(Claimed(2, 2, 1)) is False

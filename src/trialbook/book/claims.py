@@ -81,6 +81,11 @@ _counted = Statement(
         or_(_a.end_reason.is_(None), _a.end_reason != str(EndReason.ABANDONED)),
     )
 )
+_waiting_again = Statement(
+    select(func.count())
+    .select_from(schema.trial)
+    .where(_t.study_id == bindparam("study_id"), _t.deleted.is_(None), _given_back)
+)
 _give_back = Statement(
     update(schema.trial)
     .where(_t.trial_id == bindparam("trial_id_"))
@@ -109,6 +114,12 @@ def taken(connection: Connection, study_id: int) -> int:
     Trials that run, have finished or were given back to be tried again; abandoned ones not.
     """
     row = _counted.row(connection, study_id=study_id)
+    return 0 if row is None else int(row[0])
+
+
+def waiting_again(connection: Connection, study_id: int) -> int:
+    """How many trials were given back and wait to be tried again."""
+    row = _waiting_again.row(connection, study_id=study_id)
     return 0 if row is None else int(row[0])
 
 

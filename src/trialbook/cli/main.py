@@ -38,6 +38,11 @@ COMMANDS = (
         "trialbook.cli.rerun:rerun",
         "Run a recorded trial again and say whether it came out the same.",
     ),
+    CommandEntry(
+        "reap",
+        "trialbook.cli.reap:reap",
+        "End what lost workers held, so that their trials are tried again.",
+    ),
     CommandEntry("ls", "trialbook.cli.ls:ls", "List the studies of the book."),
     CommandEntry(
         "status",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from trialbook.cli.failures import ExitCode
-from trialbook.cli.options import common_options
+from trialbook.cli.options import common_options, confirmed
 from trialbook.cli.output import Format, write_note
+from trialbook.cli.wording import counted
 
 if TYPE_CHECKING:
     from trialbook.running.run import RunOutcome
@@ -56,6 +58,40 @@ _BEST_SHOWN = 3
     help="Go on although this changed since the study's last trial.",
 )
 @click.option("--paranoid", is_flag=True, help="Hash the data again even when its stat is equal.")
+@click.option(
+    "--retries",
+    metavar="NAME=N",
+    multiple=True,
+    help="Try a trial again N times: lost, out_of_memory, failed; backoff_s seconds apart.",
+)
+@click.option(
+    "--trial-limit",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="End a trial that takes longer; 0: no limit.",
+)
+@click.option(
+    "--progress-limit",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="End a trial that logs nothing for so long; 0: no limit.",
+)
+@click.option(
+    "--lease",
+    "lease_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=1),
+    help="A worker silent for so long counts as lost.  [default: 60]",
+)
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default="20",
+    help="After a signal, how long a trial that does not ask may go on.",
+)
+@click.option("--trust", is_flag=True, help="Go on with a study that was not created here.")
 @common_options
 def run(
     target: str,
@@ -65,14 +101,18 @@ def run(
     allow: tuple[str, ...],
     paranoid: bool,
     timeout: float | None,
+    grace: float,
+    trust: bool,
     **flags: Any,
 ) -> int:
     """Run a search up to its budget, every trial recorded.
 
     The same command again continues the study, and starts nothing when the budget is met. Ctrl-C
-    finishes the running trials; a second one abandons them.
+    finishes the running trials. SIGTERM, SIGUSR1 and SIGUSR2 let them save a checkpoint and give
+    them back. A second signal abandons them.
     """
     from trialbook.cli.run_progress import run_progress
+    from trialbook.errors import UntrustedCodeError
     from trialbook.running.run import RunOptions, run_study
 
     spec = _spec(target, **flags)
@@ -83,8 +123,15 @@ def run(
         allow=allow,
         gpus_per_worker=gpus_per_worker,
         paranoid=paranoid,
+        grace_s=grace,
+        trust=trust,
     )
-    outcome = run_study(spec, options, run_progress())
+    try:
+        outcome = run_study(spec, options, run_progress())
+    except UntrustedCodeError as error:
+        if not confirmed(f"{error.what}. Go on?", yes=False, flag="--trust"):
+            raise
+        outcome = run_study(spec, replace(options, trust=True), run_progress())
     _write_best(outcome, storage)
     return _exit_code(outcome)
 
@@ -100,11 +147,14 @@ def _spec(
     settings: tuple[str, ...],
     isolation: str | None,
     max_failures: int | None,
+    retries: tuple[str, ...],
+    trial_limit: float | None,
+    progress_limit: float | None,
+    lease_s: float | None,
 ) -> RunSpec:
     """The study that is asked for: a file or an objective, with the flags on top."""
-    from dataclasses import replace
-
     from trialbook.capture.config import parsed_overrides
+    from trialbook.running.conduct import retries_of
     from trialbook.running.spec import objective_spec, read_spec
 
     if target.endswith((".yaml", ".yml")):
@@ -119,10 +169,15 @@ def _spec(
         "seed": seed,
         "isolation": isolation,
         "max_failures": max_failures,
+        "lease_s": lease_s,
     }
+    limits = {"trial_s": trial_limit, "progress_s": progress_limit}
+    asked = {name: value or None for name, value in limits.items() if value is not None}
     return replace(
         spec,
         overrides=parsed_overrides(settings),
+        retries={**spec.retries, **retries_of(retries)},
+        limits={**spec.limits, **asked},
         **{name: value for name, value in given.items() if value is not None},
     )
 
@@ -162,6 +217,14 @@ def _write_best(outcome: RunOutcome, storage: str | None) -> None:
 def _exit_code(outcome: RunOutcome) -> ExitCode:
     from trialbook.running.run import RunEnd
 
+    if outcome.given_back:
+        count = len(outcome.given_back)
+        numbers = ", ".join(str(number) for number in outcome.given_back)
+        was = "was" if count == 1 else "were"
+        write_note(f"{counted(count, 'trial')} ({numbers}) {was} given back to be tried again")
+    if outcome.end is RunEnd.PREEMPTED:
+        write_note(f"{outcome.end}; the same command goes on")
+        return ExitCode.DONE
     if outcome.end in (RunEnd.DRAINED, RunEnd.ABANDONED):
         write_note(f"{outcome.end}; the same command goes on")
         return ExitCode.INTERRUPTED
@@ -174,8 +237,8 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
     if outcome.end is RunEnd.BUDGET and running:
         trials = "trial is" if running == 1 else "trials are"
         write_note(
-            f"{running} {trials} RUNNING elsewhere, or left so by a process that was killed; "
-            "the budget counts them"
+            f"{running} {trials} RUNNING elsewhere; the budget counts them, and this run does not "
+            "wait. 'trialbook reap' ends those whose worker is gone"
         )
         return ExitCode.INCOMPLETE
     return ExitCode.DONE

@@ -16,6 +16,7 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ from trialbook.running.messages import (
 )
 from trialbook.running.objectives import LoadedObjective, ObjectiveSource, load_objective
 from trialbook.running.processes import exit_watch
+from trialbook.running.signals import TrialSignals, held_back
+from trialbook.tracking.beacon import Beacon, stop_text
 from trialbook.tracking.redaction import without_secrets
 
 if TYPE_CHECKING:
@@ -67,8 +70,11 @@ def main(descriptor: int, parent: int) -> None:
     begin = channel.receive()
     if not isinstance(begin, Begin):
         return
+    beacon = Beacon() if begin.beacon is None else Beacon.inherited(begin.beacon)
+    signals = TrialSignals(beacon.signalled)
+    signals.install()
     try:
-        child = Child(channel, begin.job)
+        child = Child(channel, begin.job, beacon, signals)
         ready = child.prepared()
     except BaseException as error:
         channel.send(Failed(fault_of(error)))
@@ -110,11 +116,15 @@ class Child:
     Args:
         channel: To the worker.
         job: What to prepare.
+        beacon: The page that is shared with the worker.
+        signals: Those that ask this process to stop.
     """
 
-    def __init__(self, channel: Channel, job: Job) -> None:
+    def __init__(self, channel: Channel, job: Job, beacon: Beacon, signals: TrialSignals) -> None:
         self._channel = channel
         self._job = job
+        self._beacon = beacon
+        self._signals = signals
         self._isolation: Isolation = "fresh"
         self._objective: TrackedObjective | None = None
 
@@ -144,6 +154,7 @@ class Child:
                 data={name: Path(path) for name, path in job.mapped.items()},
                 paranoid=job.paranoid,
                 console=None if self._isolation == "none" else lambda: WorkerConsole(self._channel),
+                beacon=self._beacon,
             )
         )
         session = self._objective.prepare(job.search, job.shown_book)
@@ -163,10 +174,10 @@ class Child:
         """Run the trials that the worker names, until it is gone."""
         while isinstance(message := self._channel.receive(), RunTrial):
             if self._isolation == "fork":
-                self._fork_for(message.trial_id)
+                self._fork_for(message)
                 continue
             self._channel.send(Began(os.getpid()))
-            self._run(message.trial_id)
+            self._run(message)
             if self._isolation == "fresh":
                 return
 
@@ -221,10 +232,13 @@ class Child:
             return None  # the capture looks for another way to name it
         return EntryPoint("file", path=file.relative_to(root).as_posix(), name=job.name)
 
-    def _fork_for(self, trial_id: int) -> None:
+    def _fork_for(self, order: RunTrial) -> None:
         parent = os.getpid()
         flush_streams()
-        pid = forked()
+        with held_back():
+            pid = forked()
+            if pid == 0:
+                self._signals.hear()
         if pid == 0:
             # It leads a group of its own, so that what a trial starts can be ended with it.
             with suppress(OSError):
@@ -233,7 +247,7 @@ class Child:
             code = 1
             try:
                 self._channel.send(Began(os.getpid()))
-                code = self._run(trial_id)
+                code = self._run(order)
             finally:
                 leave(code)
         self._await(pid)
@@ -264,25 +278,31 @@ class Child:
             )
         )
 
-    def _run(self, trial_id: int) -> int:
-        """Run one trial; its result is in the book when this returns 0."""
+    def _run(self, order: RunTrial) -> int:
+        """Run one trial; its end is in the book when this returns 0."""
         from trialbook.book.storage import BookStorage
         from trialbook.running.study import load_study
+        from trialbook.tracking.launch import current_launch, set_launch
 
         assert self._objective is not None
+        set_launch(replace(current_launch(), claimed=order.attempt))
+        self._beacon.forget_signals()
         try:
             storage = BookStorage(self._job.book, create=False)
             try:
                 study = load_study(study_name=self._job.study, storage=storage)
-                error = study.run_claimed(trial_id, self._objective)
+                ran = study.run_claimed(order.trial_id, self._objective)
                 storage.flush()
             finally:
                 storage.close()
         except BaseException as error:
             self._channel.send(Failed(fault_of(error)))
             return 1
-        shown = None if error is None else one_line(error)
-        self._channel.send(Told(shown, bool(study._stop_flag)))
+        shown = None if ran.error is None else one_line(ran.error)
+        if shown is None and self._beacon.has_asked:
+            shown = stop_text(self._beacon.cause, self._beacon.limit_s)
+        given_back = str(ran.reason) if ran.is_given_back else None
+        self._channel.send(Told(shown, bool(study._stop_flag), given_back))
         return 0
 
 

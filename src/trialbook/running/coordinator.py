@@ -1,12 +1,13 @@
 """One run of a study: workers started, told when to begin a trial, and seen to their end.
 
 The budget is a total: a run brings the study up to it and starts nothing when it is met. Whatever
-ends a run (the budget, the time, failures, Ctrl-C once or twice, an error), no trial that it
-claimed stays RUNNING.
+ends a run (the budget, the time, failures, a signal, Ctrl-C once or twice, an error), no trial that
+it claimed stays RUNNING.
 """
 
 from __future__ import annotations
 
+import secrets
 import select
 import signal
 import threading
@@ -14,14 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from types import FrameType
 
 from trialbook import errors
+from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.storage import BookStorage
 from trialbook.errors import TooManyFailuresError, TrialbookError
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.running.messages import (
+    Asked,
     Claimed,
     Drain,
     Employ,
@@ -33,11 +35,19 @@ from trialbook.running.messages import (
     Leave,
     Next,
     NothingLeft,
+    NothingYet,
     Refused,
+    Returned,
+    Said,
+    Stop,
 )
+from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.processes import RunProcess, started
-from trialbook.running.progress import Progress, RunState, TrialEnd
+from trialbook.running.progress import Progress, TrialEnd
+from trialbook.running.reaping import end_attempts_of
+from trialbook.running.signals import STOP_SIGNALS, Handler, StopRequests
 from trialbook.running.standing import Standing
+from trialbook.running.supervision import Death
 
 _TICK_S = 0.1
 _REFRESH_S = 0.5
@@ -48,54 +58,17 @@ _LEAVE_S = 20.0
 _REPLACEMENTS = 3
 
 
-class RunEnd(StrEnum):
-    """Why a run ended."""
-
-    BUDGET = "the budget is met"
-    TIME = "the time is over"
-    STOPPED = "the study was asked to stop"
-    DRAINED = "interrupted; the running trials were finished"
-    ABANDONED = "interrupted; the running trials were abandoned"
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """What came of a run.
-
-    Args:
-        study: Name of the study.
-        end: Why it ended.
-        state: Where the study stands.
-        trials: Trials that ended during the run, in the order of their end.
-    """
-
-    study: str
-    end: RunEnd
-    state: RunState
-    trials: tuple[TrialEnd, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends a run early.
-
-    Args:
-        time_s: Seconds, ``None`` for no limit.
-        max_failures: Stop when the first so many trials all failed; 0 for never.
-    """
-
-    time_s: float | None
-    max_failures: int
-
-
 @dataclass(slots=True, eq=False)
 class _Employee:
     """A worker as the coordinator sees it."""
 
     number: int
+    worker_id: str
     run: RunProcess
     started_s: float
     trial_id: int | None = None
+    is_idle: bool = False
+    waits_until_s: float | None = None
     prepared: bool = False
     leaving_s: float | None = None
     abandoned: bool = False
@@ -129,9 +102,10 @@ class Coordinator:
         self._standing = Standing(storage, job.study_id, job.study, job.budget)
         self._employees: list[_Employee] = []
         self._ended: list[TrialEnd] = []
+        self._given_back: dict[int, str] = {}
         self._interrupts = 0
-        self._answered_interrupts = 0
-        self._killed = False
+        self._requests = StopRequests()
+        self._heeded = 0
         self._end: RunEnd | None = None
         self._error: TrialbookError | None = None
         self._lost = 0
@@ -155,7 +129,13 @@ class Coordinator:
                 self._progress.ended(state)
         if self._error is not None:
             raise self._error
-        return RunOutcome(self._job.study, self._end or RunEnd.BUDGET, state, tuple(self._ended))
+        return RunOutcome(
+            self._job.study,
+            self._end or RunEnd.BUDGET,
+            state,
+            tuple(self._ended),
+            tuple(sorted(self._given_back)),
+        )
 
     def _loop(self) -> None:
         shown_s = time.monotonic()
@@ -179,14 +159,23 @@ class Coordinator:
     def _take(self, employee: _Employee, message: object) -> None:
         match message:
             case Idle():
-                employee.prepared = True
+                employee.prepared = employee.is_idle = True
                 self._standing.isolation = f"{message.isolation}: {message.reason}"
-                if not self._stopping and employee.leaving_s is None:
-                    employee.run.channel.send(Next(self._more_to_come()))
+                self._order(employee)
             case Claimed():
                 employee.trial_id = message.trial_id
+                self._given_back.pop(message.number, None)
             case NothingLeft():
                 self._drain(employee)
+            case NothingYet():
+                employee.waits_until_s = time.monotonic() + message.wait_s
+            case Returned():
+                employee.trial_id = None
+                self._returned(message)
+            case Asked():
+                self._asked(employee, message.signal)
+            case Said():
+                self._progress.said(message.text)
             case Finished():
                 employee.trial_id = None
                 if employee.leaving_s is not None:
@@ -194,6 +183,33 @@ class Coordinator:
                 self._trial_ended(message)
             case Refused():
                 self._stop(None, error_of(message.fault))
+
+    def _order(self, employee: _Employee) -> None:
+        """Let a worker that is free begin a trial, unless it has to wait for one."""
+        if self._stopping or employee.leaving_s is not None or not employee.is_idle:
+            return
+        until_s = employee.waits_until_s
+        if until_s is None or time.monotonic() >= until_s:
+            employee.is_idle, employee.waits_until_s = False, None
+            employee.run.channel.send(Next(self._more_to_come()))
+
+    def _returned(self, message: Returned) -> None:
+        """A trial is to be tried again, or another worker has it."""
+        why = message.reason if message.error is None else f"{message.reason}: {message.error}"
+        if message.reason == EndReason.FENCED:
+            self._progress.said(f"trial {message.number} was taken over by another worker")
+            return
+        self._given_back[message.number] = message.reason
+        self._progress.said(f"trial {message.number} {why}; it is tried again")
+
+    def _asked(self, employee: _Employee, name: str) -> None:
+        """A worker was asked to stop by a signal of its own."""
+        if employee.leaving_s is None:
+            employee.leaving_s = time.monotonic()
+        if self._end is None and all(other.leaving_s is not None for other in self._employees):
+            self._end = RunEnd.PREEMPTED
+        if not self._requests.count:  # else every process of the run heard it
+            self._progress.said(f"{name} asked worker {employee.number} to stop")
 
     @property
     def _stopping(self) -> bool:
@@ -229,10 +245,11 @@ class Coordinator:
         limit_s = self._limits.time_s
         if limit_s is not None and not self._stopping and self._standing.elapsed_s > limit_s:
             self._stop(RunEnd.TIME)
-        if self._interrupts > self._answered_interrupts:
-            self._answered_interrupts = self._interrupts
+        if self._interrupts + self._requests.count > self._heeded:
+            self._heeded = self._interrupts + self._requests.count
             self._interrupted()
         for employee in list(self._employees):
+            self._order(employee)
             waited_s = now - employee.started_s
             if not employee.prepared and waited_s > _SLOW_IMPORT_S:
                 if not employee.slow_import_said and not self._stopping:
@@ -248,14 +265,22 @@ class Coordinator:
                 self._gone(employee)
 
     def _interrupted(self) -> None:
-        if self._interrupts == 1 and not self._killed:
-            running = self._running
+        running = self._running
+        trials = "1 running trial" if running == 1 else f"{running} running trials"
+        them = "it" if running == 1 else "them"
+        if self._heeded == 1 and self._requests.count:
+            self._preempt()
+            if running:
+                self._progress.said(
+                    f"{self._requests.name}: asking {trials} to stop; a second signal, or Ctrl-C, "
+                    f"abandons {them} at once"
+                )
+            return
+        if self._heeded == 1:
             self._stop(RunEnd.DRAINED)
             if running:
-                trials = "1 running trial" if running == 1 else f"{running} running trials"
                 self._progress.said(
-                    f"finishing {trials}; press Ctrl-C again to abandon "
-                    f"{'it' if running == 1 else 'them'} at once"
+                    f"finishing {trials}; press Ctrl-C again to abandon {them} at once"
                 )
             return
         self._end = RunEnd.ABANDONED
@@ -270,6 +295,15 @@ class Coordinator:
             self._end = end
         for employee in self._employees:
             self._drain(employee)
+
+    def _preempt(self) -> None:
+        """Begin no more trials; those that run are asked to stop."""
+        if self._end is None:
+            self._end = RunEnd.PREEMPTED
+        for employee in self._employees:
+            if employee.leaving_s is None:
+                employee.leaving_s = time.monotonic()
+            employee.run.channel.send(Stop())
 
     def _drain(self, employee: _Employee) -> None:
         if employee.leaving_s is None:
@@ -299,11 +333,10 @@ class Coordinator:
         employee.run.channel.close()
         self._employees.remove(employee)
         code = employee.run.process.wait()
-        if employee.trial_id is not None:
-            try:
-                self._end_lost(employee.trial_id, code)
-            except TrialbookError as error:
-                self._stop(None, error)  # the other workers' trials still get their end
+        try:
+            self._end_lost(employee, code)
+        except TrialbookError as error:
+            self._stop(None, error)  # the other workers' trials still get their end
         if employee.leaving_s is not None or self._stopping:
             return
         self._lost += 1
@@ -314,42 +347,66 @@ class Coordinator:
         self._progress.said(f"worker {employee.number} died with status {code}; starting another")
         self._employ(employee.number)
 
-    def _end_lost(self, trial_id: int, code: int) -> None:
-        abandoned = self._end is RunEnd.ABANDONED
+    def _end_lost(self, employee: _Employee, code: int) -> None:
+        """Give the trial of a worker that died its end, at once and not when its lease is over."""
+        is_abandoned = self._end is RunEnd.ABANDONED
+        death = Death.of(code)
         outcome = OutcomeState(
-            reason=EndReason.ABANDONED if abandoned else EndReason.LOST,
-            signal=_signal_name(code),
-            exit_code=code if code >= 0 else None,
+            reason=EndReason.ABANDONED if is_abandoned else EndReason.LOST,
+            signal=death.signal,
+            exit_code=death.exit_code,
             message="the worker of this trial died",
             gaps=("the console was lost with the worker that kept it",),
+            died=not is_abandoned,
         )
-        self._storage.end_dead_attempt(trial_id, outcome)
+        if employee.trial_id is None and code == 0:
+            return  # it has left by itself
+        # A trial that it claimed without having said so is among them.
+        ended = end_attempts_of(self._storage, self._job.study, {employee.worker_id}, outcome)
+        for reaped in ended:
+            self._tell_lost(reaped, outcome)
+        if employee.trial_id is not None and not ended:
+            self._tell_over(employee.trial_id)
+        employee.trial_id = None
+        self._storage.leases.leave(employee.worker_id, dead=True)
+
+    def _tell_lost(self, reaped: Reaped, outcome: OutcomeState) -> None:
+        trial_id, number = reaped.trial_id, reaped.number
+        if reaped.fate is Fate.RETRIED:
+            reason = str(outcome.reason)
+            self._returned(Returned(trial_id, number, reaped.attempt, reason, outcome.message))
+        else:
+            self._trial_ended(Finished(trial_id, number, "FAIL", None, outcome.message, False))
+
+    def _tell_over(self, trial_id: int) -> None:
+        """Tell of a trial whose end was in the book when its worker died."""
         trial = self._storage.get_trial(trial_id)
-        values = None if trial.values is None else tuple(trial.values)
-        self._trial_ended(
-            Finished(trial_id, trial.number, trial.state.name, values, outcome.message, False)
-        )
+        if trial.state.is_finished():
+            values = None if trial.values is None else tuple(trial.values)
+            state = trial.state.name
+            self._trial_ended(Finished(trial_id, trial.number, state, values, None, False))
 
     def _employ(self, number: int) -> None:
         run = started("worker", FromWorker, piped=False, environment=self._environments[number])
-        self._employees.append(_Employee(number, run, time.monotonic()))
-        run.channel.send(Employ(number, self._job))
+        worker_id = secrets.token_hex(16)
+        self._employees.append(_Employee(number, worker_id, run, time.monotonic()))
+        run.channel.send(Employ(worker_id, self._job))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Count Ctrl-C instead of raising; a request to end counts as two."""
+        """Count Ctrl-C instead of raising, and the signals that ask a run to stop."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def heard(number: int, _: FrameType | None) -> None:
+        def interrupted(_: int, __: FrameType | None) -> None:
             self._interrupts += 1
-            if number != signal.SIGINT:
-                self._killed = True
 
+        handlers: dict[signal.Signals, Handler] = {signal.SIGINT: interrupted}
+        handlers.update(dict.fromkeys(STOP_SIGNALS, self._requests.heard))
         before = {
-            number: signal.signal(number, heard)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            number: signal.signal(number, handler)
+            for number, handler in handlers.items()
             if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
         }
         try:
@@ -368,12 +425,3 @@ def error_of(fault: Fault) -> TrialbookError:
     if fault.traceback:
         error.add_note(fault.traceback)
     return error
-
-
-def _signal_name(code: int) -> str | None:
-    if code >= 0:
-        return None
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

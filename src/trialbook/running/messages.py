@@ -23,6 +23,8 @@ import msgspec
 
 from trialbook.records.canonical import tagged, untagged
 from trialbook.records.config import SearchSettings
+from trialbook.records.retries import TrialLimits
+from trialbook.records.workers import LEASE_S
 from trialbook.running.inputs import InputSpec
 
 _CHUNK_BYTES = 1 << 16
@@ -50,6 +52,9 @@ class Job(msgspec.Struct, frozen=True):
         paranoid: Hash the data again even when its stat has not changed.
         allowed: Which of ``code``, ``data`` and ``settings`` may have changed since the last trial.
         budget: Total of finished trials, ``None`` for no limit.
+        lease_s: How long a worker holds a trial without a sign of life.
+        limits: What ends a trial that takes too long.
+        grace_s: How long a trial that does not ask may go on after the run was asked to stop.
     """
 
     book: str
@@ -70,6 +75,9 @@ class Job(msgspec.Struct, frozen=True):
     paranoid: bool
     allowed: tuple[str, ...]
     budget: int | None
+    lease_s: float = LEASE_S
+    limits: TrialLimits = TrialLimits()
+    grace_s: float = 20.0
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -86,15 +94,22 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
-    """Prepare this job."""
+    """Prepare this job.
+
+    Args:
+        job: What to prepare.
+        beacon: Number of the inherited descriptor of the page that both share.
+    """
 
     job: Job
+    beacon: int | None = None
 
 
 class RunTrial(msgspec.Struct, frozen=True, tag=True):
-    """Run this claimed trial."""
+    """Run this claimed trial, as the attempt of this number."""
 
     trial_id: int
+    attempt: int
 
 
 class ConsoleText(msgspec.Struct, frozen=True, tag=True):
@@ -144,15 +159,17 @@ class WantConsole(msgspec.Struct, frozen=True, tag=True):
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):
-    """The trial's result is in the book.
+    """The trial's end is in the book.
 
     Args:
         error: Last line of the traceback of the exception that left the objective, else ``None``.
         stop: Whether the objective or the sampler asked the study to stop.
+        given_back: Why the attempt ended, when the trial is to be tried again; else ``None``.
     """
 
     error: str | None = None
     stop: bool = False
+    given_back: str | None = None
 
 
 class Exited(msgspec.Struct, frozen=True, tag=True):
@@ -177,9 +194,9 @@ FromChild = Ready | Failed | Began | WantConsole | Told | Exited
 
 
 class Employ(msgspec.Struct, frozen=True, tag=True):
-    """Work for this job, under this name."""
+    """Work for this job, under this id."""
 
-    worker: int
+    worker_id: str
     job: Job
 
 
@@ -195,6 +212,10 @@ class Next(msgspec.Struct, frozen=True, tag=True):
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
     """Begin no trial any more; end when none runs."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """As ``Drain``, and let the trial that runs know that it is to stop."""
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
@@ -222,10 +243,17 @@ class Claimed(msgspec.Struct, frozen=True, tag=True):
 
     trial_id: int
     number: int
+    attempt: int
 
 
 class NothingLeft(msgspec.Struct, frozen=True, tag=True):
     """There was nothing to claim: the budget is met."""
+
+
+class NothingYet(msgspec.Struct, frozen=True, tag=True):
+    """Only trials that are tried again are left, the first of them after so many seconds."""
+
+    wait_s: float
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
@@ -248,8 +276,40 @@ class Finished(msgspec.Struct, frozen=True, tag=True):
     stop: bool
 
 
-ToWorker = Employ | Next | Drain | Leave
-FromWorker = Idle | Refused | Claimed | NothingLeft | Finished
+class Returned(msgspec.Struct, frozen=True, tag=True):
+    """A trial that this worker had is its own no more, and not finished.
+
+    Args:
+        trial_id: Which.
+        number: Its number.
+        attempt: Number of the attempt that ended.
+        reason: Why it ended; ``fenced`` when another worker has taken the trial over.
+        error: What happened, in one line, ``None`` when the reason says it.
+    """
+
+    trial_id: int
+    number: int
+    attempt: int
+    reason: str
+    error: str | None
+
+
+class Asked(msgspec.Struct, frozen=True, tag=True):
+    """A signal asked this worker to stop; it begins no trial any more."""
+
+    signal: str
+
+
+class Said(msgspec.Struct, frozen=True, tag=True):
+    """Something the user should know."""
+
+    text: str
+
+
+ToWorker = Employ | Next | Drain | Stop | Leave
+FromWorker = (
+    Idle | Refused | Claimed | NothingLeft | NothingYet | Finished | Returned | Asked | Said
+)
 
 
 class Channel:
@@ -258,13 +318,17 @@ class Channel:
     Args:
         connection: One end of a socket pair.
         kind: The union of messages that come in.
+        patient: Whether sending waits for the other side. Without patience a message that does not
+            go at once is kept, and goes on with every ``push``.
     """
 
-    def __init__(self, connection: socket.socket, kind: Any) -> None:
+    def __init__(self, connection: socket.socket, kind: Any, *, patient: bool = True) -> None:
         self._socket = connection
         self._socket.setblocking(True)
         self._kind = kind
+        self._patient = patient
         self._buffer = bytearray()
+        self._outgoing = bytearray()
         self.ended = False
 
     def fileno(self) -> int:
@@ -274,12 +338,28 @@ class Channel:
     def send(self, message: msgspec.Struct) -> bool:
         """Send one message; ``False`` when the other side is gone."""
         line = json.dumps(tagged(msgspec.to_builtins(message))).encode() + b"\n"
+        if not self._patient:
+            self._outgoing += line
+            self.push()
+            return not self.ended
         try:
             self._socket.sendall(line)
-        except (BrokenPipeError, ConnectionError):
+        except ConnectionError:
             self.ended = True
             return False
         return True
+
+    def push(self) -> None:
+        """Send on what could not be sent at once; waits for nothing."""
+        while self._outgoing and not self.ended:
+            try:
+                sent = self._socket.send(self._outgoing, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                self.ended = True
+                return
+            del self._outgoing[:sent]
 
     def waiting(self) -> list[Any]:
         """Every whole message that has come in; blocks for none. Sets ``ended`` at the end."""

@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trialbook.running.messages import Channel
+from trialbook.running.signals import held_back
 
 _START = str(Path(__file__).with_name("start.py"))
 
@@ -46,8 +47,12 @@ def started(
     *,
     piped: bool,
     environment: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
+    patient: bool = True,
 ) -> RunProcess:
     """Start ``trialbook.running.PROGRAM`` in a fresh interpreter.
+
+    The signals that ask a run to stop are blocked in it until it hears them.
 
     Args:
         program: ``worker`` or ``child``.
@@ -55,37 +60,46 @@ def started(
         piped: Whether its standard output and error come here through pipes; without, errors go
             where those of this process go.
         environment: Variables on top of this process's own.
+        inherited: Descriptors that it inherits under their numbers.
+        patient: Whether sending to it waits for it to read (see ``Channel``).
     """
     here, there = socket.socketpair()
     output = subprocess.PIPE if piped else subprocess.DEVNULL
     try:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                *interpreter_flags(),
-                _START,
-                program,
-                str(there.fileno()),
-                str(os.getpid()),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output if piped else None,
-            pass_fds=(there.fileno(),),
-            start_new_session=True,
-            env={**os.environ, **(environment or {})},
-        )
+        with held_back():
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *interpreter_flags(),
+                    _START,
+                    program,
+                    str(there.fileno()),
+                    str(os.getpid()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output if piped else None,
+                pass_fds=(there.fileno(), *inherited),
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )
     except BaseException:
         here.close()
         raise
     finally:
         there.close()
-    return RunProcess(process, Channel(here, incoming))
+    return RunProcess(process, Channel(here, incoming, patient=patient))
 
 
 def interpreter_flags() -> list[str]:
     """This interpreter's own flags (``-O``, ``-X``, ``-W``), so that all processes agree."""
     return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the group that a process leads; one that is gone already is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
 
 
 def kill_group(pid: int) -> None:

@@ -10,14 +10,17 @@ from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
 from trialbook.errors import InputsChangedError, TrialbookError
-from trialbook.running.coordinator import Coordinator, Limits, RunEnd, RunOutcome
+from trialbook.records.study import StudyRecord, StudySpec
+from trialbook.running.coordinator import Coordinator
 from trialbook.running.gpus import MASK, device_shares, visible_devices
-from trialbook.running.leftovers import end_leftovers
 from trialbook.running.messages import Job
 from trialbook.running.objectives import ObjectiveSource
+from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.progress import Progress, Silence
+from trialbook.running.reaping import reap, reaped_text
 from trialbook.running.spec import RunSpec
 from trialbook.running.study import Study, create_study
+from trialbook.running.trust import require_trust
 
 __all__ = ["RunEnd", "RunOptions", "RunOutcome", "run_study"]
 
@@ -33,6 +36,8 @@ class RunOptions:
         allow: Which of ``code``, ``data`` and ``settings`` may differ from earlier trials.
         gpus_per_worker: Devices for each worker, ``None`` to leave them all visible to all.
         paranoid: Hash the data again even when its stat has not changed.
+        grace_s: How long a trial that does not ask may go on after a signal to stop.
+        trust: Go on with a study that was not created on this machine.
     """
 
     storage: str | None = None
@@ -41,6 +46,8 @@ class RunOptions:
     allow: tuple[str, ...] = ()
     gpus_per_worker: int | None = None
     paranoid: bool = False
+    grace_s: float = 20.0
+    trust: bool = False
 
 
 def run_study(
@@ -58,15 +65,20 @@ def run_study(
         InputsChangedError: Code or data differ from the study's last trial and are not allowed to.
         SettingsDifferError: The study is recorded with another sampler, pruner, seed or direction.
         ObjectiveError: The objective cannot be found or does not accept a trial.
+        UntrustedCodeError: The study was created elsewhere and is not trusted.
         TrialbookError: The book refuses, or a coordinate cannot be observed.
     """
     options = options or RunOptions()
     url = book_url(options.storage)
     environments = _environments(spec, options)
     storage = BookStorage(url)
-    made = not _exists(storage, spec.study)
     study: Study | None = None
+    made = False
     try:
+        recorded = _recorded(storage, spec.study)
+        made = recorded is None
+        if recorded is not None:
+            require_trust(recorded, options.trust, because=_FOREIGN)
         study = create_study(
             storage=storage,
             study_name=spec.study,
@@ -76,13 +88,11 @@ def run_study(
             spec=spec.study_spec,
         )
         _require_same_objective(study, spec, options.allow)
+        conduct = _kept_conduct(storage, study, spec)
         progress = progress or Silence()
-        lost = end_leftovers(storage, spec.study)
-        if lost:
-            trials = "trial" if len(lost) == 1 else "trials"
-            names = ", ".join(str(number) for number in lost[:10])
-            progress.said(f"{trials} {names} of a run that was killed: recorded as lost")
-        job = _job(spec, options, study, url, storage.url)
+        for reaped in reap(storage, spec.study):
+            progress.said(reaped_text(reaped))
+        job = _job(spec, options, study, conduct, (url, storage.url))
         limits = Limits(
             _deadline_s(spec, options),
             spec.max_failures,
@@ -97,12 +107,26 @@ def run_study(
         storage.close()
 
 
-def _exists(storage: BookStorage, study: str) -> bool:
+_FOREIGN = (
+    "going on with study {name!r} would give what the book holds for it to Optuna, which unpickles "
+    "the state of some samplers"
+)
+
+
+def _recorded(storage: BookStorage, study: str) -> StudyRecord | None:
     try:
-        storage.get_study_id_from_name(study)
+        return storage.get_study_record(storage.get_study_id_from_name(study))
     except KeyError:
-        return False
-    return True
+        return None
+
+
+def _kept_conduct(storage: BookStorage, study: Study, spec: RunSpec) -> StudySpec:
+    """The study's settings with what is asked of its conduct now; the last one asked for stands."""
+    recorded = study.spec
+    asked = spec.conducted(recorded)
+    if asked != recorded:
+        storage.set_study_spec(study._study_id, asked)
+    return asked
 
 
 def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...]) -> None:
@@ -147,11 +171,14 @@ def _environments(spec: RunSpec, options: RunOptions) -> list[dict[str, str]]:
     return environments
 
 
-def _job(spec: RunSpec, options: RunOptions, study: Study, url: str, shown_url: str) -> Job:
+def _job(
+    spec: RunSpec, options: RunOptions, study: Study, conduct: StudySpec, urls: tuple[str, str]
+) -> Job:
+    """What the workers run; ``urls`` is the book's with its password and without."""
     search_path = () if spec.objective.module is None else _search_path(code_root(spec.base))
     return Job(
-        book=url,
-        shown_book=shown_url,
+        book=urls[0],
+        shown_book=urls[1],
         study=spec.study,
         study_id=study._study_id,
         search=study.spec.search,
@@ -168,6 +195,9 @@ def _job(spec: RunSpec, options: RunOptions, study: Study, url: str, shown_url: 
         paranoid=options.paranoid,
         allowed=tuple(options.allow),
         budget=spec.trials if spec.trials is not None else study.spec.search.trials,
+        lease_s=conduct.lease_s,
+        limits=conduct.limits,
+        grace_s=options.grace_s,
     )
 
 

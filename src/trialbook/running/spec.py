@@ -10,7 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -23,6 +23,7 @@ from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.secrets import redacted_mapping, redacted_text, secret_values_of
 from trialbook.records.study import Direction, StudySpec
 from trialbook.running.components import component_problems
+from trialbook.running.conduct import conduct_of
 from trialbook.running.inputs import InputSpec
 from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.samplers import pruner_by_name, sampler_by_name
@@ -54,6 +55,10 @@ class RunSpec:
         tags: Free key and value text.
         isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
         max_failures: A run whose first so many trials all fail stops; 0 for never.
+        retries: Fields of ``RetryBudgets`` that are asked for.
+        limits: Fields of ``TrialLimits`` that are asked for; ``None`` for no limit.
+        lease_s: How long a worker holds a trial without a sign of life; ``None`` when nothing was
+            asked for.
         base: Where relative paths began: the study file's directory, or the current one.
         source: Text of the study file, ``None`` without one.
     """
@@ -75,6 +80,9 @@ class RunSpec:
     isolation: str = "auto"
     max_failures: int = 3
     source: str | None = None
+    retries: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, float | None] = field(default_factory=dict)
+    lease_s: float | None = None
 
     @property
     def search(self) -> SearchSettings:
@@ -84,13 +92,23 @@ class RunSpec:
     @property
     def study_spec(self) -> StudySpec:
         """What the book keeps of it with the study."""
-        return StudySpec(
+        spec = StudySpec(
             search=self.search,
             objective=self.objective.relative_to(self.base),
             isolation=self.isolation,
             max_failures=self.max_failures,
             tags=self.tags,
             source=self.source,
+        )
+        return self.conducted(spec)
+
+    def conducted(self, spec: StudySpec) -> StudySpec:
+        """A study's settings with the retries, limits and lease that are asked for here."""
+        return replace(
+            spec,
+            retries=replace(spec.retries, **self.retries),
+            limits=replace(spec.limits, **self.limits),
+            lease_s=spec.lease_s if self.lease_s is None else self.lease_s,
         )
 
 
@@ -203,6 +221,7 @@ class _Reading:
             "tags": self._tags(),
             "isolation": self._isolation(),
         }
+        values.update(conduct_of(self._top, self.fault, self._refuse_unknown))
         failures = self._whole(("max_failures",), self._top.get("max_failures"), 0)
         values["max_failures"] = 3 if failures is None else failures
         if objective is None or self.problems:
@@ -378,6 +397,9 @@ _KEYS = (
     "tags",
     "isolation",
     "max_failures",
+    "retries",
+    "limits",
+    "lease",
 )
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from optuna.trial import TrialState as OptunaState
 
-from trialbook.book.claims import taken
+from trialbook.book.claims import taken, waiting_again
 from trialbook.book.ranking import Contender, is_feasible, ranked
 from trialbook.book.storage import BookStorage
 from trialbook.records.study import Direction, TrialState
@@ -64,7 +64,8 @@ class Standing:
                 feasible = is_feasible(trial.system_attrs)
                 contenders.append(Contender(trial.number, tuple(trial.values), feasible))
         with self._storage.book.reading() as connection:
-            done = taken(connection, self._study_id) - counts.get("RUNNING", 0)
+            going = counts.get("RUNNING", 0) + waiting_again(connection, self._study_id)
+            done = taken(connection, self._study_id) - going
         if self._done_before is None:
             self._done_before = done
         first = ranked(contenders, self._direction)[:1] if self._direction is not None else []

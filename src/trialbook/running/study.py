@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +19,15 @@ from optuna.trial import TrialState
 
 from trialbook.book.storage import BookStorage
 from trialbook.capture.search import component_settings
-from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError, TrialbookWarning
+from trialbook.errors import (
+    AttemptFencedError,
+    NotABookError,
+    NotFoundError,
+    SettingsDifferError,
+    TrialbookWarning,
+)
 from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.execution import EndReason
 from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.running.samplers import (
     DEFAULT_PRUNER,
@@ -39,6 +46,21 @@ Storage = str | Path | BaseStorage | None
 Direction = Literal["minimize", "maximize"] | StudyDirection
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """How a claimed trial went.
+
+    Args:
+        error: The exception that left the objective, recorded already; ``None`` when none did.
+        reason: Why the attempt ended; ``None`` where that was not recorded.
+        is_given_back: Whether the trial is to be tried again; then nothing was told.
+    """
+
+    error: BaseException | None
+    reason: EndReason | None
+    is_given_back: bool = False
+
+
 class Study(optuna.Study):
     """An ``optuna.Study`` kept in a book.
 
@@ -54,6 +76,7 @@ class Study(optuna.Study):
         pruner: BasePruner | None = None,
     ) -> None:
         super().__init__(study_name, storage, sampler, pruner)
+        self._book = storage
         self._record = storage.get_study_record(self._study_id)
         self._entropy = study_entropy(self.spec.search.seed, None, self._record.uid)
 
@@ -92,17 +115,15 @@ class Study(optuna.Study):
         reseed(self.sampler, self._entropy, number)
         return optuna.Trial(self, trial_id)
 
-    def run_claimed(
-        self, trial_id: int, objective: Callable[[optuna.Trial], Any]
-    ) -> BaseException | None:
-        """Run one trial that was claimed before, and tell its result.
+    def run_claimed(self, trial_id: int, objective: Callable[[optuna.Trial], Any]) -> ClaimedRun:
+        """Run one trial that was claimed before, and tell its result or give it back.
 
         Args:
             trial_id: The claimed trial.
             objective: A tracked objective.
 
-        Returns:
-            The exception that left the objective, recorded already; ``None`` when none did.
+        Raises:
+            Exception: The trial could not begin under tracking; nothing was told.
         """
         self._require_components()
         self._thread_local.cached_all_trials = None
@@ -118,6 +139,17 @@ class Study(optuna.Study):
                 error, state = pruned, TrialState.PRUNED
             except (Exception, KeyboardInterrupt, SystemExit) as failure:
                 error, state = failure, TrialState.FAIL
+            attempt = self._book.held_attempt(trial_id)
+            if attempt is None:
+                # It has not begun, and may be another worker's by now.
+                assert error is not None
+                raise error
+            reason = None if attempt.outcome is None else attempt.outcome.reason
+            if reason not in (None, EndReason.COMPLETE, EndReason.PRUNED):
+                if self._is_given_back(trial_id):
+                    return ClaimedRun(error, reason, is_given_back=True)
+                # What a trial returns that was told to stop is no result.
+                value, state = None, TrialState.FAIL
             with warnings.catch_warnings():
                 # A value that is no number makes the trial fail, and its record says so; what
                 # Trialbook itself has to say of a late result is not to be lost.
@@ -126,7 +158,13 @@ class Study(optuna.Study):
                 self.tell(trial, value, state)
         finally:
             self._thread_local.in_optimize_loop = False
-        return error
+        return ClaimedRun(error, reason)
+
+    def _is_given_back(self, trial_id: int) -> bool:
+        try:
+            return self._book.retried(trial_id)
+        except AttemptFencedError:
+            return False  # telling keeps what is told with the fenced attempt, and warns
 
 
 def create_study(

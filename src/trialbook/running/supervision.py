@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from trialbook.capture.memory_kills import memory_kills
 from trialbook.records.blobs import Blob
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.running.messages import (
@@ -25,7 +26,8 @@ from trialbook.running.messages import (
     Told,
     WantConsole,
 )
-from trialbook.running.processes import exit_watch, kill_group, started
+from trialbook.running.processes import exit_watch, kill_group, signal_group, started
+from trialbook.tracking.beacon import Beacon
 from trialbook.tracking.console import BoundedText, recorded_console
 from trialbook.tracking.redaction import without_secrets
 
@@ -71,7 +73,10 @@ class SupervisedChild:
     """
 
     def __init__(self, job: Job) -> None:
-        self._run = started("child", FromChild, piped=True)
+        self.beacon = Beacon.created()
+        inherited = [d for d in (self.beacon.descriptor,) if d is not None]
+        # A child that does not read what it is told must not hold up the worker.
+        self._run = started("child", FromChild, piped=True, inherited=inherited, patient=False)
         process = self._run.process
         assert process.stdout is not None
         assert process.stderr is not None
@@ -92,7 +97,8 @@ class SupervisedChild:
         # taken for the beginning of the next message.
         self._out_of_step = False
         self.vetted = False
-        self._run.channel.send(Begin(job))
+        self._memory_kills: int | None = None
+        self._run.channel.send(Begin(job, self.beacon.descriptor))
 
     @property
     def forks(self) -> bool:
@@ -148,6 +154,7 @@ class SupervisedChild:
             os.close(self._exit_watch)
             self._exit_watch = None
         self._drain()
+        self._run.channel.push()
         for message in self._run.channel.waiting():
             match message:
                 case Ready():
@@ -168,14 +175,16 @@ class SupervisedChild:
                     self._out_of_step = True
                     self._run.channel.send(self._console())
 
-    def begin(self, trial_id: int) -> None:
+    def begin(self, trial_id: int, attempt: int) -> None:
         """Let it run a trial; what was written until now is no part of it."""
+        self.beacon.clear()
+        self._memory_kills = memory_kills()
         self._drain()
         self._texts = (BoundedText(), BoundedText())
         self.told = self.failed = self.trial_death = self._trial_pid = None
         self._begun = True
         self._out_of_step = False
-        self._run.channel.send(RunTrial(trial_id))
+        self._run.channel.send(RunTrial(trial_id, attempt))
 
     @property
     def trial_over(self) -> bool:
@@ -190,8 +199,24 @@ class SupervisedChild:
         """The end of what it wrote to standard error, for a message."""
         return self._texts[1].text()[-2000:]
 
-    def outcome(self, reason: EndReason, message: str) -> tuple[OutcomeState, tuple[Blob, ...]]:
-        """The outcome of a trial whose process ended without telling a result."""
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed the trial's process for want of memory, as far as is known."""
+        if self.death is None or self.death.signal != "SIGKILL" or self._memory_kills is None:
+            return False
+        now = memory_kills()
+        return now is not None and now > self._memory_kills
+
+    def outcome(
+        self, reason: EndReason, message: str, *, died: bool = False
+    ) -> tuple[OutcomeState, tuple[Blob, ...]]:
+        """The outcome of a trial whose process ended without telling a result.
+
+        Args:
+            reason: Why it ended.
+            message: The same in words.
+            died: Whether nobody here ended it.
+        """
         self._drain()
         console = recorded_console(*self._texts)
         # After a failure of its own the process ends as it may; that is not how the trial ended.
@@ -213,8 +238,14 @@ class SupervisedChild:
             peak_memory_bytes=death.peak_memory_bytes,
             redacted=(*console.redacted, *names),
             gaps=console.gaps,
+            died=died,
         )
         return outcome, console.blobs
+
+    def signal_trial(self, number: signal.Signals) -> None:
+        """Send a signal to the trial and everything that it started."""
+        if self._trial_pid is not None and not self.trial_over:
+            signal_group(self._trial_pid, number)
 
     def end_trial(self) -> None:
         """Kill what is left of a trial that died, with everything that it started."""
@@ -240,6 +271,7 @@ class SupervisedChild:
 
     def close(self) -> None:
         """Give back every descriptor; the process must have ended."""
+        self.beacon.close()
         self._run.channel.close()
         for stream in self._streams:
             stream.close()

@@ -41,16 +41,24 @@ def created_here(record: StudyRecord) -> bool:
     return hmac.compare_digest(_proof(key, record.uid), record.origin)
 
 
-def require_trust(record: StudyRecord, trust: bool) -> None:
-    """Refuse to run a study's code unless it was created here or the user trusts it.
+_CODE = "running this would execute code that the book holds for study {name!r}"
+
+
+def require_trust(record: StudyRecord, trust: bool, because: str = _CODE) -> None:
+    """Refuse to run what a study holds unless it was created here or the user trusts it.
+
+    Args:
+        record: The study.
+        trust: Whether the user trusts it.
+        because: What running it would do; ``{name!r}`` stands for the study's name.
 
     Raises:
         UntrustedCodeError: The study was created elsewhere and ``trust`` is false.
     """
     if not trust and not created_here(record):
         raise UntrustedCodeError(
-            f"running this would execute code that the book holds for study {record.name!r}, "
-            "and nothing shows that the study was created on this machine",
+            f"{because.format(name=record.name)}, and nothing shows that the study was created on "
+            "this machine",
             hint="look at it first with 'trialbook show', then add --trust",
         )
 

@@ -2,8 +2,9 @@
 
 It never executes the user's code, and starts its first child before it imports what it needs
 itself, so that both get ready at the same time. What it begins and when is the coordinator's to
-say; when the coordinator is gone or tells it to leave, it abandons the trial that runs, records
-that, and ends.
+say. It holds each trial by a lease (``leasing.py``), looks at the clock (``watch.py``), and writes
+the end of a trial whose process could not (``endings.py``). Told to leave, it abandons the trial
+that runs; when the coordinator is gone it gives the trial back.
 """
 
 from __future__ import annotations
@@ -16,35 +17,51 @@ from typing import TYPE_CHECKING
 
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason
-from trialbook.records.workers import Claim
+from trialbook.records.workers import Claim, WaitFor
 from trialbook.running.child import fault_of
+from trialbook.running.endings import Ending, abandoned, coordinator_gone, ending_of, report_of
 from trialbook.running.messages import (
+    Asked,
     Channel,
     Claimed,
     Drain,
     Employ,
     Fault,
-    Finished,
     Idle,
-    Job,
     Leave,
     Next,
     NothingLeft,
+    NothingYet,
     Refused,
+    Said,
+    Stop,
     ToWorker,
 )
+from trialbook.running.signals import StopRequests, hear
 from trialbook.running.supervision import SupervisedChild
+from trialbook.running.watch import TrialWatch
 
 if TYPE_CHECKING:
-    from trialbook.book.storage import BookStorage
+    from trialbook.running.leasing import LeaseKeeper
 
 _TICK_S = 0.1
 _LEAVING_S = 10.0
 """How long a child whose result is in the book may take to end by itself."""
 
+_LOST_S = 2.0
+"""How long a trial that is no longer held may take to end; its own process may have ended it."""
+
 
 class _DismissedError(Exception):
-    """The coordinator told this worker to leave, or is gone."""
+    """This worker is to end now.
+
+    Args:
+        ending: What becomes of a trial that runs.
+    """
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.message)
+        self.ending = ending
 
 
 class _CannotPrepareError(Exception):
@@ -63,16 +80,16 @@ def main(descriptor: int, parent: int) -> None:
         parent: The coordinator's process id; its end is noticed by the socket.
     """
     del parent
-    # Ending is the coordinator's to ask for, by message or by going away: a signal that a
-    # scheduler sends to every process of a job must not leave a trial without an end.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A handler, and not SIG_IGN, which the objective's processes would inherit.
-        signal.signal(number, lambda *_: None)
+    requests = StopRequests()
+    hear(requests.heard)
+    # A Ctrl-C is the coordinator's to hear. A handler, and not SIG_IGN, which the objective's
+    # processes would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     channel = Channel(socket.socket(fileno=descriptor), ToWorker)
     employ = channel.receive()
     if not isinstance(employ, Employ):
         return
-    worker = Worker(channel, employ.job)
+    worker = Worker(channel, employ, requests)
     try:
         worker.work()
     except _DismissedError:
@@ -88,19 +105,23 @@ class Worker:
 
     Args:
         coordinator: Messages from and to the coordinator.
-        job: What to run.
+        employ: What to run, and under which id.
+        requests: Signals that ask this process to stop.
     """
 
-    def __init__(self, coordinator: Channel, job: Job) -> None:
+    def __init__(self, coordinator: Channel, employ: Employ, requests: StopRequests) -> None:
         self._coordinator = coordinator
-        self._job = job
-        self._child: SupervisedChild | None = SupervisedChild(job)
-        self._opened: BookStorage | None = None
+        self._employ = employ
+        self._job = employ.job
+        self._requests = requests
+        self._heeded = 0
+        self._child: SupervisedChild | None = SupervisedChild(self._job)
+        self._keeper: LeaseKeeper | None = None
         self._ahead: SupervisedChild | None = None
         self._leaving: list[tuple[SupervisedChild, float]] = []
         self._orders: list[Next] = []
+        self._watch: TrialWatch | None = None
         self._draining = False
-        self._busy = False
 
     def work(self) -> None:
         """Prepare, then run one trial for each time that the coordinator says so.
@@ -111,7 +132,8 @@ class Worker:
             TrialbookError: The book refuses, or code or data changed.
         """
         try:
-            self._storage.get_study_name_from_id(self._job.study_id)  # while the child prepares
+            with self._leases.book() as storage:  # while the child prepares
+                storage.get_study_name_from_id(self._job.study_id)
             ready = self._prepared().ready
             assert ready is not None
             while True:
@@ -123,16 +145,22 @@ class Worker:
             for child in self._children():
                 child.kill()
                 child.close()
-            if self._opened is not None:
-                self._opened.close()
+            if self._keeper is not None:
+                self._keeper.stop()
+                self._tell_troubles()
+                self._keeper.close()
 
     @property
-    def _storage(self) -> BookStorage:
-        if self._opened is None:
+    def _leases(self) -> LeaseKeeper:
+        if self._keeper is None:
             from trialbook.book.storage import BookStorage
+            from trialbook.running.leasing import LeaseKeeper
 
-            self._opened = BookStorage(self._job.book, create=False)
-        return self._opened
+            job = self._job
+            storage = BookStorage(job.book, create=False)
+            self._keeper = LeaseKeeper(storage, job.study_id, self._employ.worker_id, job.lease_s)
+            self._keeper.start()
+        return self._keeper
 
     def _children(self) -> list[SupervisedChild]:
         held = (self._child, self._ahead, *(child for child, _ in self._leaving))
@@ -160,7 +188,8 @@ class Worker:
             from trialbook.running.guard import require_unchanged
 
             job = self._job
-            require_unchanged(self._storage, job.study_id, job.study, here, job.allowed)
+            with self._leases.book() as storage:
+                require_unchanged(storage, job.study_id, job.study, here, job.allowed)
             child.vetted = True
         return child
 
@@ -179,58 +208,58 @@ class Worker:
         return self._orders.pop(0)
 
     def _run_next(self, child: SupervisedChild, order: Next) -> None:
-        claim = self._storage.claim(self._job.study_id, budget=self._job.budget)
-        if not isinstance(claim, Claim):
+        keeper = self._leases
+        keeper.reap()
+        with keeper.book() as storage:
+            claim = storage.claim(self._job.study_id, budget=self._job.budget, holder=keeper.holder)
+            if isinstance(claim, Claim):
+                keeper.hold(claim)
+        if claim is None:
             self._coordinator.send(NothingLeft())
             return
-        trial_id = claim.trial_id
-        self._busy = True
+        if isinstance(claim, WaitFor):
+            self._coordinator.send(NothingYet(claim.seconds))
+            return
+        self._watch = watch = TrialWatch(child, self._job.limits, self._job.grace_s)
         try:
-            number = self._storage.get_trial_number_from_id(trial_id)
-            self._coordinator.send(Claimed(trial_id, number))
-            child.begin(trial_id)
+            self._coordinator.send(Claimed(claim.trial_id, claim.number, claim.attempt))
+            child.begin(claim.trial_id, claim.attempt)
             if order.more and not child.usable_again and self._ahead is None:
                 self._ahead = SupervisedChild(self._job)
-            while not child.trial_over:
-                self._wait()
-            child.pump()
+            self._see_to_its_end(child, watch)
         except BaseException as error:
             child.kill()
-            dismissed = isinstance(error, _DismissedError)
-            reason = EndReason.ABANDONED if dismissed else EndReason.LOST
-            why = "the run was interrupted" if dismissed else f"the worker failed: {error}"
-            self._end_dead(child, trial_id, reason, why)
-            self._report(child, trial_id)
+            failure = Ending(EndReason.LOST, f"the worker failed: {error}")
+            self._end(claim, child, getattr(error, "ending", failure))
             raise
-        if child.told is None:
+        ending = None if child.told is not None else ending_of(child, watch.cause)
+        if ending is not None:
             child.end_trial()
-            self._end_dead(child, trial_id, EndReason.FAILED, _why(child))
-        self._busy = False
-        self._report(child, trial_id)
+        self._end(claim, child, ending)
         if not child.usable:
             self._retire()
 
-    def _end_dead(
-        self, child: SupervisedChild, trial_id: int, reason: EndReason, message: str
-    ) -> None:
-        outcome, blobs = child.outcome(reason, message)
-        self._storage.end_dead_attempt(trial_id, outcome, blobs=blobs)
+    def _see_to_its_end(self, child: SupervisedChild, watch: TrialWatch) -> None:
+        """Wait until a trial is over; end it when its time is over or it is held no more."""
+        keeper = self._leases
+        lost_s: float | None = None
+        while not child.trial_over:
+            self._wait()
+            if watch.is_overdue():
+                child.kill()
+            elif keeper.is_lost:
+                lost_s = lost_s or time.monotonic()
+                if time.monotonic() - lost_s > _LOST_S:
+                    child.kill()
+        child.pump()
 
-    def _report(self, child: SupervisedChild, trial_id: int) -> None:
-        trial = self._storage.get_trial(trial_id)
-        error = None
-        if trial.state.name == "FAIL":
-            error = child.told.error if child.told is not None else _why(child)
-        self._coordinator.send(
-            Finished(
-                trial_id,
-                trial.number,
-                trial.state.name,
-                None if trial.values is None else tuple(trial.values),
-                error,
-                child.told is not None and child.told.stop,
-            )
-        )
+    def _end(self, claim: Claim, child: SupervisedChild, ending: Ending | None) -> None:
+        """Write a trial's end unless its own process has, and report what came of it."""
+        with self._leases.book() as storage:
+            report = report_of(storage, claim, child, ending)
+        self._leases.let_go()
+        self._watch = None
+        self._coordinator.send(report)
 
     def _retire(self) -> None:
         """Let go of the current child; it may take its time to end, but not for ever."""
@@ -249,19 +278,52 @@ class Worker:
         select.select([self._coordinator, *sources], [], [], _TICK_S)
         for child in held:
             child.pump()
-        self._reap()
+        self._reap_children()
+        self._tell_troubles()
+        if self._keeper is not None:
+            self._keeper.rest()
         for message in self._coordinator.waiting():
             match message:
                 case Leave():
-                    raise _DismissedError
+                    raise _DismissedError(abandoned())
                 case Drain():
                     self._draining = True
+                case Stop():
+                    self._stop()
                 case Next():
                     self._orders.append(message)
-        if self._coordinator.ended or (self._draining and not self._busy):
-            raise _DismissedError
+        self._heed_signals()
+        if self._coordinator.ended:
+            raise _DismissedError(coordinator_gone())
+        if self._draining and self._watch is None:
+            raise _DismissedError(abandoned())
 
-    def _reap(self) -> None:
+    def _heed_signals(self) -> None:
+        if self._requests.count == self._heeded:
+            return
+        self._heeded = self._requests.count
+        if self._heeded > 1:
+            raise _DismissedError(abandoned())
+        self._coordinator.send(Asked(self._requests.name))
+        self._stop()
+
+    def _stop(self) -> None:
+        """Begin no trial any more, and let the one that runs know."""
+        self._draining = True
+        if self._watch is not None:
+            self._watch.ask_to_stop()
+
+    def _tell_troubles(self) -> None:
+        """Tell what the keeper of the leases has found since."""
+        if self._keeper is None:
+            return
+        for text in self._keeper.troubles():
+            self._coordinator.send(Said(text))
+        for reaped in self._keeper.reaped():
+            text = f"trial {reaped.number}: the lease of its worker was over; {reaped.fate}"
+            self._coordinator.send(Said(text))
+
+    def _reap_children(self) -> None:
         kept = []
         for child, deadline in self._leaving:
             if not child.ended and time.monotonic() < deadline:
@@ -270,15 +332,3 @@ class Worker:
             child.kill()
             child.close()
         self._leaving = kept
-
-
-def _why(child: SupervisedChild) -> str:
-    """Why a trial has no result, in one line."""
-    if child.failed is not None:
-        return child.failed.fault.what
-    death = child.death
-    if death is None:
-        return "the trial's process was killed"
-    if death.exit_code is not None:
-        return f"the trial's process {death} before the objective returned"
-    return f"the trial's process {death}"

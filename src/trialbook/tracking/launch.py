@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trialbook.records.code import EntryPoint
 from trialbook.records.execution import Isolation
+from trialbook.tracking.beacon import Beacon
 from trialbook.tracking.console import ConsoleCapture
 
 
@@ -25,6 +26,9 @@ class Launch:
         paranoid: Hash the data again even when its stat has not changed.
         console: Makes the capture of a trial's console; the default replaces ``sys.stdout`` and
             ``sys.stderr``.
+        beacon: What a trial shares with the supervisor of this process.
+        claimed: Number of the attempt that the supervisor claimed for the trial that runs next;
+            ``None`` when there is no supervisor.
     """
 
     isolation: Isolation = "none"
@@ -35,6 +39,8 @@ class Launch:
     data: Mapping[str, Path] = field(default_factory=dict)
     paranoid: bool = False
     console: Callable[[], ConsoleCapture] | None = None
+    beacon: Beacon = field(default_factory=Beacon)
+    claimed: int | None = None
 
 
 _launch = Launch()

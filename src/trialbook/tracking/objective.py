@@ -20,6 +20,7 @@ from trialbook.capture.imports import install_import_watch
 from trialbook.capture.search import component_settings
 from trialbook.errors import NotABookError, ObjectiveSignatureError
 from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.study import StudySpec
 from trialbook.tracking.recording import Recording, StudyFacts
 from trialbook.tracking.replaying import Replay, active_replay
 from trialbook.tracking.seeding import seed_globals
@@ -161,13 +162,13 @@ class TrackedObjective:
             asked = (study.sampler, study.pruner)
             if facts is None or facts.components != asked:
                 record = storage.get_study_record(study._study_id)
-                spec = record.spec.search if record.spec is not None else SearchSettings()
+                spec = record.spec or StudySpec()
                 search = replace(
-                    spec,
-                    sampler=_used(spec.sampler, study.sampler),
-                    pruner=_used(spec.pruner, study.pruner),
+                    spec.search,
+                    sampler=_used(spec.search.sampler, study.sampler),
+                    pruner=_used(spec.search.pruner, study.pruner),
                 )
-                facts = StudyFacts(record.name, record.uid, search, asked)
+                facts = StudyFacts(record.name, record.uid, search, asked, lease_s=spec.lease_s)
                 known[study._study_id] = facts
             return facts
 

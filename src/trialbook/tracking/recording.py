@@ -23,6 +23,7 @@ from optuna.samplers import BaseSampler
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.storage import BookStorage
+from trialbook.capture.process import own_identity
 from trialbook.capture.resources import ResourceMeter
 from trialbook.errors import TrialbookWarning
 from trialbook.records.config import SearchSettings
@@ -30,6 +31,8 @@ from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.verdict import CoordinateDifference
+from trialbook.records.workers import LEASE_S, Holder
+from trialbook.tracking.beacon import Beacon, StopCause, stop_text
 from trialbook.tracking.changes import changes_since_first, changes_since_last
 from trialbook.tracking.console import ConsoleCapture, NoConsole, ProcessConsole
 from trialbook.tracking.launch import current_launch
@@ -55,6 +58,7 @@ class StudyFacts:
         components: The sampler and the pruner that these settings are of.
         changes: How this process's code and data differ from the study's first trial; ``None``
             until that was looked at.
+        lease_s: How long a process holds a trial without a sign of life.
     """
 
     name: str
@@ -62,6 +66,7 @@ class StudyFacts:
     search: SearchSettings
     components: tuple[BaseSampler, BasePruner]
     changes: tuple[CoordinateDifference, ...] | None = None
+    lease_s: float = LEASE_S
 
 
 class Recording:
@@ -103,7 +108,9 @@ class Recording:
     def run(self) -> Any:
         """Record, run, record; the objective's value or its exception."""
         attempt, seeds, config, data = self._begun()
-        surroundings = Surroundings(attempt, seeds.trial, config, data, self._own_directory)
+        surroundings = Surroundings(
+            attempt, seeds.trial, config, data, self._own_directory, current_launch().beacon
+        )
         tracked = TrackedTrial.of(self._trial, surroundings)
         meter = ResourceMeter()
         console = self._console()
@@ -143,11 +150,14 @@ class Recording:
         )
         if not self._shared:
             seeds = replace(seeds, set_globals=seedable())
+        claimed = current_launch().claimed
         attempt = self._storage.begin_attempt(
             self._trial._trial_id,
             snapshots=self._remarked(snapshots),
             blobs=blobs,
             seeds=seeds,
+            claimed=claimed,
+            holder=Holder(own_identity(), facts.lease_s) if claimed is None else None,
         )
         return attempt, seeds, config, data
 
@@ -226,8 +236,16 @@ class Recording:
             for observation in self._session.changed_since_start(self._begun_with):
                 attempt.amend(observation.snapshot, observation.blobs)
         message, text, redacted = _described_error(error)
+        beacon = current_launch().beacon
+        reason = _reason(error, beacon)
+        if reason in _STOPPED.values():
+            why = stop_text(beacon.cause, beacon.limit_s)
+            message = why if not message else f"{why}; {message}"
+        if reason is EndReason.OUT_OF_MEMORY and error is not None:
+            # What the objective held when it failed is in the way of writing this down.
+            traceback.clear_frames(error.__traceback__)
         outcome = OutcomeState(
-            reason=_reason(error),
+            reason=reason,
             exception=None if error is None else dotted_name(type(error)),
             message=message,
             exit_code=exit_status(error),
@@ -264,15 +282,40 @@ def _described(changes: tuple[CoordinateDifference, ...]) -> str:
     return f"loaded {kinds} changed ({names}{more})"
 
 
-def _reason(error: BaseException | None) -> EndReason:
-    if error is None:
-        return EndReason.COMPLETE
+_STOPPED = {
+    StopCause.PREEMPTED: EndReason.PREEMPTED,
+    StopCause.TIMED_OUT: EndReason.TIMED_OUT,
+    StopCause.STALLED: EndReason.STALLED,
+}
+
+
+def _reason(error: BaseException | None, beacon: Beacon) -> EndReason:
     if isinstance(error, optuna.TrialPruned):
         return EndReason.PRUNED
+    cause = beacon.cause
+    limit = cause in (StopCause.TIMED_OUT, StopCause.STALLED)
+    # Whoever was told to stop has stopped. What raises when a limit of time has ended what it
+    # waited for has reached the limit too.
+    if cause is not StopCause.NONE and (beacon.has_asked or (limit and error is not None)):
+        return _STOPPED[cause]
+    if error is None:
+        return EndReason.COMPLETE
+    if is_out_of_memory(error):
+        return EndReason.OUT_OF_MEMORY
     if isinstance(error, KeyboardInterrupt) and current_launch().entry is None:
         # A command's workers hear of an interrupt by message, so there the objective raised it.
         return EndReason.ABANDONED
     return EndReason.FAILED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, of the host or of a GPU, has run out."""
+    if isinstance(error, MemoryError):
+        return True
+    return any(
+        kind.__name__ == "OutOfMemoryError" and kind.__module__.partition(".")[0] == "torch"
+        for kind in type(error).__mro__
+    )
 
 
 def exit_status(error: BaseException | None) -> int | None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat, cast
 
@@ -17,6 +17,7 @@ import optuna
 
 from trialbook.errors import CaptureError, InvalidInputError, InvalidMetricError
 from trialbook.records.study import ArtifactRecord
+from trialbook.tracking.beacon import PROGRESS, Beacon
 from trialbook.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Surroundings:
         config: The resolved configuration, this trial's own copy.
         data: Input name to absolute path.
         directory: Makes the attempt's own directory, on its first use.
+        beacon: What the trial shares with its supervisor.
     """
 
     sink: Sink
@@ -42,6 +44,7 @@ class Surroundings:
     config: dict[str, Any]
     data: Mapping[str, Path]
     directory: Callable[[], Path]
+    beacon: Beacon = field(default_factory=Beacon)
 
 
 class TrackedTrial(optuna.Trial):
@@ -50,6 +53,7 @@ class TrackedTrial(optuna.Trial):
     _surroundings: Surroundings
     _next_steps: dict[str, int]
     _generator: np.random.Generator | None
+    _page: Any
     logged_files: set[Path]
 
     @classmethod
@@ -60,6 +64,7 @@ class TrackedTrial(optuna.Trial):
         tracked._surroundings = surroundings
         tracked._next_steps = {}
         tracked._generator = None
+        tracked._page = surroundings.beacon.page
         tracked.logged_files = set()
         return tracked
 
@@ -77,6 +82,7 @@ class TrackedTrial(optuna.Trial):
         """
         seconds = time.time()
         points = _numbers(metrics)
+        self._page[PROGRESS] = 1
         steps = self._next_steps
         sink = self._surroundings.sink
         if step is None:
@@ -90,6 +96,11 @@ class TrackedTrial(optuna.Trial):
         for name in points:
             if steps.get(name, 0) <= step:
                 steps[name] = step + 1
+
+    def report(self, value: float, step: int) -> None:
+        """As in Optuna."""
+        self._page[PROGRESS] = 1
+        super().report(value, step)
 
     def log_artifact(self, path: str | Path, name: str | None = None) -> ArtifactRecord:
         """Keep a file by content.
@@ -127,6 +138,16 @@ class TrackedTrial(optuna.Trial):
         pruned = super().should_prune()
         self._surroundings.sink.answered(bool(pruned))
         return pruned
+
+    def should_stop(self) -> bool:
+        """Whether the trial is to stop now: save a checkpoint and return, or raise.
+
+        ``True`` once a scheduler has asked the run to stop, or a limit of time is over. A trial
+        that has been told so and ends is given back and tried again later; its value does not
+        count. Ask once a step: it costs less than a microsecond. Without a supervised worker, as
+        in plain ``study.optimize``, nobody asks a trial to stop, and the answer is ``False``.
+        """
+        return self._surroundings.beacon.should_stop()
 
     @property
     def dir(self) -> Path:
