@@ -179,7 +179,13 @@ class BookConflictError(BookBusyError):
 
 
 class BookUnreachableError(BookError, ConnectionError):
-    """The server cannot be reached, or went away; what was to be written is not stored."""
+    """The server cannot be reached, or went away; what was to be written is not stored.
+
+    Attributes:
+        outlasted: Whether it was waited for as long as the book's patience says.
+    """
+
+    outlasted = False
 
 
 class BookUncertainError(BookUnreachableError):

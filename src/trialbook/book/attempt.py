@@ -24,6 +24,7 @@ from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.blobs import BlobStore, Prepared, StaleError
 from trialbook.book.book import Book
 from trialbook.book.flusher import URGENT_S, WAIT_S, Flusher
+from trialbook.book.outlasting import outlasting
 from trialbook.book.points import PointBuffer
 from trialbook.book.results import PartsChangedError, Result, write_result
 from trialbook.book.series_rows import folded
@@ -99,8 +100,10 @@ class Attempt:
         self.number = identity.number
         self.attempt_id = identity.attempt_id
         self.holder = holder
+        self.outage = shelf.book.outage
         self._identity = identity
         self._shelf = shelf
+        self._doubt: tuple[Batch, object, bool] | None = None
         self._start_locks()
         self.fenced = False
         self._ended = False
@@ -177,7 +180,7 @@ class Attempt:
 
     def _relieve(self, count: int) -> None:
         if count >= FULL_POINTS or self._forked:
-            self.flush()
+            self.outage.outlast(self.flush)
         else:
             self._shelf.flusher.urgent()
 
@@ -206,6 +209,7 @@ class Attempt:
             self._facts.returned = text
             self._new_facts = True
 
+    @outlasting
     def add_artifact(self, name: str, path: Path, media_type: str) -> ArtifactRecord:
         """Keep a file by content, at once; one name holds the last file kept under it.
 
@@ -309,7 +313,7 @@ class Attempt:
             BookError: The book refused; everything stays pending.
         """
         with self._writing:
-            if self._ended:
+            if self._ended or self._found_finished():
                 return
             batch, prepared = self._taken()
             if batch is None:
@@ -331,8 +335,8 @@ class Attempt:
                 except StaleError:
                     self._shelf.blobs.discard(prepared)
                     prepared[:] = self._shelf.blobs.prepared(batch.blobs)
-        except BaseException:
-            self._put_back(batch)
+        except BaseException as error:
+            self._put_back(batch, error)
             raise
         finally:
             self._shelf.blobs.discard(prepared)
@@ -360,6 +364,7 @@ class Attempt:
 
     # Checkpoints.
 
+    @outlasting
     def save_checkpoint(self, path: Path, told: Told) -> bool:
         """Keep a file or directory for the trial's next attempt, with everything that is pending.
 
@@ -391,6 +396,7 @@ class Attempt:
         self._checkpointed = True
         return counted
 
+    @outlasting
     def load_checkpoint(self, directory: Callable[[], Path]) -> Resumption:
         """Restore the newest usable checkpoint of the trial's earlier attempts and go on from it.
 
@@ -430,6 +436,7 @@ class Attempt:
         """Write what is pending and more in one durable transaction; whether it counts."""
         with self._writing:
             self._refuse_when_over()
+            self._found_finished()
             batch, prepared = self._taken(even_nothing=True)
             assert batch is not None
             fenced = self._flushed(batch, prepared, also)
@@ -446,12 +453,14 @@ class Attempt:
             BookError: The book refused; everything stays pending.
         """
         with self._writing:
+            if self._found_finished():
+                return
             batch, prepared = self._taken(everything=True)
             assert batch is not None
             try:
                 counted = self._finished(batch, prepared, state, values)
-            except BaseException:
-                self._put_back(batch)
+            except BaseException as error:
+                self._put_back(batch, error, finishing=True)
                 self._ended = False
                 raise
             finally:
@@ -541,7 +550,33 @@ class Attempt:
             self._ended = False
             raise
 
-    def _put_back(self, batch: Batch) -> None:
+    def _found_finished(self) -> bool:
+        """Find out what became of a batch that may be stored; whether it had the result.
+
+        Raises:
+            BookUnreachableError: The server still does not say; nothing is written before.
+        """
+        if self._doubt is None:
+            return False
+        batch, receipt, finishing = self._doubt
+        stored = self._shelf.book.settled(receipt)
+        self._doubt = None
+        if not stored:
+            self._put_back(batch)
+            return False
+        self._settled(batch, ())
+        self._ended = self._ended or finishing
+        return finishing
+
+    def _put_back(
+        self, batch: Batch, error: BaseException | None = None, *, finishing: bool = False
+    ) -> None:
+        """Keep a batch that was not written; one that may have been, until that is known."""
+        receipt = getattr(error, "receipt", None)
+        if receipt is not None:
+            self._doubt = batch, receipt, finishing
+            self._since = time.monotonic()
+            return
         with self._lock:
             self._new_params = {**batch.params, **self._new_params}
             self._new_user = {**batch.user_attrs, **self._new_user}

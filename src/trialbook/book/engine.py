@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from trialbook.book.location import SERVER_SCHEMES, sqlite_path
+from trialbook.book.location import SERVER_SCHEMES, redacted_url, sqlite_path
 from trialbook.book.outlasting import Outage
 from trialbook.errors import InvalidInputError
 
@@ -71,14 +71,16 @@ class Engine(Protocol):
         """
 
 
-def engine_of(url: str, *, create: bool, read_only: bool, outage: Outage) -> Engine:
+def engine_of(
+    url: str, *, create: bool, read_only: bool, outage: Outage | None = None
+) -> Engine:
     """The engine for a storage URL, without connecting yet.
 
     Args:
         url: As ``book_url`` gives it.
         create: Whether to make a file that is missing.
         read_only: Whether to refuse writes.
-        outage: Told when a server is reached or lost.
+        outage: Told when a server is reached or lost; ``None`` when nobody waits for one.
 
     Raises:
         InvalidInputError: The URL's database is neither SQLite nor PostgreSQL, or is written
@@ -94,6 +96,7 @@ def engine_of(url: str, *, create: bool, read_only: bool, outage: Outage) -> Eng
     if scheme in SERVER_SCHEMES:
         from trialbook.book.postgres_engine import PostgresEngine
 
+        outage = Outage(redacted_url(url), 0.0) if outage is None else outage
         return PostgresEngine(url, read_only=read_only, outage=outage)
     raise InvalidInputError(
         f"a book cannot be kept in {scheme!r}",

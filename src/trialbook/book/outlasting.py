@@ -7,6 +7,7 @@ may be done again when it was not committed. Methods of the storage are decorate
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 import threading
@@ -27,6 +28,7 @@ _CONFLICTS = 10
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
+_C = TypeVar("_C", bound=type)
 _logger = logging.getLogger(__name__)
 
 
@@ -46,7 +48,6 @@ class Outage:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._own = threading.local()
 
     def after_fork(self) -> None:
         """In a forked child: know of no outage."""
@@ -78,36 +79,42 @@ class Outage:
 
         Args:
             act: What to do; one transaction, or things that may be done twice.
-            patience_s: How long to go on; ``None`` for the patience of the book. Inside another
-                ``outlast`` of this thread the outer one alone decides.
+            patience_s: How long to go on; ``None`` for the patience of the book.
 
         Raises:
             BookUnreachableError: The server was away for longer than that.
             BookConflictError: The server gave the transaction up again and again.
         """
-        if getattr(self._own, "inside", False):
+        try:
             return act()
+        except (BookUnreachableError, BookConflictError) as error:
+            failure: BookUnreachableError | BookConflictError = error
         pauses = Pauses(self.patience_s if patience_s is None else patience_s)
         conflicts = 0
-        self._own.inside = True
-        try:
-            while True:
-                try:
-                    return act()
-                except BookUncertainError:
-                    raise  # not to be done again before it is known what became of it
-                except BookUnreachableError as error:
-                    if not pauses.left:
-                        raise
-                    self.noticed(error)
-                    pauses.take()
-                except BookConflictError:
-                    conflicts += 1
-                    if conflicts == _CONFLICTS:
-                        raise
-                    time.sleep(random.uniform(0, 0.02 * conflicts))
-        finally:
-            self._own.inside = False
+        while True:
+            self._pause(failure, pauses, conflicts)
+            conflicts += isinstance(failure, BookConflictError)
+            try:
+                return act()
+            except (BookUnreachableError, BookConflictError) as error:
+                failure = error
+
+    def _pause(
+        self, failure: BookUnreachableError | BookConflictError, pauses: Pauses, conflicts: int
+    ) -> None:
+        """Wait before the next try, or raise when there is to be none."""
+        if getattr(failure, "outlasted", False) or isinstance(failure, BookUncertainError):
+            raise failure  # waited for in vain inside, or what became of it must be known first
+        if isinstance(failure, BookConflictError):
+            if conflicts == _CONFLICTS:
+                raise failure
+            time.sleep(random.uniform(0, 0.02 * (conflicts + 1)))
+            return
+        if not pauses.left:
+            failure.outlasted = True
+            raise failure
+        self.noticed(failure)
+        pauses.take()
 
 
 class Pauses:
@@ -144,3 +151,19 @@ def outlasting(
         return outage.outlast(lambda: method(self, *args, **kwargs))
 
     return again
+
+
+def all_outlasting(*excepted: str) -> Callable[[_C], _C]:
+    """Decorate every public method that a class defines with ``outlasting``.
+
+    Args:
+        excepted: Methods that are left as they are.
+    """
+
+    def decorated(kind: _C) -> _C:
+        for name, found in list(vars(kind).items()):
+            if inspect.isfunction(found) and name[0] != "_" and name not in excepted:
+                setattr(kind, name, outlasting(found))
+        return kind
+
+    return decorated

@@ -273,23 +273,22 @@ class PostgresEngine:
     def _found_out(self, number: int) -> bool:
         """Whether a transaction of this client was committed, asked until the server says."""
         pauses = Pauses(max(self._outage.patience_s, LEAST_PATIENCE_S))
-        while True:
-            try:
-                return self._asked(self._client, number)
-            except (BookUnreachableError, BookBusyError) as error:
-                if not pauses.left:
-                    receipt = (self._client, number)
-                    self._new_client()
-                    raise BookUncertainError(
-                        "the server went away in a commit and did not come back to say "
-                        "whether it was done",
-                        receipt=receipt,
-                        where=self._address.shown,
-                        hint="look whether it runs and can be reached from here",
-                    ) from error
-                if isinstance(error, BookUnreachableError):
-                    self._outage.noticed(error)
-                pauses.take()
+        receipt = (self._client, number)
+        try:
+            while True:
+                try:
+                    return self._asked(*receipt)
+                except (BookUnreachableError, BookBusyError) as error:
+                    if not pauses.left:
+                        raise _uncertain(self._address.shown, receipt) from error
+                    if isinstance(error, BookUnreachableError):
+                        self._outage.noticed(error)
+                    pauses.take()
+        except BaseException as error:
+            # The row must stay as it is, so that it can still be asked.
+            self._new_client()
+            error.receipt = receipt  # type: ignore[attr-defined]
+            raise
 
     def _asked(self, client: str, number: int) -> bool:
         with translating(self._address.shown):
@@ -430,3 +429,12 @@ class PostgresEngine:
         """See ``Engine``."""
         if self._session is not None:
             self._drop(self._session)
+
+
+def _uncertain(where: str, receipt: tuple[str, int]) -> BookUncertainError:
+    return BookUncertainError(
+        "the server went away in a commit and did not come back to say whether it was done",
+        receipt=receipt,
+        where=where,
+        hint="look whether it runs and can be reached from here",
+    )

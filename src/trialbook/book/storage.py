@@ -13,7 +13,7 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from trialbook.book.book import Book
 from trialbook.book.cache import TrialCache
 from trialbook.book.flusher import Flusher
 from trialbook.book.leases import Leases
+from trialbook.book.outlasting import Outage, all_outlasting
 from trialbook.book.overlay import overlaid
 from trialbook.book.reading import Reader
 from trialbook.book.renewal import Renewal
@@ -38,7 +39,12 @@ from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.spaces import Spaces
 from trialbook.book.studies import Studies
 from trialbook.book.texts import checked_name, checked_step, json_text
-from trialbook.errors import AttemptFencedError, NotFoundError, TrialbookWarning
+from trialbook.errors import (
+    AttemptFencedError,
+    BookUnreachableError,
+    NotFoundError,
+    TrialbookWarning,
+)
 from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import CoordinateDigests, Snapshot
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -56,6 +62,7 @@ SILENCE = OutcomeState(
 """The outcome of an attempt whose lease ran out."""
 
 
+@all_outlasting("close", "held_attempt", "remove_session")
 class BookStorage(BaseStorage):
     """A book, for ``optuna.create_study(storage=BookStorage(url))`` and everything of Optuna's.
 
@@ -64,6 +71,8 @@ class BookStorage(BaseStorage):
     Args:
         url: The book's storage, as in ``book_url``: URL, path, or ``None`` for the default.
         create: Whether to make the book when it is not there.
+        patience_s: How long to wait for a server that cannot be reached, in seconds. ``None``:
+            opening fails at once, and an open storage waits ten minutes.
 
     Attributes:
         book: The open book.
@@ -73,12 +82,19 @@ class BookStorage(BaseStorage):
         BookError: It cannot be opened; which error of the tree says why.
     """
 
-    def __init__(self, url: str | Path | None = None, *, create: bool = True) -> None:
-        self._start(Book.open(url, create=create))
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        *,
+        create: bool = True,
+        patience_s: float | None = None,
+    ) -> None:
+        self._start(Book.open(url, create=create, patience_s=patience_s))
 
     def _start(self, book: Book) -> None:
         self.book = book
         self.url = book.url
+        self.outage = book.outage
         self._spaces = Spaces()
         self._studies = Studies(book)
         self._cache = TrialCache(book, self._spaces)
@@ -106,7 +122,7 @@ class BookStorage(BaseStorage):
             storage = here()
             return None if storage is None else list(storage._held.values())
 
-        return Flusher(held, _say_of_flush)
+        return Flusher(held, _saying(self.outage, _say_of_flush))
 
     def _new_renewal(self) -> Renewal:
         here = weakref.ref(self)
@@ -120,7 +136,7 @@ class BookStorage(BaseStorage):
             if storage is not None:
                 storage.reap(study_id)
 
-        return Renewal(self.leases, held, reap, _say_of_renewal)
+        return Renewal(self.leases, held, reap, _saying(self.outage, _say_of_renewal))
 
     def __repr__(self) -> str:
         return f"BookStorage({self.url!r})"
@@ -559,6 +575,18 @@ class BookStorage(BaseStorage):
 
 def _attr_text(key: str, value: object) -> str:
     return json_text(value, f"the attribute {checked_name(key, 'an attribute')!r}")
+
+
+def _saying(outage: Outage, say: Callable[[Exception], None]) -> Callable[[Exception], None]:
+    """Tell of what failed in a thread; of a server that is away only once for all threads."""
+
+    def said(error: Exception) -> None:
+        if isinstance(error, BookUnreachableError):
+            outage.noticed(error)
+        else:
+            say(error)
+
+    return said
 
 
 def _say_of_flush(error: Exception) -> None:
