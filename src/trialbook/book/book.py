@@ -207,7 +207,7 @@ class Book:
 
     def _looked_up(self) -> str | None:
         with self._engine.reading() as connection:
-            return migration.book_id(connection)
+            return migration.book_id(connection, self.url)
 
     def _after_fork(self) -> None:
         self.outage.after_fork()

@@ -6,14 +6,19 @@ version table of its own, is loaded only to change an older one. Its scripts are
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
 from trialbook.book import schema
 from trialbook.errors import BookForeignError, BookNotFoundError, BookVersionError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 REVISIONS = ("0001", "0002")
 """Every released revision, oldest first; the last one is what ``schema.py`` says."""
@@ -26,8 +31,12 @@ _SHARED_WITH = ({"studies", "trials", "version_info"}, {"experiments", "runs", "
 _version = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def book_id(connection: Connection) -> str | None:
+def book_id(connection: Connection, where: str | None = None) -> str | None:
     """The identity of the book in a database, ``None`` when there is none.
+
+    Args:
+        connection: An open transaction.
+        where: The book's URL without its password, for errors.
 
     Raises:
         BookVersionError: Its tables are of a revision that this program cannot use.
@@ -44,7 +53,7 @@ def book_id(connection: Connection) -> str | None:
         return None
     found = revision(connection) if VERSION_TABLE in names else None
     if found != REVISIONS[-1]:
-        _refuse(found)
+        raise _refused(found, where)
     identity = connection.execute(
         select(schema.book.c.value).where(schema.book.c.key == "book_id")
     ).scalar_one_or_none()
@@ -62,15 +71,35 @@ def revision(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _refuse(found: str | None) -> None:
-    if found in REVISIONS:
-        raise BookVersionError(
-            f"the book's tables are of an older revision ({found})",
-            hint="run 'trialbook storage upgrade'",
-        )
-    raise BookVersionError(
-        f"the book's tables are of a revision that this program does not know ({found})",
-        hint="install a newer trialbook",
+def known_revision(connection: Connection, where: str | None = None) -> str:
+    """The revision of the tables, older or current.
+
+    Raises:
+        BookVersionError: It is not one that this program knows.
+    """
+    found = revision(connection)
+    if found is None or found not in REVISIONS:
+        raise _unknown(found, where)
+    return found
+
+
+def _refused(found: str | None, where: str | None) -> BookVersionError:
+    if found is None or found not in REVISIONS:
+        return _unknown(found, where)
+    place = "" if where is None else f" {shlex.quote(where)}"
+    return BookVersionError(
+        f"the book's tables are of revision {found}, and this program needs {REVISIONS[-1]}",
+        where=where,
+        hint=f"stop its workers, then run: trialbook storage upgrade{place}",
+    )
+
+
+def _unknown(found: str | None, where: str | None) -> BookVersionError:
+    return BookVersionError(
+        f"the book's tables are of a revision that this program does not know ({found}): "
+        "a newer trialbook has made or upgraded it",
+        where=where,
+        hint="run 'pip install --upgrade trialbook'",
     )
 
 
@@ -116,18 +145,35 @@ def upgrade(connection: Connection, target: str = "head") -> None:
     """
     if not inspect(connection).has_table(VERSION_TABLE):
         raise BookNotFoundError("the database holds no book")
-    found = revision(connection)
-    if found not in REVISIONS:
-        _refuse(found)
+    known_revision(connection)
     run_alembic(connection, target)
 
 
 def run_alembic(connection: Connection, target: str) -> None:
     """Run the scripts in ``migrations/`` up to a revision, from whatever is there."""
     from alembic import command
+
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, target)
+
+
+def steps_after(found: str) -> tuple[tuple[str, str], ...]:
+    """The revisions that come after one, oldest first, each with what it brings."""
+    if found == REVISIONS[-1]:
+        return ()
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    return tuple(
+        (name, scripts.get_revision(name).doc.rstrip("."))
+        for name in REVISIONS[REVISIONS.index(found) + 1 :]
+    )
+
+
+def _alembic_config() -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, target)
+    return config

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from trialbook.cli.options import common_options
-from trialbook.cli.output import write_line, write_note
+from trialbook.cli.options import common_options, dry_run_option
+from trialbook.cli.output import size_text, write_line, write_note
 
 
 @click.group()
 def storage() -> None:
-    """Create a book."""
+    """Create a book, or bring an older one up to date."""
 
 
 @storage.command()
@@ -28,9 +28,7 @@ def init(url: str | None, storage: str | None) -> None:
     from trialbook.book.location import DIRECTORY, FILE, STORAGE_VARIABLE
     from trialbook.errors import BookNotFoundError
 
-    if url is not None and storage is not None:
-        raise click.UsageError("the place is given twice: as URL and with --storage.")
-    place = url or storage
+    place = _one_place(url, storage)
     if place is None:
         import os
 
@@ -46,3 +44,46 @@ def init(url: str | None, storage: str | None) -> None:
         write_note(f"the book is there already ({book.book_id})")
     write_line(book.url)
     book.close()
+
+
+@storage.command()
+@click.argument("url", required=False)
+@dry_run_option
+@common_options
+def upgrade(url: str | None, dry_run: bool, storage: str | None) -> None:
+    """Bring the tables of an older book to what this version of trialbook needs.
+
+    Stop its workers first. An SQLite book is backed up beside its file before anything is changed;
+    of a book on a server make a backup with pg_dump. Everything is changed or nothing. The book's
+    URL is printed.
+    """
+    from trialbook.book.upgrading import upgrade_book, upgrade_plan
+
+    place = _one_place(url, storage)
+    done = upgrade_plan(place) if dry_run else upgrade_book(place)
+    if not done.steps:
+        write_note(f"the book is up to date (revision {done.found})")
+    else:
+        write_note(
+            f"{'would upgrade' if dry_run else 'upgraded'} the book from revision {done.found} "
+            f"to {done.target}"
+        )
+        for revision, brings in done.steps:
+            write_note(f"  {revision}  {brings}")
+        if done.backup is None:
+            write_note("  no backup is made on a server: pg_dump makes one")
+        elif dry_run:
+            write_note(
+                f"  would back it up to {done.backup} ({size_text(done.needed_bytes)} needed, "
+                f"{size_text(done.free_bytes)} free)"
+            )
+        else:
+            size_bytes = done.backup.stat().st_size
+            write_note(f"  backed up before, and verified: {done.backup} ({size_text(size_bytes)})")
+    write_line(done.url)
+
+
+def _one_place(url: str | None, storage: str | None) -> str | None:
+    if url is not None and storage is not None:
+        raise click.UsageError("the place is given twice: as URL and with --storage.")
+    return url or storage
