@@ -5,10 +5,10 @@ its study still covers it; its params, values, attributes, attempts, series, art
 go. Snapshots and blobs are shared, so they stay until ``collect_garbage`` finds that nothing names
 them.
 
-Collecting is safe while others write. Rows are marked and removed in one write transaction, which
-excludes every other writer, and each such transaction notes the removal: whoever remembers that
-something was in the book looks again (``blobs.note_removal``). Files are unlinked in a second write
-transaction, when their rows are gone for good; a writer moves a file to its place inside its own.
+Collecting is safe while others write. Rows are marked and removed in one write transaction that
+runs alone, and each such transaction notes the removal: whoever remembers that something was in
+the book looks again (``blobs.note_removal``). Files are unlinked in a second such transaction, when
+their rows are gone for good; a writer moves a file to its place inside its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from sqlalchemy import Connection, delete, exists, or_, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
-from trialbook.book.engine import is_sqlite
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.study import StudyRecord, TrialRecord
@@ -202,8 +201,7 @@ def collect_garbage(book: Book) -> Garbage:
         book: A book that is open for writing. Others may write to it meanwhile.
     """
     seen = _documents_seen(book)  # the long part, done before others have to wait
-    with book.writing(durable=True) as connection:
-        _keep_others_out(connection)
+    with book.writing(durable=True, alone=True) as connection:
         trials, studies = _full_trials(connection), _full_studies(connection)
         _empty_trials(connection, trials)
         _empty_studies(connection, studies)
@@ -213,25 +211,13 @@ def collect_garbage(book: Book) -> Garbage:
         if trials or studies or snapshots or blobs:
             note_removal(connection)
     files = 0
-    with book.writing() as connection:
+    with book.writing(alone=True) as connection:
         named = _locations(connection)
         for path in _files(book):
             if _relative(book, path) not in named:
                 path.unlink(missing_ok=True)
                 files += 1
     return _summary(len(trials) + len(studies), snapshots, blobs, files)
-
-
-def _keep_others_out(connection: Connection) -> None:
-    """Let nobody begin to name a snapshot or a blob until this transaction ends.
-
-    In SQLite a write transaction has everything to itself. Elsewhere it waits for those that have
-    looked at the mark of removals or have locked a study or a trial, which all who name something
-    do first, and they in this order.
-    """
-    if not is_sqlite(connection):
-        connection.exec_driver_sql("LOCK TABLE tb_book IN ACCESS EXCLUSIVE MODE")
-        connection.exec_driver_sql("LOCK TABLE tb_study, tb_trial IN EXCLUSIVE MODE")
 
 
 def _summary(
