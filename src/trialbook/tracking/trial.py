@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import operator
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,13 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, cast
 import numpy as np
 import optuna
 
-from trialbook.errors import CaptureError, InvalidInputError, InvalidMetricError
+from trialbook.errors import (
+    CaptureError,
+    InvalidInputError,
+    InvalidMetricError,
+    TrialbookWarning,
+)
+from trialbook.records.checkpoints import Told
 from trialbook.records.study import ArtifactRecord
 from trialbook.tracking.beacon import PROGRESS, Beacon
 from trialbook.tracking.sink import Sink
@@ -39,6 +46,7 @@ class Surroundings:
         beacon: What the trial shares with its supervisor.
     """
 
+        own_globals: Whether the process's global generators serve this trial alone.
     sink: Sink
     seed: int
     config: dict[str, Any]
@@ -47,6 +55,7 @@ class Surroundings:
     beacon: Beacon = field(default_factory=Beacon)
 
 
+    own_globals: bool = True
 class TrackedTrial(optuna.Trial):
     """An ``optuna.Trial`` that also records metrics, artifacts and tags."""
 
@@ -56,7 +65,9 @@ class TrackedTrial(optuna.Trial):
     _page: Any
     logged_files: set[Path]
 
+    _observed: bool
     @classmethod
+    gaps: list[str]
     def of(cls, trial: optuna.Trial, surroundings: Surroundings) -> TrackedTrial:
         """The tracked face of a trial. Both share one state, so neither falls out of step."""
         tracked = cls.__new__(cls)
@@ -67,7 +78,9 @@ class TrackedTrial(optuna.Trial):
         tracked._page = surroundings.beacon.page
         tracked.logged_files = set()
         return tracked
+        tracked._observed = False
 
+        tracked.gaps = []
     def log(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
         """Record one point of each metric.
 
@@ -85,6 +98,7 @@ class TrackedTrial(optuna.Trial):
         self._page[PROGRESS] = 1
         steps = self._next_steps
         sink = self._surroundings.sink
+        self._observed = True
         if step is None:
             for name, value in points.items():
                 own = steps.get(name, 0)
@@ -102,6 +116,7 @@ class TrackedTrial(optuna.Trial):
         self._page[PROGRESS] = 1
         super().report(value, step)
 
+        self._observed = True
     def log_artifact(self, path: str | Path, name: str | None = None) -> ArtifactRecord:
         """Keep a file by content.
 
@@ -131,12 +146,84 @@ class TrackedTrial(optuna.Trial):
 
     def set_tag(self, key: str, value: str) -> None:
         """Set a tag: a user attribute whose value is text."""
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Keep a file or a directory, so that the trial's next attempt can go on from here.
+
+        With it go the states of ``random``, NumPy's global generator, ``trial.rng`` and PyTorch's
+        generators, and everything that the trial has recorded so far. It is in the book on return:
+        a crash leaves this checkpoint or the one before, whole. The contents of the last two are
+        kept, until the trial has finished; keep what is to stay with ``log_artifact``.
+
+        Args:
+            path: What to keep. It is read now; later changes do not matter.
+
+        Raises:
+            InvalidInputError: There is no file or directory of that path.
+            BookError: The book refused; the checkpoint before is still there.
+        """
+        self._page[PROGRESS] = 1
+        source, surroundings = Path(path), self._surroundings
+        found = taken(self._generator, global_ones=surroundings.own_globals)
+        told = Told(found.states, found.kinds, dict(self._next_steps))
+        if not surroundings.sink.save_checkpoint(source, told):
+            self._warn(
+                f"the checkpoint is not kept: another attempt of trial {self.number} has begun, "
+                "so this one does not count"
+            )
+        files = source.rglob("*") if source.is_dir() else (source,)
+        self.logged_files.update(file.resolve() for file in files)
+
+    def load_checkpoint(self) -> Path | None:
+        """Go on from the last checkpoint of the trial's earlier attempts.
+
+        Call it before anything is logged or reported: what the earlier attempts recorded up to the
+        checkpoint counts from then on as this trial's, and generators continue where they were.
+
+        Returns:
+            The file or directory that was saved, restored in ``trial.dir``; ``None`` when there is
+            nothing to go on from, as in a first attempt and in a rerun. A checkpoint that is
+            damaged or missing is passed over for the one before, with a warning.
+
+        Raises:
+            InvalidInputError: A point, a report or an answer of ``should_prune`` came before.
+            BookError: The book refused.
+        """
+        if self._observed:
+            raise InvalidInputError(
+                "load_checkpoint comes too late: the trial has been told something already",
+                where=f"trial {self.number}",
+                hint="call it before the first trial.log, trial.report and trial.should_prune",
+            )
+        surroundings = self._surroundings
+        found = surroundings.sink.load_checkpoint(surroundings.directory)
+        gaps = list(found.gaps)
+        if found.path is not None:
+            if self._generator is not None and RNG not in found.generators:
+                self._generator.bit_generator.state = self._new_generator().bit_generator.state
+            gaps += set_again(
+                found.generators, lambda: self.rng, global_ones=surroundings.own_globals
+            )
+            self._next_steps.update(found.next_steps)
+            frozen = self._cached_frozen_trial
+            frozen.intermediate_values = {**found.reports, **frozen.intermediate_values}
+            frozen.user_attrs = {**frozen.user_attrs, **found.user_attrs}
+            place = found.path.parent
+            self.logged_files.update(file.resolve() for file in place.rglob("*"))
+        self.gaps += gaps
+        for gap in gaps:
+            self._warn(gap)
+        return found.path
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(TrialbookWarning(text), stacklevel=3)
+
         self.set_user_attr(key, str(value))
 
     def should_prune(self) -> bool:
         """As in Optuna; the answer is recorded, so that a rerun can give the same."""
         pruned = super().should_prune()
         self._surroundings.sink.answered(bool(pruned))
+        self._observed = True
         return pruned
 
     def should_stop(self) -> bool:
@@ -173,11 +260,14 @@ class TrackedTrial(optuna.Trial):
     def rng(self) -> np.random.Generator:
         """A generator seeded with ``seed``; the same object at each use."""
         if self._generator is None:
-            self._generator = np.random.default_rng(self._surroundings.seed)
+            self._generator = self._new_generator()
         return self._generator
 
 
 def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
+    def _new_generator(self) -> np.random.Generator:
+        return np.random.default_rng(self._surroundings.seed)
+
     if not isinstance(metrics, Mapping):
         raise InvalidMetricError(
             f"metrics must be a mapping of names to numbers, not {type(metrics).__name__}",
