@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from optuna.distributions import BaseDistribution
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from trialbook.book import schema, trials
 from trialbook.book.series_rows import append_parts
@@ -26,7 +26,7 @@ from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.records.series import Series
 from trialbook.records.study import ArtifactRecord
 
-_a = schema.attempt.c
+_a, _t = schema.attempt.c, schema.trial.c
 LATE = "what this attempt reported after its end was recorded does not count"
 """The gap that tells a late writer's outcome."""
 
@@ -47,7 +47,11 @@ _set_late = Statement(
     .where(_a.attempt_id == bindparam("attempt_id_"))
     .values({name: bindparam(name, type_=_a[name].type) for name in _FACTS})
 )
-_end_of = Statement(select(_a.ended, _a.outcome).where(_a.attempt_id == bindparam("attempt_id")))
+_end_of = Statement(
+    select(_a.ended, _a.outcome, and_(_t.finish_seq.is_not(None), _t.attempt == _a.number))
+    .join(schema.trial, _t.trial_id == _a.trial_id)
+    .where(_a.attempt_id == bindparam("attempt_id"))
+)
 _set_facts = _setting(*_FACTS)
 _set_end = _setting(*_FACTS, "ended", "end_reason")
 _amend = {
@@ -181,17 +185,19 @@ def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spac
 def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
     """Append points and write facts: what stays with the attempt even when it is fenced.
 
-    Of an attempt that was deleted with its trial nothing is kept. Of one that somebody has ended
-    meanwhile, how it was ended stands, and so do its coordinates: a finished trial's digest covers
-    them.
+    Of an attempt that was deleted with its trial nothing is kept, and neither of one with which
+    somebody else has finished the trial: the digest covers it. Of one that somebody has ended
+    meanwhile, how it was ended stands, and so do its coordinates.
     """
     found = _end_of.row(connection, attempt_id=identity.attempt_id)
     if found is None:
         return
+    ended, outcome, closed = found
+    if closed:
+        return
     append_parts(connection, identity.attempt_id, batch.series)
     if not batch.new_facts:
         return
-    ended, outcome = found
     if ended is None:
         write_facts(connection, identity.attempt_id, batch.facts)
         return

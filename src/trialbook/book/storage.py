@@ -14,6 +14,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,8 @@ class BookStorage(BaseStorage):
         """
         before = self._held.pop(trial_id, None)
         if before is not None:
-            before.flush()
+            with suppress(AttemptFencedError):  # what it has left is kept with it
+                before.flush()
             before.abandon()
         if holder is not None and holder.worker.worker_id not in self._registered:
             self.leases.register(holder.worker, self._cache.study_of(trial_id))
@@ -319,12 +321,20 @@ class BookStorage(BaseStorage):
     def flush(self) -> None:
         """Write everything that is pending in this process.
 
+        Every attempt is tried, whatever comes of another; the first error is raised.
+
         Raises:
             AttemptFencedError: An attempt held here is no longer its trial's current one.
             BookError: The book refused; what is pending stays pending.
         """
+        first: Exception | None = None
         for attempt in list(self._held.values()):
-            attempt.flush()
+            try:
+                attempt.flush()
+            except Exception as error:
+                first = error if first is None else first
+        if first is not None:
+            raise first
 
     def close(self) -> None:
         """Write what is pending, stop the thread and close every connection."""
@@ -473,15 +483,28 @@ class BookStorage(BaseStorage):
         if state is TrialState.RUNNING:
             return False
         if state is TrialState.WAITING:
-            attempt.flush()
-            self._held.pop(trial_id, None)
-            attempt.abandon()
-            return writing_through.set_state(self.book, trial_id, state, values)
-        attempt.finish(state, values)
+            self._give_back(attempt, values)
+        else:
+            attempt.finish(state, values)
         self._held.pop(trial_id, None)
         if attempt.fenced:
             self._lost.add(trial_id)
         return True
+
+    def _give_back(self, attempt: Attempt, values: Sequence[float] | None) -> None:
+        writing_through.refuse_values(values)
+        with suppress(AttemptFencedError):  # found once more, under the trial's lock
+            attempt.flush()
+        if not writing_through.give_back(self.book, attempt.trial_id, attempt.number):
+            attempt.fenced = True
+            warnings.warn(
+                TrialbookWarning(
+                    f"attempt {attempt.number} is no longer the trial's current one: "
+                    "giving the trial back does not count"
+                ),
+                stacklevel=4,
+            )
+        attempt.abandon()
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float

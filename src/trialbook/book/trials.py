@@ -362,7 +362,7 @@ def add_attempt(
     coordinates: Mapping[str, str | None],
     holder: Holder | None = None,
 ) -> tuple[int, int]:
-    """Begin the next attempt of a trial; its id and number.
+    """Begin the next attempt of a trial; its id and number. One that still went on is fenced.
 
     Args:
         connection: A write transaction that has locked the trial.
@@ -371,8 +371,11 @@ def add_attempt(
         holder: Who gets a lease on it, ``None`` for nobody.
     """
     number = row.attempt
+    before = attempt_id(connection, row.trial_id, number) if number else None
+    if before is not None:
+        end_attempt(connection, before, EndReason.FENCED)  # nobody else would end it
     # A trial that was given back has the number of its next attempt already.
-    if number == 0 or attempt_id(connection, row.trial_id, number) is not None:
+    if number == 0 or before is not None:
         number += 1
     found = _insert_attempt.row(
         connection,

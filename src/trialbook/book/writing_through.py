@@ -13,13 +13,14 @@ from datetime import datetime
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection
 
 from trialbook.book import claims, trials
 from trialbook.book.book import Book
 from trialbook.book.series_rows import append_parts, folded, write_folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.texts import merged_text
-from trialbook.errors import InvalidInputError
+from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.execution import EndReason
 from trialbook.records.series import OBJECTIVE, Series
 
@@ -120,6 +121,32 @@ def set_report(book: Book, trial_id: int, step: int, value: float) -> None:
         append_parts(connection, attempt, {OBJECTIVE: _series({step: value})})
 
 
+def refuse_values(values: Sequence[float] | None) -> None:
+    """Refuse values of a trial that is given back."""
+    if values is not None:
+        raise InvalidInputError("a WAITING trial has no values")
+
+
+def give_back(book: Book, trial_id: int, attempt: int) -> bool:
+    """Give a trial back that this attempt holds; ``False`` when the attempt is fenced."""
+    with book.writing() as connection:
+        try:
+            row = trials.locked(connection, trial_id)
+        except NotFoundError:  # it was deleted while it ran
+            return False
+        if row.state != trials.RUNNING or row.attempt != attempt:
+            return False
+        _give_back(connection, row)
+    return True
+
+
+def _give_back(connection: Connection, row: trials.TrialRow) -> None:
+    current = trials.attempt_id(connection, row.trial_id, row.attempt)
+    if current is not None:
+        trials.end_attempt(connection, current, EndReason.PREEMPTED)
+    claims.give_back(connection, row)
+
+
 def set_state(book: Book, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
     """Change the state of a trial; ``False`` when a claim was lost.
 
@@ -131,15 +158,11 @@ def set_state(book: Book, trial_id: int, state: TrialState, values: Sequence[flo
             trials.locked_unfinished(connection, trial_id)
             return claims.claim_waiting(connection, trial_id)
     if state is TrialState.WAITING:
-        if values is not None:
-            raise InvalidInputError("a WAITING trial has no values")
+        refuse_values(values)
         with book.writing() as connection:
             row = trials.locked_unfinished(connection, trial_id)
             if row.state == trials.RUNNING:
-                current = trials.attempt_id(connection, trial_id, row.attempt)
-                if current is not None:
-                    trials.end_attempt(connection, current, EndReason.PREEMPTED)
-                claims.give_back(connection, row)
+                _give_back(connection, row)
         return True
     with book.writing(durable=True) as connection:
         study_id = trials.study_of(connection, trial_id)
