@@ -1,11 +1,11 @@
-"""One trial in full: its coordinates with their coverage, and what it wrote to the console.
+"""One trial in full: its coordinates with their coverage, its console, which attempts count.
 
 What the book does not hold is said, with the reason, instead of being left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.book.reading import ConsoleText, Reader
@@ -13,7 +13,7 @@ from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.references import TrialReference
-from trialbook.records.study import AttemptRecord, TrialRecord
+from trialbook.records.study import AttemptRecord, SeriesSummary, TrialRecord
 
 NOT_TRACKED = "not tracked"
 
@@ -35,28 +35,45 @@ class CoordinateDetail:
 
 @dataclass(frozen=True, slots=True)
 class TrialDetail:
-    """A trial with what its current attempt refers to.
+    """A trial with what one of its attempts refers to.
 
     Args:
         trial: The trial.
+        attempt: The attempt that the rest is about: the one that was asked for, else the one that
+            counts, else the last one; ``None`` when there is none.
+        series: Every metric of it; of the one that counts, with what it went on from.
         coordinates: All five, in the order of ``Kind``.
         console: What the attempt wrote; both streams ``None`` when nothing was captured.
         console_problem: Why the console cannot be read, ``None`` when it can.
     """
 
     trial: TrialRecord
+    attempt: AttemptRecord | None
+    series: tuple[SeriesSummary, ...]
     coordinates: tuple[CoordinateDetail, ...]
     console: ConsoleText
     console_problem: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the attempt is the one whose result is the trial's."""
+        return self.attempt is not None and self.attempt.number == self.trial.current
 
 
 def detail(
     reference: TrialReference | str | StudyOrName,
     number: int | None = None,
     *,
+    attempt: int | None = None,
     storage: Storage = None,
 ) -> TrialDetail:
     """A trial in full; the arguments are those of ``analysis.trial``.
+
+    Args:
+        reference: The trial, or its study.
+        number: The trial's number, with a study.
+        attempt: Number of the attempt to look at, ``None`` for the one that counts.
+        storage: Where the book is.
 
     Raises:
         NotFoundError: It is not in the book.
@@ -64,7 +81,7 @@ def detail(
     """
     study = None if isinstance(reference, (str, TrialReference)) else reference
     with opened(storage, study) as reader:
-        return trial_detail(reader, reader.trial(reference_of(reference, number)))
+        return trial_detail(reader, reader.trial(reference_of(reference, number)), attempt)
 
 
 def reference_of(
@@ -82,9 +99,18 @@ def reference_of(
     return TrialReference(name, number=number, rank=0 if number is None else None)
 
 
-def trial_detail(reader: Reader, trial: TrialRecord) -> TrialDetail:
-    """The details of a trial that was read already."""
-    attempt = trial.attempt
+def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) -> TrialDetail:
+    """The details of a trial that was read already.
+
+    Args:
+        reader: The open book.
+        trial: The trial.
+        number: Number of the attempt to look at, ``None`` for the one that counts.
+
+    Raises:
+        NotFoundError: The trial has no such attempt.
+    """
+    attempt = _chosen(trial, number)
     coordinates = []
     for kind in Kind:
         snapshot, problem = snapshot_of(reader, attempt, kind)
@@ -96,7 +122,37 @@ def trial_detail(reader: Reader, trial: TrialRecord) -> TrialDetail:
             console = reader.console(attempt)
         except (NotFoundError, BookCorruptError) as error:
             console_problem = error.what
-    return TrialDetail(trial, tuple(coordinates), console, console_problem)
+    own = () if attempt is None else attempt.series
+    series = trial.series if attempt == trial.attempt else own
+    return TrialDetail(trial, attempt, series, tuple(coordinates), console, console_problem)
+
+
+def _chosen(trial: TrialRecord, number: int | None) -> AttemptRecord | None:
+    if number is None:
+        return trial.attempt or next(reversed(trial.attempts), None)
+    found = replace(trial, current=number).attempt
+    if found is None:
+        last = f"its last one is {trial.attempts[-1].number}" if trial.attempts else "it has none"
+        raise NotFoundError(f"{trial.reference} has no attempt {number}", hint=last)
+    return found
+
+
+def counted_until(trial: TrialRecord) -> dict[int, int | None]:
+    """Which attempts of a trial count: number to the last checkpoint that does.
+
+    ``None`` stands for all of an attempt, which is so of the trial's current one. Of attempts
+    that are not named nothing counts, whatever they reported.
+    """
+    counted: dict[int, int | None] = {}
+    attempt, until = trial.attempt, None
+    while attempt is not None:
+        counted[attempt.number] = until
+        origin = attempt.resumed_from
+        if origin is None:
+            break
+        until = origin.number
+        attempt = replace(trial, current=origin.attempt).attempt
+    return counted
 
 
 def snapshot_of(

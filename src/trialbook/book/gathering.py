@@ -141,7 +141,7 @@ def _attempts(
     """The attempts of trials, oldest first, and which trial each attempt belongs to."""
     table = schema.attempt
     found = connection.execute(
-        select(table, schema.worker.c.host)
+        select(table, schema.worker.c.host, schema.worker.c.pid)
         .outerjoin(schema.worker, schema.worker.c.worker_id == table.c.worker_id)
         .where(table.c.trial_id.in_(trial_ids))
         .order_by(table.c.trial_id, table.c.number)

@@ -137,7 +137,7 @@ def attempt_record(
     checkpoints: tuple[CheckpointRecord, ...] = (),
     resumed_from: CheckpointRecord | None = None,
 ) -> AttemptRecord:
-    """A row of ``tb_attempt`` (with ``host`` of its worker) and what belongs to it."""
+    """A row of ``tb_attempt`` (with ``host`` and ``pid`` of its worker) and what belongs to it."""
     with readable(f"attempt {row.attempt_id}"):
         outcome = row.outcome
         return AttemptRecord(
@@ -156,6 +156,7 @@ def attempt_record(
             series=series,
             artifacts=artifacts,
             host=row.host,
+            pid=row.pid,
             worker_id=row.worker_id,
             lease_s=row.lease,
             resumed_from=resumed_from,

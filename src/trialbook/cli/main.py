@@ -47,7 +47,7 @@ COMMANDS = (
     CommandEntry(
         "status",
         "trialbook.cli.status:status",
-        "Show how a study is doing: workers, pace, budget, retries.",
+        "Show how a study is doing: its workers, pace, budget and retries.",
     ),
     CommandEntry("show", "trialbook.cli.show:show", "Show what is recorded of a study or trial."),
     CommandEntry("best", "trialbook.cli.best:best", "Show the best trials of a study."),

@@ -26,6 +26,12 @@ from trialbook.cli.output import Format
     show_default=True,
     help="Show the last so many lines of a trial's console; JSON has all of them.",
 )
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Look at this attempt of a trial; default: the one that counts.",
+)
 @format_option
 @common_options
 def show(
@@ -33,6 +39,7 @@ def show(
     as_study: bool,
     limit: int | None,
     lines: int,
+    attempt: int | None,
     format: Format,  # noqa: A002
     storage: str | None,
 ) -> None:
@@ -50,6 +57,8 @@ def show(
     with opened(storage) as reader:
         found = reader.study(reference) if as_study else reader.resolve(reference)
         if isinstance(found, StudyRecord):
+            if attempt is not None:
+                raise click.UsageError(f"--attempt goes with a trial; {found.name!r} is a study")
             write_study(reader, found, format, limit)
         else:
-            write_trial(trial_detail(reader, found), format, lines)
+            write_trial(trial_detail(reader, found, attempt), format, lines)

@@ -68,10 +68,10 @@ def status(
     format: Format,  # noqa: A002
     storage: str | None,
 ) -> None:
-    """Show how a study is doing.
+    """Show how a study is doing: its workers, pace, budget and retries.
 
-    Its workers and what they hold, how fast it goes, what is left of its budget, trials that wait
-    to be tried again, and what waits for you: trials in quarantine, and leases that are over.
+    Also what waits for you: trials in quarantine, trials without a lease, and leases that are over
+    and that nobody has ended.
     """
     from trialbook.analysis.opening import opened
     from trialbook.analysis.status import study_status

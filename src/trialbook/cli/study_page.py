@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
 from trialbook.book.verification import seal_of
@@ -25,9 +26,11 @@ from trialbook.cli.output import (
 )
 from trialbook.cli.wording import counted, params_text, scalar_text, states_text, values_text
 from trialbook.records.config import ComponentSettings
+from trialbook.records.execution import EndReason
 from trialbook.records.study import StudyRecord, TrialRecord
 
 _ON_TERMINAL = 30
+_NUMBERS_NAMED = 10
 
 
 def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int | None) -> None:  # noqa: A002
@@ -61,8 +64,12 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
 def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) -> None:
     """One object, its trials written as they are read."""
     best = reader.leader(study)
+    status = study_status(reader, study.name)
     head = {
         "study": study,
+        "endings": status.endings,
+        "retries": status.retries,
+        "quarantined": status.quarantined,
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
     }
@@ -102,6 +109,9 @@ def _write_head(reader: Reader, study: StudyRecord) -> None:
 def _head(reader: Reader, study: StudyRecord) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
+    status = study_status(reader, study.name)
+    yield "retries", _retries(status)
+    yield "quarantine", _quarantine(status)
     best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
@@ -123,6 +133,26 @@ def _head(reader: Reader, study: StudyRecord) -> Iterator[tuple[str, str]]:
     for key, value in study.user_attrs.items():
         yield "attribute", f"{key}={scalar_text(value)}"
     yield "seal", seal_of(reader.book, study.study_id)
+
+
+def _retries(status: StudyStatus) -> str:
+    """What came of attempts without a result; empty when every one had its own."""
+    ordinary = (EndReason.COMPLETE, EndReason.PRUNED, EndReason.FAILED)
+    parts = [f"{n:,} {reason}" for reason, n in status.endings.items() if reason not in ordinary]
+    text = f"attempts without a result: {', '.join(parts)}" if parts else ""
+    if not status.retries:
+        return text
+    waiting = f"{counted(len(status.retries), 'trial')} to be tried again"
+    return f"{waiting}; {text}" if text else waiting
+
+
+def _quarantine(status: StudyStatus) -> str:
+    numbers = [str(trial.number) for trial in status.quarantined]
+    if not numbers:
+        return ""
+    named = ", ".join(numbers[:_NUMBERS_NAMED])
+    rest = f" and {len(numbers) - _NUMBERS_NAMED} more" if len(numbers) > _NUMBERS_NAMED else ""
+    return f"{'trial' if len(numbers) == 1 else 'trials'} {named}{rest}"
 
 
 def _component(component: ComponentSettings | None) -> str:

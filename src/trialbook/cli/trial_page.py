@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from trialbook.analysis.details import TrialDetail
+from trialbook.cli.attempts_page import attempt_facts, counted_text, write_attempts
 from trialbook.cli.output import (
     Cell,
     Column,
@@ -27,13 +28,13 @@ from trialbook.cli.wording import (
     coordinate_text,
     distribution_text,
     duration_s,
-    outcome_text,
     resources_text,
     scalar_text,
     short_digest,
     values_text,
     verdict_text,
 )
+from trialbook.records.retries import QUARANTINED
 from trialbook.records.study import AttemptRecord, TrialRecord
 
 
@@ -58,8 +59,11 @@ def _json(detail: TrialDetail) -> dict[str, object]:
     trial = json_value(detail.trial)
     for param in trial["params"]:
         param["distribution"] = json_value(json.loads(param["distribution"]))
+    for attempt, record in zip(trial["attempts"], detail.trial.attempts, strict=True):
+        attempt["counts"] = counted_text(detail.trial, record)
     return {
         "trial": trial,
+        "attempt": None if detail.attempt is None else detail.attempt.number,
         "duration_s": duration_s(detail.trial),
         "coordinates": {
             str(item.kind): {
@@ -90,8 +94,9 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
             yield "coordinate", str(item.kind), "reason", reason
         if item.snapshot is not None:
             yield "coordinate", str(item.kind), "digest", item.snapshot.digest
-    attempt = trial.attempt
-    for metric in trial.series:
+    attempt = detail.attempt
+    yield "trial", trial.reference, "attempt", None if attempt is None else attempt.number
+    for metric in detail.series:
         yield "metric", metric.metric, "count", metric.count
         yield "metric", metric.metric, "last", metric.last
         yield "metric", metric.metric, "min", metric.minimum
@@ -99,16 +104,7 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
     for artifact in () if attempt is None else attempt.artifacts:
         yield "artifact", artifact.name, "digest", artifact.digest
         yield "artifact", artifact.name, "size_bytes", artifact.size_bytes
-    for other in trial.attempts:
-        end = None if other.end_reason is None else str(other.end_reason)
-        yield "attempt", str(other.number), "end", end
-        for checkpoint in other.checkpoints:
-            name = f"{checkpoint.attempt}/{checkpoint.number}"
-            yield "checkpoint", name, "digest", checkpoint.digest
-            yield "checkpoint", name, "size_bytes", checkpoint.size_bytes
-        if other.resumed_from is not None:
-            origin = f"{other.resumed_from.attempt}/{other.resumed_from.number}"
-            yield "attempt", str(other.number), "resumed_from", origin
+    yield from attempt_facts(trial)
     for rerun in trial.reruns:
         yield "rerun", str(rerun.rerun_id), "verdict", str(rerun.report.verdict)
     for key, value in trial.user_attrs.items():
@@ -122,17 +118,17 @@ def _cell(value: object) -> Cell:
 
 
 def _write_page(detail: TrialDetail, lines: int) -> None:
-    trial, attempt = detail.trial, detail.trial.attempt
+    trial, attempt = detail.trial, detail.attempt
     write_heading(trial.reference)
-    for name, text in _head(trial, attempt):
+    for name, text in _head(detail):
         if text:
             write_line(f"  {name:<12}{text}")
     _write_params(trial)
     _write_coordinates(detail)
     if attempt is not None:
-        _write_metrics(trial)
+        _write_metrics(detail)
         _write_artifacts(attempt)
-    _write_attempts(trial)
+    write_attempts(trial)
     _write_reruns(trial)
     if trial.user_attrs:
         _section("ATTRIBUTES")
@@ -142,8 +138,10 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
     _write_console(detail, lines)
 
 
-def _head(trial: TrialRecord, attempt: AttemptRecord | None) -> Iterator[tuple[str, str]]:
+def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
+    trial, attempt = detail.trial, detail.attempt
     yield "state", trial.state
+    yield "quarantine", str(trial.system_attrs.get(QUARANTINED, ""))
     yield "values", values_text(trial.values, brief=False)
     started = None if trial.started is None else trial.started.astimezone().timestamp()
     yield "started", time_text(started)
@@ -151,6 +149,8 @@ def _head(trial: TrialRecord, attempt: AttemptRecord | None) -> Iterator[tuple[s
     if attempt is None:
         yield "attempts", "not tracked"
     else:
+        if not detail.counts:
+            yield "shown", f"attempt {attempt.number}; its result is not the trial's"
         yield "resources", resources_text(attempt.outcome)
         if attempt.seeds is not None:
             yield "seed", str(attempt.seeds.trial)
@@ -185,8 +185,8 @@ def _write_coordinates(detail: TrialDetail) -> None:
             write_line(f"    - {reason}")
 
 
-def _write_metrics(trial: TrialRecord) -> None:
-    if not trial.series:
+def _write_metrics(detail: TrialDetail) -> None:
+    if not detail.series:
         return
     _section("METRICS")
     brief = on_terminal()
@@ -209,7 +209,7 @@ def _write_metrics(trial: TrialRecord) -> None:
                 number_text(metric.maximum, brief=brief),
                 "" if metric.count == 0 else f"{metric.first_step}..{metric.last_step}",
             )
-            for metric in trial.series
+            for metric in detail.series
         ),
         indent=2,
     )
@@ -235,57 +235,6 @@ def _write_artifacts(attempt: AttemptRecord) -> None:
 
 def _whole_digest(digest: str) -> str:
     return short_digest(digest) if on_terminal() else digest
-
-
-def _write_attempts(trial: TrialRecord) -> None:
-    if not trial.attempts:
-        return
-    _section("ATTEMPTS")
-    columns = (
-        Column("ATTEMPT", right=True),
-        Column("STARTED"),
-        Column("DURATION", right=True),
-        Column("END"),
-        Column("HOST"),
-        Column("DETAIL", wide=True),
-    )
-    write_table(
-        columns,
-        (
-            (
-                str(a.number),
-                time_text(a.started_s),
-                duration_text(None if a.ended_s is None else a.ended_s - a.started_s),
-                "running" if a.end_reason is None else str(a.end_reason),
-                a.host or "",
-                outcome_text(a.outcome),
-            )
-            for a in trial.attempts
-        ),
-        indent=2,
-    )
-    for attempt in trial.attempts:
-        for line in _checkpoint_lines(attempt):
-            write_line(f"    - {line}")
-        for gap in () if attempt.outcome is None else attempt.outcome.gaps:
-            write_line(f"    - {gap}")
-
-
-def _checkpoint_lines(attempt: AttemptRecord) -> Iterator[str]:
-    origin, saved = attempt.resumed_from, attempt.checkpoints
-    if origin is not None:
-        yield (
-            f"attempt {attempt.number} went on from checkpoint {origin.number} "
-            f"of attempt {origin.attempt}"
-        )
-    if saved:
-        last = saved[-1]
-        yield (
-            f"attempt {attempt.number} saved {len(saved)} "
-            f"{'checkpoint' if len(saved) == 1 else 'checkpoints'}, the last at "
-            f"{time_text(last.created_s)} ({size_text(last.size_bytes)}"
-            f"{'' if last.kept else ', its content is gone'})"
-        )
 
 
 def _write_reruns(trial: TrialRecord) -> None:

@@ -106,7 +106,7 @@ def verdict_text(report: RerunReport) -> str:
 
 
 def outcome_text(outcome: OutcomeState | None) -> str:
-    """How an attempt ended beyond its reason: exit, signal, exception."""
+    """How an attempt ended beyond its reason: exit, signal, exception or what is said of it."""
     if outcome is None:
         return ""
     parts = []
@@ -117,6 +117,8 @@ def outcome_text(outcome: OutcomeState | None) -> str:
     if outcome.exception is not None:
         message = f": {outcome.message}" if outcome.message else ""
         parts.append(outcome.exception + message)
+    elif outcome.message:
+        parts.append(outcome.message)
     return ", ".join(parts)
 
 

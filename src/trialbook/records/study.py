@@ -135,6 +135,7 @@ class AttemptRecord:
         series: Every metric, sorted by name.
         artifacts: Sorted by name.
         host: Host of the worker, ``None`` when no worker is recorded.
+        pid: The worker's process id there, likewise.
         worker_id: Who holds or held it, ``None`` when nobody had a lease on it.
         lease_s: When its lease ends, on the book's clock; ``None`` without one.
         resumed_from: The checkpoint of an earlier attempt from which it went on, if it did.
@@ -154,6 +155,7 @@ class AttemptRecord:
     series: tuple[SeriesSummary, ...] = ()
     artifacts: tuple[ArtifactRecord, ...] = ()
     host: str | None = None
+    pid: int | None = None
     worker_id: str | None = None
     lease_s: float | None = None
     resumed_from: CheckpointRecord | None = None
