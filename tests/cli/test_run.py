@@ -196,7 +196,9 @@ def test_ctrl_c_once_finishes_what_runs(lab: Path) -> None:
     assert [trial.state for trial in trials()] == ["COMPLETE"] * 6
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGINT, signal.SIGTERM]]
+)
 def test_ctrl_c_twice_abandons_what_runs(lab: Path, signals: list[signal.Signals]) -> None:
     process = started_slow(lab, "--trials", "6", "--workers", "2")
     for number in signals:
@@ -260,3 +262,19 @@ def test_ctrl_c_ends_a_hanging_import(lab: Path) -> None:
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert trials() == []
+
+
+def test_a_study_of_another_machine_asks_for_trust(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna unpickles what the book holds for some samplers."""
+    assert run("train.py:objective", "--trials", "1").returncode == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(lab / "elsewhere"))
+    refused = run("train.py:objective", "--trials", "2")
+    assert refused.returncode == 2
+    assert "nothing shows that the study was created on this machine" in refused.stderr
+    assert "add --trust" in refused.stderr
+    assert len(trials()) == 1
+    trusted = run("train.py:objective", "--trials", "2", "--trust")
+    assert trusted.returncode == 0, trusted.stderr
+    assert len(trials()) == 2

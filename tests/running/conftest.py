@@ -75,7 +75,7 @@ class Lab:
         self.heard = Heard(on_trial=self.heard.on_trial)
         return run_study(spec, RunOptions(storage=str(self.book), **options), self.heard)
 
-    def started(self, *arguments: str, budget: int = 2) -> subprocess.Popen[str]:
+    def started(self, *arguments: str, budget: int = 2, **options: Any) -> subprocess.Popen[str]:
         """The command itself, running in a process of its own."""
         (self.place / "s.yaml").write_text(
             f"study: s\nobjective: train.py:objective\nbudget: {{trials: {budget}}}\n"
@@ -87,6 +87,7 @@ class Lab:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            **options,
         )
 
     @staticmethod

@@ -1,5 +1,9 @@
 """Trials that are tried again: for which causes, how often, and what is kept of each attempt."""
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from trialbook.records.execution import EndReason
@@ -112,6 +116,44 @@ def test_out_of_memory_is_tried_once_more(lab, setup: str, failure: str) -> None
     assert trial.attempts[0].outcome.traceback is not None
 
 
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.skipif(
+    not os.access(MEMORY_GROUPS / "cgroup.procs", os.W_OK), reason="needs a writable control group"
+)
+def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(lab) -> None:
+    """The control group of the run counts it; a SIGKILL by hand is not counted."""
+    lab.write(
+        """
+        import os
+        def objective(trial):
+            if trial.number == 0:
+                memory = bytearray(2**30)
+                for place in range(0, 2**30, 4096):
+                    memory[place] = 1
+            os.kill(os.getpid(), 9)
+        """
+    )
+    group = MEMORY_GROUPS / f"trialbook-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(700 * 2**20))
+
+        def join() -> None:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
+        process = lab.started("--retries", "backoff_s=0.01", "--max-failures", "0", preexec_fn=join)
+        process.communicate(timeout=120)
+        process.wait()
+    finally:
+        group.rmdir()
+    hungry, killed = lab.trials()
+    assert ends(hungry) == [EndReason.OUT_OF_MEMORY] * 2
+    assert hungry.attempts[0].outcome.signal == "SIGKILL"
+    assert ends(killed) == [EndReason.LOST] * 3
+
+
 def test_budgets_stay_with_the_study(lab) -> None:
     """A later run has the study's, but for what it is told."""
     lab.write("def objective(trial):\n    raise ValueError\n")
@@ -126,10 +168,10 @@ def test_budgets_stay_with_the_study(lab) -> None:
 
 
 def test_a_run_waits_for_what_an_earlier_one_gave_back(lab) -> None:
-    """The first run has no worker left to try it again: its time is over before."""
+    """The first run is stopped while the trial has to wait."""
     lab.write(
         """
-        import os, time
+        import os
         from pathlib import Path
         def objective(trial):
             marker = Path(__file__).with_name("died")
@@ -139,10 +181,14 @@ def test_a_run_waits_for_what_an_earlier_one_gave_back(lab) -> None:
             return 0.0
         """
     )
-    outcome = lab.run("budget: {trials: 1}\nretries: {backoff_s: 8}", timeout_s=3)
-    assert outcome.given_back == (0,)
+    process = lab.started("--retries", "backoff_s=6", budget=1)
+    while "it is tried again" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "1 trial (0) was given back to be tried again" in err
     assert [trial.state for trial in lab.trials()] == ["WAITING"]
-    assert outcome.state.to_go == 1
     outcome = lab.run("budget: {trials: 1}")
+    assert (lab.heard.first.done, lab.heard.first.to_go, outcome.state.to_go) == (0, 1, 0)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"]
-    assert outcome.state.to_go == 0

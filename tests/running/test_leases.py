@@ -1,0 +1,162 @@
+"""Leases of workers: renewed whatever the child does, lost to a reaper, left at the end."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trialbook.book.retrying import Fate
+from trialbook.book.storage import BookStorage
+from trialbook.records.execution import EndReason
+from trialbook.running.reaping import reap
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+PATIENT = """
+    import os, time
+    from pathlib import Path
+    def parent_of(pid):
+        with open(f"/proc/{pid}/stat") as stat:
+            return int(stat.read().rsplit(")", 1)[1].split()[1])
+    def objective(trial):
+        place = Path(__file__).parent
+        began = place / f"began-{trial.number}-{len(list(place.glob('began-*')))}"
+        began.with_suffix(".part").write_text(f"{os.getpid()} {parent_of(os.getppid())}")
+        began.with_suffix(".part").rename(began)
+        while not (place / "go").exists():
+            time.sleep(0.01)
+        return 1.0
+"""
+
+
+def began(lab, count: int = 1) -> tuple[int, int]:
+    """Process ids of the newest trial and of its worker."""
+
+    def markers() -> list[Path]:
+        found = lab.place.glob("began-*-*")
+        return sorted((p for p in found if p.suffix == ""), key=lambda path: path.stat().st_mtime)
+
+    lab.wait_until(lambda: len(markers()) == count)
+    trial, worker = markers()[-1].read_text().split()
+    return int(trial), int(worker)
+
+
+@pytest.fixture
+def storage(lab):
+    opened = BookStorage(lab.book)
+    yield opened
+    opened.close()
+
+
+def lapse_s(storage: BookStorage) -> float:
+    """For how many seconds the first lease that runs is over; negative while it lasts."""
+    with storage.book.reading() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT (julianday('now') - 2440587.5) * 86400.0 - lease FROM tb_attempt "
+            "WHERE ended IS NULL"
+        ).one()
+    return float(row[0])
+
+
+def test_a_lease_is_renewed_while_the_trial_is_stopped(lab, storage) -> None:
+    """Nothing that happens to the trial's process holds the worker up."""
+    lab.write(PATIENT)
+    process = lab.started("--lease", "1", budget=1)
+    trial, _ = began(lab)
+    os.kill(trial, signal.SIGSTOP)
+    until_s = time.monotonic() + 2.5
+    while time.monotonic() < until_s:
+        assert reap(storage) == ()
+        time.sleep(0.05)
+    os.kill(trial, signal.SIGCONT)
+    (lab.place / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert [len(trial.attempts) for trial in lab.trials()] == [1]
+    study_id = storage.get_study_id_from_name("s")
+    assert [worker.state for worker in storage.leases.workers(study_id)] == ["left"]
+
+
+def test_an_expired_lease_that_nobody_reaped_is_renewed(lab, storage) -> None:
+    """As on a laptop that slept."""
+    lab.write(PATIENT)
+    process = lab.started("--lease", "1", budget=1)
+    trial, worker = began(lab)
+    for pid in (worker, trial):
+        os.kill(pid, signal.SIGSTOP)
+    lab.wait_until(lambda: lapse_s(storage) > 0.2)
+    for pid in (trial, worker):
+        os.kill(pid, signal.SIGCONT)
+    lab.wait_until(lambda: lapse_s(storage) < 0)
+    (lab.place / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    (only,) = lab.trials()
+    assert (only.state, len(only.attempts)) == ("COMPLETE", 1)
+
+
+def test_a_worker_that_lost_its_lease_ends_the_trial_and_goes_on(lab, storage) -> None:
+    lab.write(PATIENT)
+    process = lab.started("--lease", "1", "--retries", "backoff_s=0.01", budget=1)
+    trial, worker = began(lab)
+    os.kill(worker, signal.SIGSTOP)
+    lab.wait_until(lambda: lapse_s(storage) > 0)
+    (reaped,) = reap(storage)
+    assert (reaped.number, reaped.attempt, reaped.fate) == (0, 1, Fate.RETRIED)
+    os.kill(worker, signal.SIGCONT)
+    again, same_worker = began(lab, 2)
+    assert (again != trial, same_worker) == (True, worker)
+    lab.wait_until(lambda: not Path(f"/proc/{trial}").exists())
+    (lab.place / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "trial 0 was taken over by another worker" in err
+    (only,) = lab.trials()
+    assert [a.end_reason for a in only.attempts] == [EndReason.LOST, EndReason.COMPLETE]
+
+
+def test_workers_of_another_host_are_reaped_when_their_lease_is_over(lab, storage) -> None:
+    lab.write(PATIENT)
+    process = lab.started("--lease", "2", budget=1)
+    trial, worker = began(lab)
+    with storage.book.writing() as connection:
+        connection.exec_driver_sql("UPDATE tb_worker SET host = 'elsewhere'")
+    for pid in (process.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (process.pid, worker):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    lab.wait_until(lambda: not Path(f"/proc/{trial}").exists())
+    assert lapse_s(storage) < 0, "too slow a machine to see it"
+    assert reap(storage) == (), "it may be there still"
+    lab.wait_until(lambda: lapse_s(storage) > 0)
+    (reaped,) = reap(storage, "s")
+    assert reaped.fate is Fate.RETRIED
+    (only,) = lab.trials()
+    assert only.state == "WAITING"
+    assert "no sign of life" in only.attempts[0].outcome.message
+
+
+def test_workers_reap_each_others_trials(lab, storage) -> None:
+    """The second run does it by itself, without a command."""
+    lab.write(PATIENT)
+    first = lab.started("--lease", "1", "--retries", "backoff_s=0.01", budget=1)
+    _, worker = began(lab)
+    with storage.book.writing() as connection:
+        connection.exec_driver_sql("UPDATE tb_worker SET host = 'elsewhere'")
+    for pid in (first.pid, worker):
+        os.kill(pid, signal.SIGSTOP)
+    second = lab.started("--workers", "2", budget=2)
+    began(lab, 3)  # the new trial, and the one that was given back
+    (lab.place / "go").touch()
+    _, err = second.communicate(timeout=30)
+    assert second.returncode == 0, err
+    for pid in (worker, first.pid):
+        os.kill(pid, signal.SIGKILL)
+    first.communicate()
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 2
+    assert [len(trial.attempts) for trial in trials] == [2, 1]
