@@ -25,6 +25,8 @@ from trialbook.errors import (
 from trialbook.records.checkpoints import Told
 from trialbook.records.study import ArtifactRecord
 from trialbook.tracking.beacon import PROGRESS, Beacon
+from trialbook.tracking.generators import RNG, set_again, taken
+from trialbook.tracking.kept_params import KeepingTrial
 from trialbook.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -44,30 +46,30 @@ class Surroundings:
         data: Input name to absolute path.
         directory: Makes the attempt's own directory, on its first use.
         beacon: What the trial shares with its supervisor.
+        own_globals: Whether the process's global generators serve this trial alone.
     """
 
-        own_globals: Whether the process's global generators serve this trial alone.
     sink: Sink
     seed: int
     config: dict[str, Any]
     data: Mapping[str, Path]
     directory: Callable[[], Path]
     beacon: Beacon = field(default_factory=Beacon)
-
-
     own_globals: bool = True
-class TrackedTrial(optuna.Trial):
+
+
+class TrackedTrial(KeepingTrial):
     """An ``optuna.Trial`` that also records metrics, artifacts and tags."""
 
     _surroundings: Surroundings
     _next_steps: dict[str, int]
     _generator: np.random.Generator | None
     _page: Any
-    logged_files: set[Path]
-
     _observed: bool
-    @classmethod
+    logged_files: set[Path]
     gaps: list[str]
+
+    @classmethod
     def of(cls, trial: optuna.Trial, surroundings: Surroundings) -> TrackedTrial:
         """The tracked face of a trial. Both share one state, so neither falls out of step."""
         tracked = cls.__new__(cls)
@@ -76,11 +78,11 @@ class TrackedTrial(optuna.Trial):
         tracked._next_steps = {}
         tracked._generator = None
         tracked._page = surroundings.beacon.page
-        tracked.logged_files = set()
-        return tracked
         tracked._observed = False
-
+        tracked.logged_files = set()
         tracked.gaps = []
+        return tracked
+
     def log(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
         """Record one point of each metric.
 
@@ -96,9 +98,9 @@ class TrackedTrial(optuna.Trial):
         seconds = time.time()
         points = _numbers(metrics)
         self._page[PROGRESS] = 1
+        self._observed = True
         steps = self._next_steps
         sink = self._surroundings.sink
-        self._observed = True
         if step is None:
             for name, value in points.items():
                 own = steps.get(name, 0)
@@ -114,9 +116,9 @@ class TrackedTrial(optuna.Trial):
     def report(self, value: float, step: int) -> None:
         """As in Optuna."""
         self._page[PROGRESS] = 1
+        self._observed = True
         super().report(value, step)
 
-        self._observed = True
     def log_artifact(self, path: str | Path, name: str | None = None) -> ArtifactRecord:
         """Keep a file by content.
 
@@ -144,8 +146,6 @@ class TrackedTrial(optuna.Trial):
         self.logged_files.add(source.resolve())
         return artifact
 
-    def set_tag(self, key: str, value: str) -> None:
-        """Set a tag: a user attribute whose value is text."""
     def save_checkpoint(self, path: str | Path) -> None:
         """Keep a file or a directory, so that the trial's next attempt can go on from here.
 
@@ -217,13 +217,15 @@ class TrackedTrial(optuna.Trial):
     def _warn(self, text: str) -> None:
         warnings.warn(TrialbookWarning(text), stacklevel=3)
 
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag: a user attribute whose value is text."""
         self.set_user_attr(key, str(value))
 
     def should_prune(self) -> bool:
         """As in Optuna; the answer is recorded, so that a rerun can give the same."""
+        self._observed = True
         pruned = super().should_prune()
         self._surroundings.sink.answered(bool(pruned))
-        self._observed = True
         return pruned
 
     def should_stop(self) -> bool:
@@ -263,11 +265,11 @@ class TrackedTrial(optuna.Trial):
             self._generator = self._new_generator()
         return self._generator
 
-
-def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
     def _new_generator(self) -> np.random.Generator:
         return np.random.default_rng(self._surroundings.seed)
 
+
+def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
     if not isinstance(metrics, Mapping):
         raise InvalidMetricError(
             f"metrics must be a mapping of names to numbers, not {type(metrics).__name__}",
