@@ -39,6 +39,7 @@ from trialbook.running.samplers import (
     sampler_by_name,
 )
 from trialbook.running.trust import origin_of
+from trialbook.tracking.kept_params import KeepingTrial
 from trialbook.tracking.replaying import active_replay
 from trialbook.tracking.seeding import study_entropy
 
@@ -113,7 +114,7 @@ class Study(optuna.Study):
     def _trial(self, trial_id: int) -> optuna.Trial:
         number = self._storage.get_trial_number_from_id(trial_id)
         reseed(self.sampler, self._entropy, number)
-        return optuna.Trial(self, trial_id)
+        return KeepingTrial(self, trial_id)
 
     def run_claimed(self, trial_id: int, objective: Callable[[optuna.Trial], Any]) -> ClaimedRun:
         """Run one trial that was claimed before, and tell its result or give it back.
