@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from dataclasses import replace
@@ -61,12 +62,15 @@ def main(descriptor: int, parent: int) -> None:
         descriptor: Number of the inherited socket to the worker.
         parent: The worker's process id.
     """
-    die_with_parent(parent)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A trial that dies leaves behind whatever lines it had written.
             stream.reconfigure(line_buffering=True)
     channel = Channel(socket.socket(fileno=descriptor), ToChild)
+    if sys.platform.startswith("linux"):
+        die_with_parent(parent)
+    else:
+        end_with(channel)
     begin = channel.receive()
     if not isinstance(begin, Begin):
         return
@@ -94,6 +98,18 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_with(channel: Channel) -> None:
+    """Kill this process's group when the other side of a channel is gone; a thread waits for it."""
+
+    def wait() -> None:
+        poll = select.poll()
+        poll.register(channel.fileno(), 0)  # only its end
+        poll.poll()
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="trialbook-end", daemon=True).start()
 
 
 def fault_of(error: BaseException) -> Fault:
