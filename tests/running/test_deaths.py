@@ -5,12 +5,15 @@ Whether such a trial is tried again is in ``test_retries.py``.
 
 import os
 import signal
+import socket
 import sys
 import time
 
 import pytest
 
 from trialbook.records.execution import EndReason
+from trialbook.running.child import end_with
+from trialbook.running.messages import Channel, ToChild
 
 DEATHS = [
     ("os.kill(os.getpid(), signal.SIGKILL)", EndReason.LOST, None, "SIGKILL"),
@@ -295,6 +298,24 @@ def test_a_child_without_its_worker_ends(lab) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert [trial.state for trial in lab.trials()] == ["FAIL", "COMPLETE"]
+
+
+def test_the_end_of_a_channel_ends_a_child_and_its_group() -> None:
+    """Where the kernel does not see to it."""
+    here, there = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        os.setpgid(0, 0)
+        end_with(Channel(there, ToChild))
+        there.send(b"x")
+        time.sleep(60)
+        os._exit(0)
+    there.close()
+    assert here.recv(1) == b"x"
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    here.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 def _lives(pid: int) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from trialbook.capture.imports import unwatched
+from trialbook.capture.placement import batch_job
 from trialbook.records.workers import WorkerIdentity
 
 _TICKS_PER_S = 100
@@ -22,22 +23,21 @@ _TICKS_PER_S = 100
 
 
 def process_identity(
-    worker_id: str | None = None, *, launcher: str = "local", job: str | None = None
+    worker_id: str | None = None,
 ) -> WorkerIdentity:
-    """The identity of this process as a worker.
+    """The identity of this process as a worker, and of the batch job that it is part of.
 
     Args:
         worker_id: Its id, ``None`` for a new random one.
-        launcher: What placed it.
-        job: The launcher's id of the job.
     """
     pid = os.getpid()
+    launcher, _, job = (batch_job(os.environ) or "local").partition(" ")
     return WorkerIdentity(
         worker_id=worker_id or secrets.token_hex(16),
         host=socket.gethostname(),
         pid=pid,
         launcher=launcher,
-        job=job,
+        job=job or None,
         boot=boot_identity(),
         start_ticks=start_ticks(pid),
     )

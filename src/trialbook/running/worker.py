@@ -320,8 +320,9 @@ class Worker:
         for text in self._keeper.troubles():
             self._coordinator.send(Said(text))
         for reaped in self._keeper.reaped():
-            text = f"trial {reaped.number}: the lease of its worker was over; {reaped.fate}"
-            self._coordinator.send(Said(text))
+            from trialbook.running.reaping import reaped_text
+
+            self._coordinator.send(Said(reaped_text(reaped)))
 
     def _reap_children(self) -> None:
         kept = []
