@@ -16,9 +16,10 @@ def test_a_trial_that_hangs_is_ended(lab, limits: str, reason, text: str) -> Non
     """It hears SIGTERM and does not care; its grace is over soon after."""
     lab.write(
         """
-        import threading
+        import os, threading
         def objective(trial):
             print("before", flush=True)
+            trial.set_user_attr("template", os.getppid())
             if trial.number == 0:
                 threading.Event().wait()
             return 0.0
@@ -30,6 +31,7 @@ def test_a_trial_that_hangs_is_ended(lab, limits: str, reason, text: str) -> Non
     assert hung.attempt.end_reason is reason
     assert text in hung.attempt.outcome.message
     assert not hung.attempt.outcome.died
+    assert hung.user_attrs == after.user_attrs, "what forks the trials need not import again"
     assert text in outcome.trials[0].error
     assert lab.console(0).stdout == "before\n"
 

@@ -16,7 +16,10 @@ def ends(trial) -> list[EndReason]:
     return [attempt.end_reason for attempt in trial.attempts]
 
 
-@pytest.mark.parametrize("isolation", ["auto", "fresh", "none"])
+@pytest.mark.parametrize(
+    "isolation",
+    ["auto", pytest.param("fresh", marks=pytest.mark.slow), "none"],
+)
 def test_a_trial_whose_process_is_killed_is_tried_again(lab, isolation: str) -> None:
     """With its number, its params and its seed; the run does not end before."""
     lab.write(

@@ -42,7 +42,15 @@ def began(lab, count: int = 1) -> None:
     lab.wait_until(lambda: len(list(lab.place.glob("began-*"))) == count)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        pytest.param(signal.SIGUSR2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_trials_that_ask_are_given_back(lab, number: signal.Signals) -> None:
     lab.write(ASKING)
     process = lab.started("--workers", "2", budget=3)
@@ -123,7 +131,9 @@ def test_preemptions_have_the_budget_of_lost_workers(lab) -> None:
     assert "the trial was asked to stop" in err
 
 
-@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "again", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_second_signal_abandons(lab, again: signal.Signals) -> None:
     lab.write(DEAF)
     process = lab.started()

@@ -254,6 +254,13 @@ class SupervisedChild:
         if not self.usable:
             self.kill()
 
+    def kill_trial(self) -> None:
+        """Kill the trial with everything that it started; a child that forked it stays."""
+        if self.forks and self._trial_pid is not None:
+            kill_group(self._trial_pid)
+        else:
+            self.kill()
+
     def kill(self) -> None:
         """End the child and its trial at once; afterwards it has ``ended``."""
         if self._trial_pid is not None and self.trial_death is None:

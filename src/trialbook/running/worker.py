@@ -48,6 +48,9 @@ _TICK_S = 0.1
 _LEAVING_S = 10.0
 """How long a child whose result is in the book may take to end by itself."""
 
+_KILLING_S = 2.0
+"""How long the end of a killed trial may take to be known."""
+
 _LOST_S = 2.0
 """How long a trial that is no longer held may take to end; its own process may have ended it."""
 
@@ -243,14 +246,19 @@ class Worker:
         """Wait until a trial is over; end it when its time is over or it is held no more."""
         keeper = self._leases
         lost_s: float | None = None
+        killed_s: float | None = None
         while not child.trial_over:
             self._wait()
-            if watch.is_overdue():
-                child.kill()
-            elif keeper.is_lost:
-                lost_s = lost_s or time.monotonic()
-                if time.monotonic() - lost_s > _LOST_S:
+            now = time.monotonic()
+            if keeper.is_lost and lost_s is None:
+                lost_s = now
+            if watch.is_overdue() or (lost_s is not None and now - lost_s > _LOST_S):
+                killed_s = killed_s or now
+                # What forked the trial tells of its end, unless it hangs itself.
+                if now - killed_s > _KILLING_S:
                     child.kill()
+                else:
+                    child.kill_trial()
         child.pump()
 
     def _end(self, claim: Claim, child: SupervisedChild, ending: Ending | None) -> None:
