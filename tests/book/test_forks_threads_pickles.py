@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.book import Book
+from trialbook.book.forks import ForkGate
 from trialbook.book.location import lock_path
 from trialbook.book.postgres_engine import PostgresEngine
 from trialbook.book.reading import Reader
@@ -150,6 +151,21 @@ def test_a_child_forked_while_threads_write_does_not_hang(
             stop.set()
         for writer in writers:
             writer.result()
+
+
+def test_a_book_that_is_collected_in_the_middle_of_a_fork_is_closed() -> None:
+    gate = ForkGate()
+
+    def fork() -> None:
+        gate.before_fork()
+        with gate:  # garbage is collected, and closing the connections of a book enters
+            pass
+        gate.after_fork_in_parent()
+
+    forking = threading.Thread(target=fork, daemon=True)
+    forking.start()
+    forking.join(30)
+    assert not forking.is_alive()
 
 
 def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(path: Path) -> None:

@@ -42,7 +42,8 @@ class ForkGate:
     def __enter__(self) -> None:
         depth = self._depth()
         with self._changed:
-            while self._forking is not None and not depth:
+            # The thread that forks may come here too, when garbage is collected meanwhile.
+            while self._forking not in (None, threading.get_ident()) and not depth:
                 self._changed.wait()
             self._inside += 1
         self._own.depth = depth + 1
