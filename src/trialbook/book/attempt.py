@@ -11,28 +11,25 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
-from sqlalchemy import Connection
 
-from trialbook.book import attempt_rows, checkpoints
+from trialbook.book import attempt_rows
 from trialbook.book.attempt_rows import Batch, Identity
-from trialbook.book.blobs import BlobStore, Prepared, StaleError
-from trialbook.book.book import Book
-from trialbook.book.flusher import URGENT_S, WAIT_S, Flusher
+from trialbook.book.blobs import Prepared, StaleError
+from trialbook.book.flusher import URGENT_S, WAIT_S
 from trialbook.book.outlasting import outlasting
 from trialbook.book.points import PointBuffer
-from trialbook.book.results import PartsChangedError, Result, write_result
+from trialbook.book.results import PartsChangedError, write_result
+from trialbook.book.resuming import Addition, Resumable
 from trialbook.book.series_rows import folded
-from trialbook.book.spaces import Spaces
+from trialbook.book.shelf import Shelf
 from trialbook.book.texts import checked_name, json_text, returned_text
 from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.blobs import Blob
-from trialbook.records.checkpoints import Resumption, Told
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import OutcomeState
 from trialbook.records.series import OBJECTIVE, Series, joined
@@ -45,42 +42,7 @@ FULL_POINTS = 100_000
 """So many points are written by whoever logs the next one: a full buffer blocks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """What the attempts of one storage share.
-
-    Args:
-        book: The book.
-        blobs: Its blobs.
-        spaces: Its search spaces.
-        flusher: The thread that flushes.
-        flushed: Called after a flush with the study: others in this process have nothing to read.
-        committed: Called after a result with the study and the trial's row, ``None`` when the
-            attempt was fenced.
-    """
-
-    book: Book
-    blobs: BlobStore
-    spaces: Spaces
-    flusher: Flusher
-    flushed: Callable[[int], None]
-    committed: Callable[[int, Result | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """What a transaction writes besides what is pending.
-
-    Args:
-        write: Writes it; called with whether the attempt still counts.
-        contents: Blobs that it names.
-    """
-
-    write: Callable[[Connection, bool], None]
-    contents: tuple[Prepared, ...] = ()
-
-
-class Attempt:
+class Attempt(Resumable):
     """The pending writes of one held attempt; safe for threads.
 
     Made by ``BookStorage.begin_attempt``.
@@ -109,7 +71,6 @@ class Attempt:
         self._ended = False
         self._forked = False
         self._written_parts = False
-        self._checkpointed = False
         self._facts = attempt_rows.Facts()
         self._returned_parts: list[dict[str, Series]] = []
         self._clear()
@@ -173,7 +134,7 @@ class Attempt:
             points = self._points
             points.log(metrics, step, seconds)
             if self._since is None:
-                self._since = time.monotonic()
+                self._now_waiting()
             count = points.count
         if count >= FLUSH_POINTS or self._forked:
             self._relieve(count)
@@ -191,7 +152,7 @@ class Attempt:
             self._reported.log({OBJECTIVE: value}, step, seconds)
             self.reports[int(step)] = float(value)
             if self._since is None:
-                self._since = time.monotonic()
+                self._now_waiting()
             count = self._reported.count
         if count >= FLUSH_POINTS:
             self._relieve(count)
@@ -250,7 +211,7 @@ class Attempt:
             self._blobs.extend(blobs)
             self._new_facts = True
             if self._since is None:
-                self._since = time.monotonic()
+                self._now_waiting()
 
     # What Optuna's storage interface tells.
 
@@ -270,7 +231,7 @@ class Attempt:
             self._refuse_when_over()
             self.user_attrs[key] = self._new_user[key] = text
             if self._since is None:
-                self._since = time.monotonic()
+                self._now_waiting()
 
     def set_system_attr(self, key: str, text: str) -> None:
         """Keep a system attribute, given as JSON."""
@@ -278,6 +239,10 @@ class Attempt:
             self._refuse_when_over()
             self.system_attrs[key] = self._new_system[key] = text
             self._now_urgent()
+
+    def _now_waiting(self) -> None:
+        self._since = time.monotonic()
+        self._shelf.flusher.attend()
 
     def _now_urgent(self) -> None:
         if self._urgent_since is None:
@@ -362,76 +327,6 @@ class Attempt:
             shelf.flushed(self.study_id)
         return row is None
 
-    # Checkpoints.
-
-    @outlasting
-    def save_checkpoint(self, path: Path, told: Told) -> bool:
-        """Keep a file or directory for the trial's next attempt, with everything that is pending.
-
-        Args:
-            path: What to keep, as it is now.
-            told: What the tracked trial adds.
-
-        Returns:
-            ``False`` when the attempt is fenced: nobody goes on from it, so nothing is kept.
-
-        Raises:
-            InvalidInputError: The path cannot be saved.
-            AttemptFencedError: The attempt has ended.
-            BookError: The content cannot be written; the checkpoint before stays.
-        """
-        shelf, gone = self._shelf, list[str]()
-        content = checkpoints.prepared(
-            shelf.book, shelf.blobs, self.attempt_id, path, told, self.overlay()
-        )
-
-        def write(connection: Connection, counted: bool) -> None:
-            gone[:] = checkpoints.save(connection, self._identity, content, told, counted)
-
-        try:
-            counted = self._write_with(Addition(write, (content,)))
-        finally:
-            shelf.blobs.discard((content,))
-        shelf.blobs.unlink(gone)
-        self._checkpointed = True
-        return counted
-
-    @outlasting
-    def load_checkpoint(self, directory: Callable[[], Path]) -> Resumption:
-        """Restore the newest usable checkpoint of the trial's earlier attempts and go on from it.
-
-        Reports, artifacts and attributes up to it are this attempt's from now on, which is in
-        the book on return.
-
-        Args:
-            directory: Makes the directory where to restore it, in one of its own.
-
-        Raises:
-            AttemptFencedError: The attempt has ended.
-            BookError: The book refused.
-            OSError: The directory cannot be written.
-        """
-        self._refuse_when_over()
-        if self.number == 1:
-            return Resumption(None)
-        shelf, gone = self._shelf, list[str]()
-        found = checkpoints.restored(shelf.book, shelf.blobs, self._identity, directory)
-        if found.candidate is None and not found.damaged:
-            return found.resumption
-        for key, text in found.user_attrs.items():
-            self.set_user_attr(key, text)
-        for key, text in found.system_attrs.items():
-            self.set_system_attr(key, text)
-        with self._lock:
-            self.reports = {**found.resumption.reports, **self.reports}
-
-        def write(connection: Connection, counted: bool) -> None:
-            gone[:] = checkpoints.record(connection, self._identity, found) if counted else []
-
-        self._write_with(Addition(write))
-        shelf.blobs.unlink(gone)
-        return found.resumption
-
     def _write_with(self, also: Addition) -> bool:
         """Write what is pending and more in one durable transaction; whether it counts."""
         with self._writing:
@@ -467,8 +362,7 @@ class Attempt:
                 self._shelf.blobs.discard(prepared)
             self._settled(batch, prepared)
         if counted:
-            if self._checkpointed or self.number > 1:
-                checkpoints.let_go_all(self._shelf.book, self._shelf.blobs, self.trial_id)
+            self._let_checkpoints_go()
         else:
             self.fenced = True
             warnings.warn(

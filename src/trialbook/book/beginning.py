@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, update
 
 from trialbook.book import schema, trials
-from trialbook.book.attempt import Shelf
 from trialbook.book.attempt_rows import Identity
 from trialbook.book.blobs import StaleError
 from trialbook.book.book import Book
+from trialbook.book.shelf import Shelf
 from trialbook.book.statements import Statement
 from trialbook.book.texts import tagged_text
 from trialbook.errors import AttemptFencedError, InvalidInputError

@@ -18,11 +18,11 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, select
 
 from trialbook.book import attempt_rows, checkpoints, claims, schema, trials
-from trialbook.book.attempt import Shelf
 from trialbook.book.attempt_rows import Facts
 from trialbook.book.blobs import StaleError
 from trialbook.book.clock import database_time
 from trialbook.book.series_rows import folded, write_folded
+from trialbook.book.shelf import Shelf
 from trialbook.book.statements import Statement
 from trialbook.book.texts import json_text, merged_text
 from trialbook.errors import NotFoundError

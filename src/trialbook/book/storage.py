@@ -25,7 +25,7 @@ from optuna.study._study_direction import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from trialbook.book import beginning, claims, retrying, writing_through
-from trialbook.book.attempt import Attempt, Shelf
+from trialbook.book.attempt import Attempt
 from trialbook.book.blobs import BlobStore
 from trialbook.book.book import Book
 from trialbook.book.cache import TrialCache
@@ -37,6 +37,7 @@ from trialbook.book.reading import Reader
 from trialbook.book.renewal import Renewal
 from trialbook.book.results import Result
 from trialbook.book.retrying import Fate, Reaped
+from trialbook.book.shelf import Shelf
 from trialbook.book.spaces import Spaces
 from trialbook.book.studies import Studies
 from trialbook.book.texts import checked_name, checked_step, json_text
@@ -230,7 +231,7 @@ class BookStorage(BaseStorage):
         attempt = Attempt(self._shelf, identity, holder)
         self._cache.created(identity.study_id, trial_id)
         self._held[trial_id] = attempt
-        self._shelf.flusher.begin()
+        self._shelf.flusher.urgent()
         if holder is not None:
             self._renewal.begin(holder)
         return attempt
