@@ -111,6 +111,7 @@ class Recording:
         surroundings = Surroundings(
             attempt, seeds.trial, config, data, self._own_directory, current_launch().beacon
         )
+        surroundings = replace(surroundings, own_globals=not self._shared)
         tracked = TrackedTrial.of(self._trial, surroundings)
         meter = ResourceMeter()
         console = self._console()
@@ -256,7 +257,7 @@ class Recording:
             peak_memory_bytes=used.peak_memory_bytes,
             gpu_memory_bytes=used.gpu_memory_bytes,
             redacted=(*written.redacted, *redacted),
-            gaps=(*written.gaps, *used.gaps, *self._left_behind(tracked)),
+            gaps=(*written.gaps, *used.gaps, *tracked.gaps, *self._left_behind(tracked)),
         )
         attempt.end(outcome, written.blobs)
 
