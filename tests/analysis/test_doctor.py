@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from optuna.study import StudyDirection
 
 from trialbook.analysis.doctor import (
     Check,
@@ -15,6 +16,8 @@ from trialbook.analysis.doctor import (
     storage_source,
 )
 from trialbook.book.book import Book
+from trialbook.book.storage import BookStorage
+from trialbook.records.workers import Holder, WorkerIdentity
 
 
 def _by_name(storage=None) -> dict[str, Check]:
@@ -92,6 +95,21 @@ def test_books_of_every_condition(tmp_path):
         "good.db": Standing.OK,
     }
     assert not (tmp_path / "none.db").exists()
+
+
+def test_leases_that_are_over_are_noted(tmp_path):
+    path = tmp_path / "book.db"
+    storage = BookStorage(path)
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "digits")
+    worker = WorkerIdentity("a" * 32, "here", 1)
+    storage.leases.register(worker, study_id)
+    storage.claim(study_id, holder=Holder(worker, 60.0))
+    assert "leases" not in _by_name(path)
+    storage.claim(study_id, holder=Holder(worker, -1.0))
+    found = _by_name(path)["leases"]
+    assert (found.standing, found.detail[:13]) == (Standing.NOTE, "1 trial is he")
+    assert "trialbook reap" in found.hint
+    storage.close()
 
 
 def test_programs_that_are_not_there_are_noted(tmp_path, monkeypatch):

@@ -171,6 +171,15 @@ def test_retries_and_quarantine_are_told(storage, study_id, show):
     assert re.search(r"preempted +two +12  SIGTERM$", out, re.M)
 
 
+def test_what_is_said_of_an_end_is_said_once(storage, study_id, show):
+    for message in ("its process was killed by SIGKILL", "no \x1b[5m word"):
+        lost = OutcomeState(EndReason.LOST, signal="SIGKILL", message=message)
+        storage.end_dead_attempt(_begun(storage, study_id, ONE).trial_id, lost)
+    out = show("digits/0")[1]
+    assert re.search(r" +11  its process was killed by SIGKILL$", out, re.M)
+    assert re.search(r" +11  SIGKILL, no \\x1b\[5m word$", out, re.M)
+
+
 def test_what_was_gone_on_from_counts_up_to_its_checkpoint(storage, study_id, show, tmp_path):
     first = _begun(storage, study_id, ONE)
     first.log({"loss": 3.0}, 0, 0.0)

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trialbook.book.book import Book
+from trialbook.book.leases import Leases
 from trialbook.book.location import (
     STORAGE_VARIABLE,
     book_files,
@@ -169,20 +170,42 @@ def _storage(storage: str | Path | None) -> Iterator[Check]:
     except TrialbookError as error:
         yield Check("book", Standing.FAILED, error.what, error.hint)
         return
-    book.close()
+    try:
+        yield _book(book, url)
+        yield from _leases(book)
+    finally:
+        book.close()
+
+
+def _book(book: Book, url: str) -> Check:
     path = sqlite_path(url)
     if path is None:
-        yield Check("book", Standing.OK, f"{book.book_id}, on a server")
-        return
+        return Check("book", Standing.OK, f"{book.book_id}, on a server")
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     system = file_system(path)
     size = sum(_size(file) for file in book_files(url) if file.is_file())
     detail = f"{book.book_id}, {size / 2**20:.1f} MiB" + (f" on {system.kind}" if system else "")
     if writable:
-        yield Check("book", Standing.OK, detail)
-    else:
-        hint = "make the file and its directory writable to run trials"
-        yield Check("book", Standing.NOTE, f"{detail}; it can only be read", hint)
+        return Check("book", Standing.OK, detail)
+    hint = "make the file and its directory writable to run trials"
+    return Check("book", Standing.NOTE, f"{detail}; it can only be read", hint)
+
+
+def _leases(book: Book) -> Iterator[Check]:
+    """Trials of lost workers that nobody has ended; nothing to say when there are none."""
+    try:
+        expired = Leases(book).expired()
+    except TrialbookError as error:
+        yield Check("leases", Standing.FAILED, error.what, error.hint)
+        return
+    if expired:
+        trials = "trial is" if len(expired) == 1 else "trials are"
+        yield Check(
+            "leases",
+            Standing.NOTE,
+            f"{len(expired)} {trials} held by workers that give no sign of life",
+            "run 'trialbook reap' to have them tried again",
+        )
 
 
 def _size(path: Path) -> int:

@@ -247,7 +247,8 @@ def _worker(
 ) -> WorkerStatus:
     worker = seen.worker
     holds = tuple(trial for trial in held if trial.worker_id == worker.identity.worker_id)
-    silent_s = max(0.0, now_s - worker.seen_s)
+    last_s = worker.ended_s if worker.state == LEFT and worker.ended_s else worker.seen_s
+    silent_s = max(0.0, now_s - last_s)
     if worker.state in (LEFT, DEAD):
         state = WorkerState(worker.state)
     else:

@@ -71,9 +71,7 @@ class Engine(Protocol):
         """
 
 
-def engine_of(
-    url: str, *, create: bool, read_only: bool, outage: Outage | None = None
-) -> Engine:
+def engine_of(url: str, *, create: bool, read_only: bool, outage: Outage | None = None) -> Engine:
     """The engine for a storage URL, without connecting yet.
 
     Args:

@@ -154,7 +154,7 @@ def _budget_text(status: StudyStatus) -> str:
     if budget.hours is not None:
         parts.append(f"{budget.hours:g} hours a run")
     if status.left_s is not None:
-        parts.append(f"about {duration_text(max(1.0, status.left_s))} left")
+        parts.append(f"about {_whole(max(1.0, status.left_s))} left")
     return ", ".join(parts)
 
 

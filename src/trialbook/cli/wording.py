@@ -118,6 +118,8 @@ def outcome_text(outcome: OutcomeState | None) -> str:
         message = f": {outcome.message}" if outcome.message else ""
         parts.append(outcome.exception + message)
     elif outcome.message:
+        # It may name the signal already: "... was killed by SIGKILL".
+        parts = [part for part in parts if part not in outcome.message]
         parts.append(outcome.message)
     return ", ".join(parts)
 
