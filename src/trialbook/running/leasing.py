@@ -27,6 +27,9 @@ _AGAIN_S = 1.0
 _REST_S = 1.0
 """A connection that was not used for so long is closed: the trial's process has its own."""
 
+_REAP_S = 0.2
+"""Expired leases are looked for no more often."""
+
 
 class LeaseKeeper:
     """Keeps one worker's lease while it runs trials, and shows that it lives while it does not.
@@ -49,6 +52,7 @@ class LeaseKeeper:
         self._is_lost = False
         self._used_s = time.monotonic()
         self._resting = False
+        self._reaped_s = -_REAP_S
         self._reaped: deque[Reaped] = deque()
         self._troubles: deque[str] = deque()
         self._troubled = False
@@ -116,19 +120,26 @@ class LeaseKeeper:
         """Close a connection that has been idle for a while; call it while waiting."""
         if self._resting or time.monotonic() - self._used_s < _REST_S:
             return
+        self._rest()
+
+    def _rest(self) -> None:
         if self._turn.acquire(blocking=False):
             try:
                 self._resting = True
-                rest = getattr(self._storage.book, "rest", None)
-                if rest is not None:
-                    rest()
+                self._storage.book.rest()
             finally:
                 self._turn.release()
 
     def reap(self) -> None:
-        """End the expired leases of the study."""
+        """End the expired leases of the study.
+
+        A moment after the last time there is nothing to be done: trials may take milliseconds.
+        """
+        if time.monotonic() - self._reaped_s < _REAP_S:
+            return
         with self.book() as storage:
             self._reaped.extend(storage.reap(self._study_id))
+        self._reaped_s = time.monotonic()
 
     def _run(self) -> None:
         interval_s = self.holder.lease_s / RENEWALS_PER_LEASE
@@ -139,6 +150,8 @@ class LeaseKeeper:
                 self._renew()
                 self.reap()
                 self._troubled = False
+                if self._claim is not None:
+                    self._rest()
             except TrialbookError as error:
                 wait_s = min(interval_s, _AGAIN_S)
                 if not self._troubled:
