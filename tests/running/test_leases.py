@@ -61,6 +61,13 @@ def lapse_s(storage: BookStorage) -> float:
     return float(row[0])
 
 
+def stop_outside_a_transaction(storage, *pids: int) -> None:
+    """Stop processes while none has the write lock of the book, which all would wait for."""
+    with storage.book.writing():
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+
 def test_a_lease_is_renewed_while_the_trial_is_stopped(lab, storage) -> None:
     """Nothing that happens to the trial's process holds the worker up."""
     lab.write(PATIENT)
@@ -85,8 +92,7 @@ def test_an_expired_lease_that_nobody_reaped_is_renewed(lab, storage) -> None:
     lab.write(PATIENT)
     process = lab.started("--lease", "1", budget=1)
     trial, worker = began(lab)
-    for pid in (worker, trial):
-        os.kill(pid, signal.SIGSTOP)
+    stop_outside_a_transaction(storage, worker, trial)
     lab.wait_until(lambda: lapse_s(storage) > 0.2)
     for pid in (trial, worker):
         os.kill(pid, signal.SIGCONT)
@@ -102,7 +108,7 @@ def test_a_worker_that_lost_its_lease_ends_the_trial_and_goes_on(lab, storage) -
     lab.write(PATIENT)
     process = lab.started("--lease", "1", "--retries", "backoff_s=0.01", budget=1)
     trial, worker = began(lab)
-    os.kill(worker, signal.SIGSTOP)
+    stop_outside_a_transaction(storage, worker)
     lab.wait_until(lambda: lapse_s(storage) > 0)
     (reaped,) = reap(storage)
     assert (reaped.number, reaped.attempt, reaped.fate) == (0, 1, Fate.RETRIED)
@@ -147,8 +153,7 @@ def test_workers_reap_each_others_trials(lab, storage) -> None:
     _, worker = began(lab)
     with storage.book.writing() as connection:
         connection.exec_driver_sql("UPDATE tb_worker SET host = 'elsewhere'")
-    for pid in (first.pid, worker):
-        os.kill(pid, signal.SIGSTOP)
+    stop_outside_a_transaction(storage, first.pid, worker)
     second = lab.started("--workers", "2", budget=2)
     began(lab, 3)  # the new trial, and the one that was given back
     (lab.place / "go").touch()

@@ -8,6 +8,7 @@ worker renews from another process.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -18,6 +19,31 @@ _AGAIN_S = 2.0
 """Seconds until a renewal that failed is tried again, if that is sooner."""
 
 _PARKED_S = 5.0
+
+
+class Drowsiness:
+    """Whether this process has just been asleep: stopped, or together with its machine.
+
+    Whoever wakes up finds the leases of all expired that slept beside it. It leaves them alone for
+    a while, so that their owners, who wake up at the same time, renew them first.
+
+    Args:
+        interval_s: How often ``lasts`` is asked at the least.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._longest_s = 2 * interval_s
+        self._looked_s = time.time()
+        self._until_s = 0.0
+
+    def lasts(self) -> bool:
+        """Whether expired leases of others are to be left alone for now."""
+        # The time of day goes on while a machine sleeps; the monotonic clock of Linux does not.
+        now = time.time()
+        passed_s, self._looked_s = now - self._looked_s, now
+        if not 0 <= passed_s <= self._longest_s:
+            self._until_s = time.monotonic() + self._longest_s
+        return time.monotonic() < self._until_s
 
 
 class Held(Protocol):
@@ -55,6 +81,7 @@ class Renewal:
         self._wake = threading.Event()
         self._stopping = False
         self._interval_s = _PARKED_S
+        self._drowsiness = Drowsiness(_PARKED_S)
 
     def begin(self, holder: Holder) -> None:
         """An attempt with a lease has begun: see that it is renewed."""
@@ -64,12 +91,14 @@ class Renewal:
                 if self._thread is None:
                     self._stopping = False
                     self._interval_s = due_s
+                    self._drowsiness = Drowsiness(due_s)
                     self._thread = threading.Thread(
                         target=self._run, name="trialbook-leases", daemon=True
                     )
                     self._thread.start()
         elif due_s < self._interval_s:
             self._interval_s = due_s
+            self._drowsiness = Drowsiness(due_s)
             self._wake.set()
 
     def stop(self) -> None:
@@ -106,5 +135,7 @@ class Renewal:
         for holder, attempts in by_holder.items():
             ids = [attempt.attempt_id for attempt in attempts]
             self._leases.renew(holder.worker.worker_id, ids, holder.lease_s)
+        if self._drowsiness.lasts():
+            return
         for study_id in {attempt.study_id for attempt in held}:
             self._reap(study_id)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from trialbook.book.renewal import Drowsiness
 from trialbook.capture.process import process_identity
 from trialbook.errors import TrialbookError
 from trialbook.records.workers import RENEWALS_PER_LEASE, Claim, Holder
@@ -47,6 +48,7 @@ class LeaseKeeper:
         self.holder = Holder(process_identity(worker_id), lease_s)
         self._turn = threading.RLock()
         self._wake = threading.Event()
+        self._drowsiness = Drowsiness(lease_s / RENEWALS_PER_LEASE)
         self._stopping = False
         self._claim: Claim | None = None
         self._is_lost = False
@@ -131,11 +133,11 @@ class LeaseKeeper:
                 self._turn.release()
 
     def reap(self) -> None:
-        """End the expired leases of the study.
+        """End the expired leases of the study, unless this process has just been asleep.
 
         A moment after the last time there is nothing to be done: trials may take milliseconds.
         """
-        if time.monotonic() - self._reaped_s < _REAP_S:
+        if self._drowsiness.lasts() or time.monotonic() - self._reaped_s < _REAP_S:
             return
         with self.book() as storage:
             self._reaped.extend(storage.reap(self._study_id))
