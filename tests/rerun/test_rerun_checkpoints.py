@@ -123,3 +123,16 @@ def test_the_documented_objective_works_as_it_is_written(project: Project) -> No
     trial = project.trial("walk/2")
     assert trial.state == "COMPLETE"
     assert [len(attempt.checkpoints) for attempt in trial.attempts] == [5]
+
+
+def test_what_an_earlier_attempt_ran_with_is_said_when_the_rerun_differs(project: Project) -> None:
+    project.write("train.py", HEAD + _WALK)
+    killed(project, 5)
+    project.write("train.py", HEAD + _WALK.replace("2 * x[0]", "3 * x[0]"))
+    project.run("train.py", options=("-W", "ignore"))
+    report = project.rerun()
+    assert report.verdict is Verdict.DIFFERENT
+    assert report.reason is not None
+    assert "attempt 2 went on from a checkpoint of attempt 1, of which other code" in report.reason
+    (first, *_) = report.differences
+    assert (first.name, first.step) == ("twice", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 from trialbook.records.checkpoints import CheckpointRecord
@@ -219,18 +220,31 @@ class TrialRecord:
         return () if self.attempt is None else self.attempt.series
 
     @property
+    def continued(self) -> tuple[AttemptRecord, ...]:
+        """The earlier attempts that the one that counts continues, oldest first."""
+        found: list[AttemptRecord] = []
+        attempt = self.attempt
+        while attempt is not None and attempt.resumed_from is not None:
+            origin = attempt.resumed_from.attempt
+            if origin >= attempt.number:  # a damaged row; 'verify' names it
+                break
+            attempt = next((a for a in self.attempts if a.number == origin), None)
+            if attempt is not None:
+                found.insert(0, attempt)
+        return tuple(found)
+
+    @property
     def prune_answers(self) -> tuple[bool, ...]:
         """Each answer of ``should_prune`` that counts, in order, as ``series`` counts points."""
-        attempt, answers = self.attempt, tuple[bool, ...]()
-        until: int | None = None
-        while attempt is not None:
-            answers = attempt.prune_answers[:until] + answers
-            checkpoint = attempt.resumed_from
-            if checkpoint is None or checkpoint.attempt >= attempt.number:
-                break
-            until = checkpoint.position.prune_answers
-            attempt = next((a for a in self.attempts if a.number == checkpoint.attempt), None)
-        return answers
+        attempt = self.attempt
+        if attempt is None:
+            return ()
+        whole = (*self.continued, attempt)
+        answers: list[bool] = []
+        for earlier, later in pairwise(whole):
+            until = 0 if later.resumed_from is None else later.resumed_from.position.prune_answers
+            answers += earlier.prune_answers[:until]
+        return (*answers, *attempt.prune_answers)
 
     @property
     def attempt(self) -> AttemptRecord | None:

@@ -117,7 +117,7 @@ def rerun_plan(
         seeds=attempt.seeds,
         states=states,
         command=recorded_command(states.launch.argv),
-        cautions=tuple(_cautions(states, attempt.seeds)),
+        cautions=(*_cautions(states, attempt.seeds), *_cautions_of_earlier(trial, attempt)),
     )
 
 
@@ -146,6 +146,24 @@ def _problems(
         entry = launch.state_as(LaunchState).entry
         if entry.how == "none":
             yield f"its objective cannot be found again: {entry.reason}"
+
+
+def _cautions_of_earlier(trial: TrialRecord, attempt: AttemptRecord) -> Iterator[str]:
+    """What the attempts that this one continues had otherwise: a rerun is this one's alone."""
+    for earlier in trial.continued:
+        others = [
+            kind.value
+            for kind in (Kind.CODE, Kind.DATA, Kind.CONFIG, Kind.ENVIRONMENT)
+            if earlier.coordinates.of(kind) != attempt.coordinates.of(kind)
+        ]
+        if others:
+            named = ", ".join(others)
+            yield (
+                f"attempt {attempt.number} went on from a checkpoint of attempt {earlier.number}, "
+                f"of which other {named} {'is' if len(others) == 1 else 'are'} recorded"
+            )
+        if earlier.seeds != attempt.seeds:
+            yield f"attempt {earlier.number}, which it continues, was seeded otherwise"
 
 
 def _cautions(states: RecordedStates, seeds: Seeds) -> Iterator[str]:
