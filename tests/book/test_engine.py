@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,30 @@ def test_an_interrupted_wait_leaves_no_lock_behind(tmp_path: Path) -> None:
             pass
     first.close()
     waiting.close()
+
+
+def test_an_interrupt_right_after_the_lock_of_the_threads_leaves_it_free(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", timeout_s=0.2)
+
+    def interrupt(frame: object, event: str, called: object) -> None:
+        if event == "c_return" and getattr(called, "__name__", "") == "acquire":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    def held() -> bool:
+        with lock.held():
+            return True
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sys.setprofile(interrupt)
+            held()
+    finally:
+        sys.setprofile(None)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(held).result()
+    assert held()
+    lock.close()
 
 
 def test_a_dropped_book_never_waits_for_a_writer(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_the_thread_of_a_dropped_storage_ends(
     monkeypatch.setattr("trialbook.book.flusher._IDLE_FOR_S", idle_for_s)
     monkeypatch.setattr("trialbook.book.flusher._FAST_FOR_S", idle_for_s)
     storage = BookStorage(path)
-    storage._shelf.flusher.begin()
+    storage._shelf.flusher.urgent()
     thread = storage._shelf.flusher._thread
     assert thread is not None
     time.sleep(0.3)

@@ -131,6 +131,18 @@ def test_reports_and_points_reach_others_within_half_a_second(
     assert min(waits) < 0.5  # the bound; a loaded machine may miss it now and then
 
 
+def test_a_book_that_is_closed_during_a_trial_still_writes_in_time(
+    begin: Begin, storage: BookStorage, elsewhere: BookStorage
+) -> None:
+    attempt = begin()
+    storage.close()
+    attempt.log({"loss": 1.0}, 0, time.time())
+    _until(lambda: "loss" in Reader(elsewhere.book).series(attempt.attempt_id))
+    storage.close()
+    storage.set_trial_param(attempt.trial_id, "x", 0.25, UNIT)
+    _until(lambda: elsewhere.get_trial(attempt.trial_id).params == {"x": 0.25})
+
+
 def test_a_result_takes_everything_with_it(
     begin: Begin, storage: BookStorage, elsewhere: BookStorage
 ) -> None:

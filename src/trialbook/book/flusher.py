@@ -56,22 +56,30 @@ class Flusher:
         self._wake = threading.Event()
         self._touched = False
         self._slow = True
-        self._stopping = False
+        self._stopping = threading.Event()
 
-    def begin(self) -> None:
-        """An attempt has begun: see that the thread looks."""
+    def attend(self) -> None:
+        """Something is pending: see that the thread is there, also after it was stopped."""
         if self._thread is None:
             with self._start_lock:
                 if self._thread is None:
-                    self._stopping = False
-                    self._thread = threading.Thread(
-                        target=self._run, name="trialbook-flusher", daemon=True
-                    )
-                    self._thread.start()
-        self.urgent()
+                    self._start()
+
+    def _start(self) -> None:
+        # Each thread has a sign of its own, so that one that is to stop does.
+        self._stopping = stopping = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(stopping,), name="trialbook-flusher", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no new threads while the interpreter ends: it goes with the result
+            return
+        self._thread = thread
 
     def urgent(self) -> None:
-        """Something is pending that other processes look at, or a buffer is full."""
+        """An attempt has begun, others look at what is pending, or a buffer is full."""
+        self.attend()
         self._touched = True
         if self._slow and not self._wake.is_set():
             self._wake.set()
@@ -80,14 +88,14 @@ class Flusher:
         """End the thread; what is pending stays pending."""
         with self._start_lock:
             thread, self._thread = self._thread, None
-            self._stopping = True
+            self._stopping.set()
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         touched_at = busy_at = time.monotonic()
-        while not self._stopping:
+        while not stopping.is_set():
             now = time.monotonic()
             if self._touched:
                 self._touched = False

@@ -122,7 +122,13 @@ class BookStorage(BaseStorage):
 
         def held() -> list[Attempt] | None:
             storage = here()
-            return None if storage is None else list(storage._held.values())
+            if storage is None:
+                return None
+            attempts = list(storage._held.values())
+            for attempt in attempts:
+                if attempt.holder is not None:
+                    storage._renewal.begin(attempt.holder)  # again, after the book was closed
+            return attempts
 
         return Flusher(held, _saying(self.outage, _say_of_flush))
 

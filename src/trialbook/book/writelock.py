@@ -27,7 +27,9 @@ class WriteLock:
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
-        self._threads = threading.Lock()
+        # One that knows its owner: a Ctrl-C may come right after it was acquired, when nothing
+        # else says yet that it was.
+        self._threads = threading.RLock()
         self._descriptor: int | None = None
 
     def after_fork(self) -> None:
@@ -35,7 +37,7 @@ class WriteLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
-        self._threads = threading.Lock()
+        self._threads = threading.RLock()
 
     def close(self) -> None:
         """Close the lock file."""
@@ -52,16 +54,20 @@ class WriteLock:
             BookBusyError: Another thread or process did not let go of it in time.
             BookReadOnlyError: The lock file cannot be made.
         """
-        if not self._threads.acquire(timeout=self._timeout_s):
-            raise self._busy()
         try:
+            if not self._threads.acquire(timeout=self._timeout_s):
+                raise self._busy()
             descriptor = self._acquired()
             try:
                 yield
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         finally:
-            self._threads.release()
+            # Not suppress(), within which another Ctrl-C could come first.
+            try:  # noqa: SIM105
+                self._threads.release()
+            except RuntimeError:  # it was not acquired
+                pass
 
     def _acquired(self) -> int:
         if self._descriptor is None:
