@@ -9,15 +9,11 @@ import time
 from collections import Counter
 
 import optuna
-import pytest
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import update
 
 from trialbook.book import schema
 from trialbook.book.storage import BookStorage
-from trialbook.errors import NotFoundError
-from trialbook.records.execution import EndReason, OutcomeState
 
 WAITING = create_trial(state=TrialState.WAITING)
 
@@ -111,23 +107,6 @@ def test_processes_that_ask_and_enqueue_never_run_one_trial_twice(
     assert all(t.params == t.system_attrs["fixed_params"] for t in enqueued)
 
 
-def test_only_one_wins(storage: BookStorage, study_id: int) -> None:
-    trial_id = storage.create_new_trial(study_id, WAITING)
-    assert storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-    assert storage.get_trial(trial_id).datetime_start is not None
-    assert not storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-    storage.set_trial_state_values(trial_id, TrialState.FAIL)
-    with pytest.raises(UpdateFinishedTrialError):
-        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-
-
-def test_the_oldest_comes_first_then_new_ones(storage: BookStorage, study_id: int) -> None:
-    waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(3)]
-    claimed = [storage.claim(study_id).trial_id for _ in range(5)]
-    assert claimed[:3] == waiting
-    assert [storage.get_trial_number_from_id(t) for t in claimed if t] == [0, 1, 2, 3, 4]
-
-
 def test_a_trial_before_its_time_waits(storage: BookStorage, study_id: int) -> None:
     late = storage.create_new_trial(study_id, WAITING)
     soon = storage.create_new_trial(study_id, WAITING)
@@ -145,27 +124,3 @@ def test_a_trial_before_its_time_waits(storage: BookStorage, study_id: int) -> N
     assert storage.claim(study_id).trial_id == soon
     not_before(late, time.time() - 1)
     assert storage.claim(study_id).trial_id == late
-
-
-def test_the_budget_is_a_total(storage: BookStorage, study_id: int) -> None:
-    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
-        template = create_trial(state=state, value=1.0 if state is TrialState.COMPLETE else None)
-        storage.create_new_trial(study_id, template)
-    assert storage.claim(study_id, budget=3) is None
-    running = storage.claim(study_id, budget=4)
-    assert running is not None
-    assert storage.claim(study_id, budget=4) is None
-    storage.create_new_trial(study_id, WAITING)
-    assert storage.claim(study_id, budget=4) is None
-
-
-def test_abandoned_trials_are_made_up_for(storage: BookStorage, study_id: int) -> None:
-    trial_id = storage.claim(study_id, budget=1).trial_id
-    storage.end_dead_attempt(trial_id, OutcomeState(EndReason.ABANDONED))
-    assert storage.claim(study_id, budget=1) is not None
-    assert storage.claim(study_id, budget=1) is None
-
-
-def test_an_unknown_study_is_not_found(storage: BookStorage) -> None:
-    with pytest.raises(NotFoundError):
-        storage.claim(77)

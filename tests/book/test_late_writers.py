@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import update
 
+from trialbook.book import schema
 from trialbook.book.attempt import Attempt
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.study import AttemptRecord
+from trialbook.records.workers import Holder, WorkerIdentity
 from trialbook.testing import invariants
+
+from .conftest import config_snapshot
 
 Begin = Callable[..., Attempt]
 
@@ -31,6 +36,40 @@ def _taken_over(elsewhere: BookStorage, attempt: Attempt) -> Attempt:
 
 def _attempts(storage: BookStorage) -> tuple[AttemptRecord, ...]:
     return Reader(storage.book).trial("digits/0").attempts
+
+
+def test_what_a_late_writer_says_is_kept_beside_how_its_attempt_was_ended(
+    storage: BookStorage, elsewhere: BookStorage, study_id: int
+) -> None:
+    lost = Holder(WorkerIdentity("a" * 32, "here", 1), 600.0)
+    trial_id = storage.create_new_trial(study_id)
+    attempt = storage.begin_attempt(
+        trial_id, snapshots=[config_snapshot(layers=2)], seeds=Seeds(trial=1), holder=lost
+    )
+    storage._renewal.stop()
+    with elsewhere.book.writing() as connection:
+        connection.execute(update(schema.attempt).values(lease=0.0))
+    assert len(elsewhere.reap()) == 1
+    with elsewhere.book.writing() as connection:
+        connection.execute(update(schema.trial).values(not_before=None))
+    assert elsewhere.set_trial_state_values(trial_id, TrialState.RUNNING)
+    _taken_over(elsewhere, attempt)
+    elsewhere.set_trial_state_values(trial_id, TrialState.COMPLETE, [2.0])
+    attempt.log({"loss": 7.0}, 0, 0.0)
+    attempt.returned(7.0)
+    attempt.amend(config_snapshot(layers=9))
+    attempt.end(OutcomeState(EndReason.COMPLETE, cpu_s=1.5))
+    with pytest.warns(TrialbookWarning, match="does not count"):
+        assert storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [7.0])
+    late, counted = _attempts(storage)
+    assert (late.returned, late.coordinates.config) == (7.0, config_snapshot(layers=2).digest)
+    assert late.outcome is not None
+    assert (late.end_reason, late.outcome.reason) == (EndReason.LOST, EndReason.LOST)
+    assert (late.outcome.died, late.outcome.cpu_s) == (True, 1.5)
+    assert "does not count" in late.outcome.gaps[-1]
+    assert [s.count for s in late.series] == [1]
+    assert counted.end_reason is EndReason.COMPLETE
+    assert invariants(storage.book) == []
 
 
 def test_an_attempt_that_another_one_follows_has_ended(
