@@ -102,10 +102,13 @@ def walk(trial: Any, end: int, gone_at: int | None) -> float:
 
 @pytest.mark.usefixtures("no_result")
 @pytest.mark.filterwarnings("ignore::trialbook.errors.TrialbookWarning")
-def test_a_walk_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["url", "postgres_url"])
+def test_a_walk_goes_on_as_if_it_had_never_stopped(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str
+) -> None:
+    url = request.getfixturevalue(database)
     whole = run(f"sqlite:///{tmp_path}/whole.db", lambda trial: walk(trial, 9, None))
     leaving = iter([4, 6])
-    url = f"sqlite:///{tmp_path}/pieces.db"
     pieces = run(url, lambda trial: walk(trial, 9, next(leaving, None)))
     assert len(pieces.attempts) == 3
     assert pieces.attempt is not None
@@ -190,17 +193,19 @@ def test_the_pruner_sees_the_whole_curve(url: str) -> None:
 
 
 @pytest.mark.usefixtures("no_result")
-def test_successive_halving_keeps_the_rungs_of_before(url: str) -> None:
+def test_successive_halving_keeps_the_rungs_of_before(url: str, tmp_path: Path) -> None:
+    def rungs(trial: TrialRecord) -> dict[str, Any]:
+        return {k: v for k, v in trial.system_attrs.items() if k.startswith("completed_rung_")}
+
+    def pruner() -> optuna.pruners.BasePruner:
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+
     leaving = iter([3])
-    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
-    trial = run(url, lambda trial: walk(trial, 6, next(leaving, None)), pruner=pruner)
-    rungs = {k: v for k, v in trial.system_attrs.items() if k.startswith("completed_rung_")}
-    curve = dict(points(url, trial, "objective"))
-    assert rungs == {"completed_rung_0": curve[1], "completed_rung_1": curve[2]} | {
-        key: value
-        for key, value in rungs.items()
-        if key not in ("completed_rung_0", "completed_rung_1")
-    }
+    pieces = run(url, lambda trial: walk(trial, 6, next(leaving, None)), pruner=pruner())
+    other = f"sqlite:///{tmp_path}/whole.db"
+    whole = run(other, lambda trial: walk(trial, 6, None), pruner=pruner())
+    assert rungs(pieces) == rungs(whole)
+    assert len(rungs(whole)) == 3
 
 
 @pytest.mark.parametrize("told", ["log", "report", "should_prune"])
@@ -312,3 +317,21 @@ def test_trials_side_by_side_leave_the_global_generators_alone(url: str, tmp_pat
     worker.start()
     worker.join()
     assert kinds == [{"trial.rng": "PCG64"}]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not count:trialbook.errors.TrialbookWarning")
+def test_a_trial_that_was_lost_while_it_ran_is_told_that_nothing_is_kept(
+    url: str, tmp_path: Path
+) -> None:
+    saved = tmp_path / "state"
+    saved.write_text("1")
+
+    def objective(trial: Any) -> float:
+        give_back(url)  # a reaper thinks that this process is gone
+        with pytest.warns(TrialbookWarning, match="the checkpoint is not kept"):
+            trial.save_checkpoint(saved)
+        return 0.0
+
+    trial = run(url, objective)
+    assert trial.state == "WAITING"
+    assert trial.attempts[0].checkpoints == ()

@@ -170,6 +170,7 @@ class TrackedTrial(KeepingTrial):
                 f"the checkpoint is not kept: another attempt of trial {self.number} has begun, "
                 "so this one does not count"
             )
+        self._page[PROGRESS] = 1  # a large one takes its time
         files = source.rglob("*") if source.is_dir() else (source,)
         self.logged_files.update(file.resolve() for file in files)
 
@@ -196,6 +197,7 @@ class TrackedTrial(KeepingTrial):
             )
         surroundings = self._surroundings
         found = surroundings.sink.load_checkpoint(surroundings.directory)
+        self._page[PROGRESS] = 1
         gaps = list(found.gaps)
         if found.path is not None:
             if self._generator is not None and RNG not in found.generators:
