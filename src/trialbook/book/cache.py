@@ -24,7 +24,7 @@ from trialbook.book.book import Book
 from trialbook.book.results import Result
 from trialbook.book.series_rows import reports
 from trialbook.book.spaces import Spaces
-from trialbook.book.statements import Row, Statement
+from trialbook.book.statements import Row, Statement, together
 from trialbook.book.stitching import earlier_reports
 from trialbook.book.stored_trial import Reports, StoredTrial
 from trialbook.book.texts import value_of
@@ -187,24 +187,29 @@ class StudyCache:
         mark = self._book.change_mark()
         if mark is not None and mark == self.mark:
             return
-        with self._book.reading() as connection:
-            study = _study.row(connection, study_id=self._study_id)
-            if study is None:
-                raise NotFoundError(f"there is no study of id {self._study_id}")
+        with self._book.reading() as connection, together(connection):
+            asked = _study.asked(connection, study_id=self._study_id)
+            finished = _finished.asked(connection, study_id=self._study_id, seen=self._seen)
+            unfinished = _unfinished.asked(connection, study_id=self._study_id)
+            parts = _running_parts.asked(connection, study_id=self._study_id)
             removed = removals(connection)
+            found = asked()
+            if not found:
+                raise NotFoundError(f"there is no study of id {self._study_id}")
+            (study,) = found
             if removed != self._removals:
                 self._forget()
                 self._removals = removed
+                finished = _finished.asked(connection, study_id=self._study_id, seen=self._seen)
             self._directions = json.loads(study[1])
             if study[0] > self._seen:
-                rows = _finished.rows(connection, study_id=self._study_id, seen=self._seen)
-                for trial in self._trials(connection, rows, {}):
+                for trial in self._trials(connection, finished(), {}):
                     self._add_finished(trial)
                 self._seen = study[0]
                 self._ordered = None
-            rows = _unfinished.rows(connection, study_id=self._study_id)
+            rows = unfinished()
             if rows or self._unfinished:
-                running = self._running_reports(connection) if rows else {}
+                running = self._running_reports(connection, parts()) if rows else {}
                 trials = self._trials(connection, rows, running)
                 self._unfinished = {trial.number: trial for trial in trials}
                 self._ordered = None
@@ -212,13 +217,13 @@ class StudyCache:
             self._by_states.clear()
         self.mark = mark
 
-    def _running_reports(self, connection: Connection) -> dict[int, Reports]:
+    def _running_reports(
+        self, connection: Connection, last_parts: Sequence[Row]
+    ) -> dict[int, Reports]:
         """Intermediate values of unfinished trials; only parts that are new are read."""
         known, self._running = self._running, {}
         found: dict[int, Reports] = {}
-        for trial_id, attempt_id, resumed_from, last in _running_parts.rows(
-            connection, study_id=self._study_id
-        ):
+        for trial_id, attempt_id, resumed_from, last in last_parts:
             if last is None:
                 if resumed_from is None:
                     continue

@@ -41,11 +41,18 @@ IDLE_TIMEOUT_S = 15
 It bounds what others wait for a process that was stopped or cut off in mid-transaction.
 """
 
+TRANSACTION_TIMEOUT_S = 120
+"""How long the server, from version 17 on, lets a write transaction last at all.
+
+The server does not count a client as idle that has just ended a pipeline.
+"""
+
 LEAST_PATIENCE_S = 10.0
 """How long the outcome of a commit is asked for at the least."""
 
 KEPT_RECEIPTS_S = 24 * 3600
 
+_WITH_TRANSACTION_TIMEOUT = 170_000
 _CREATING = 0x7472_6961_6C62_6F6B
 _WRITING = 0x7462_6F6B
 _TABLES = "'tb_book'::regclass::oid::int"
@@ -149,12 +156,12 @@ class PostgresEngine:
             self._session = None
         session.end()
 
-    def _begun(self, text: str) -> _Session:
+    def _begun(self, text: Callable[[Server], str]) -> _Session:
         """The connection, with a transaction that begins with these statements."""
         session = self._session
         if session is not None:
             try:
-                session.run(text)
+                session.run(text(session.server))
                 return session
             except Exception:
                 lost = session.raw.lost
@@ -164,7 +171,7 @@ class PostgresEngine:
         # The server or something in between has closed what was idle; nothing is lost by that.
         session = self._session = self._new_session()
         try:
-            session.run(text)
+            session.run(text(session.server))
         except BaseException:
             self._drop(session)
             raise
@@ -201,13 +208,16 @@ class PostgresEngine:
         with self._in_turn(writes=True):
             self._number += 1
             number = self._number
-            session = self._begun(self._write_setup(number, alone))
+            session = self._begun(lambda server: self._write_setup(number, alone, server))
             with self._transaction(session, writes=True) as connection:
                 yield connection
             self._commit(session, number)
 
-    def _write_setup(self, number: int, alone: bool) -> str:
+    def _write_setup(self, number: int, alone: bool, server: Server) -> str:
         """The statements that begin a write transaction."""
+        bound = ""
+        if not alone and server.version >= _WITH_TRANSACTION_TIMEOUT:
+            bound = f"set_config('transaction_timeout', '{TRANSACTION_TIMEOUT_S}s', true), "
         lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
         old = f"(SELECT client FROM tb_receipt WHERE at < {_NOW} - {KEPT_RECEIPTS_S}"
         tidy = f"DELETE FROM tb_receipt WHERE client IN {old} FOR UPDATE SKIP LOCKED); "
@@ -215,7 +225,7 @@ class PostgresEngine:
             f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
             f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), "
             f"set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT_S}s', true), "
-            "CASE current_setting('synchronous_commit') "
+            f"{bound}CASE current_setting('synchronous_commit') "
             "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END, "
             f"{lock}({_WRITING}, {_TABLES}); "
             f"{tidy if number == 1 else ''}"
@@ -251,6 +261,12 @@ class PostgresEngine:
             BookUnreachableError: The server went away and has not committed.
             BookUncertainError: It went away, and did not come back to say.
         """
+        if session.raw.lost:
+            self._drop(session)
+            raise BookUnreachableError(
+                "the server went away, nothing of the transaction is stored",
+                where=self._address.shown,
+            )
         if session.raw.failed:
             self._roll_back(session)
             raise BookError(
@@ -292,10 +308,12 @@ class PostgresEngine:
 
     def _asked(self, client: str, number: int) -> bool:
         with translating(self._address.shown):
-            session = self._begun(
+            begin = (
                 f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
-                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"
+                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; "
+                f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'"
             )
+            session = self._begun(lambda _: begin)
             try:
                 # Inserted or found, the row waits for a transaction that still has it.
                 row = session.run(
@@ -317,8 +335,11 @@ class PostgresEngine:
     def creating(self) -> Iterator[Connection]:
         """See ``Engine``; also makes the database schema that the URL names."""
         with self._in_turn(writes=True):
-            begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
-            session = self._begun(f"{begin}SELECT pg_advisory_xact_lock({_CREATING})")
+            begin = (
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+                f"SELECT pg_advisory_xact_lock({_CREATING})"
+            )
+            session = self._begun(lambda _: begin)
             session.raw.bound_s = None  # moving a large book's tables takes its time
             try:
                 with self._transaction(session, writes=True) as connection:
@@ -366,11 +387,11 @@ class PostgresEngine:
             if session is not None:
                 yield session.connection
                 return
-            begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-            session = self._begun(f"{begin}{self._path}")
+            begin = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {self._path}"
+            session = self._begun(lambda _: begin)
             with self._transaction(session, writes=False) as connection:
                 yield connection
-            self._roll_back(session)
+            self._commit(session, None)  # after a ROLLBACK the driver forgets what it prepared
 
     def change_mark(self) -> tuple[int, str] | None:
         """See ``Engine``: which transactions the server lets a reader see now.
@@ -381,7 +402,7 @@ class PostgresEngine:
             if session is not None:
                 return None
             for _ in range(2):
-                session = self._session or self._begun("SELECT 1")
+                session = self._session or self._begun(lambda _: "SELECT 1")
                 if session.server.standby:  # it does not list what runs on the other server
                     return None
                 try:

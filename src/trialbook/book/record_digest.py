@@ -66,7 +66,11 @@ _attempts = Statement(
     .where(_a.trial_id == bindparam("trial_id"))
     .order_by(_a.number)
 )
-_artifacts = Statement(select(_f.name, _f.digest).where(_f.attempt_id == bindparam("attempt_id")))
+_artifacts = Statement(
+    select(_f.name, _f.digest)
+    .join(schema.attempt, _a.attempt_id == _f.attempt_id)
+    .where(_a.trial_id == bindparam("trial_id"), _a.number == bindparam("number"))
+)
 
 _COORDINATES = ("code", "data", "config", "environment", "execution")
 
@@ -136,7 +140,9 @@ def document(
     series: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
     """What is digested; see the module's docstring and ``digest_of_fields``."""
-    attempts = _attempts.rows(connection, trial_id=trial_id)
+    asked = _attempts.asked(connection, trial_id=trial_id)
+    artifacts = _artifacts.asked(connection, trial_id=trial_id, number=fields.attempt)
+    attempts = asked()
     return {
         "number": fields.number,
         "state": fields.state,
@@ -151,7 +157,7 @@ def document(
         ],
         "current": next(
             (
-                _current(connection, found, series)
+                _current(connection, found, series, artifacts())
                 for found in attempts
                 if found[1] == fields.attempt
             ),
@@ -161,7 +167,10 @@ def document(
 
 
 def _current(
-    connection: Connection, found: tuple[Any, ...], series: dict[str, list[str]] | None
+    connection: Connection,
+    found: tuple[Any, ...],
+    series: dict[str, list[str]] | None,
+    artifacts: list[tuple[Any, ...]],
 ) -> dict[str, Any]:
     attempt_id, number = found[:2]
     seeds, end_reason, outcome, returned, prune_answers, resumed_from = found[7:]
@@ -181,8 +190,5 @@ def _current(
         "prune_answers": prune_answers,
         # Lists of pairs: a metric's name may begin with "$", which a tagged object may not.
         "series": [[metric, series[metric]] for metric in sorted(series)],
-        "artifacts": [
-            [name, digest]
-            for name, digest in sorted(_artifacts.rows(connection, attempt_id=attempt_id))
-        ],
+        "artifacts": [[name, digest] for name, digest in sorted(artifacts)],
     }

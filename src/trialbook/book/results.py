@@ -15,10 +15,11 @@ from sqlalchemy import Connection, bindparam, update
 from trialbook.book import attempt_rows, schema, trials
 from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.record_digest import TrialFields, digest_of_fields, stored_values
-from trialbook.book.series_rows import Folded, write_folded
+from trialbook.book.series_rows import Folded, index_asked, write_folded
 from trialbook.book.spaces import Spaces
-from trialbook.book.statements import Statement
+from trialbook.book.statements import Statement, together
 from trialbook.book.texts import value_bytes
+from trialbook.book.trials import TrialRow
 from trialbook.records.execution import EndReason
 
 _t = schema.trial.c
@@ -82,15 +83,29 @@ def write_result(
     Raises:
         PartsChangedError: The fold is void.
     """
-    state, values = told
-    trials.lock_study(connection, identity.study_id)
-    row = attempt_rows.locked_if_current(connection, identity)
+    with together(connection):
+        trials.lock_study(connection, identity.study_id)
+        index = index_asked(connection, identity.attempt_id)
+        row = attempt_rows.locked_if_current(connection, identity)
     if row is None:
         attempt_rows.write_own(connection, identity, batch)
         trials.end_attempt(connection, identity.attempt_id, EndReason.FENCED)
         return None
-    if not write_folded(connection, identity.attempt_id, fold):
-        raise PartsChangedError
+    with together(connection):
+        if not write_folded(connection, identity.attempt_id, fold, index()):
+            raise PartsChangedError
+        return _finished(connection, row, identity, (batch, fold, spaces), told)
+
+
+def _finished(
+    connection: Connection,
+    row: TrialRow,
+    identity: Identity,
+    contents_of: tuple[Batch, Folded, Spaces],
+    told: tuple[TrialState, Sequence[float] | None],
+) -> Result:
+    batch, fold, spaces = contents_of
+    state, values = told
     said = None if batch.facts.outcome is None else batch.facts.outcome.reason
     reason = trials.end_reason(state, said)
     attempt_rows.write_end(connection, identity.attempt_id, batch.facts, reason)
@@ -110,8 +125,9 @@ def write_result(
         system_attrs=texts.system_attrs,
         values=contents,
     )
-    finish_seq = trials.next_finish_seq(connection, identity.study_id)
-    result = Result(row.trial_id, fields, row.started, trials.local_now(), finish_seq)
+    finish_seq = trials.finish_seq_asked(connection, identity.study_id)
+    record_digest = digest_of_fields(connection, row.trial_id, fields, fold.digests)
+    result = Result(row.trial_id, fields, row.started, trials.local_now(), finish_seq())
     _set_result.run(
         connection,
         trial_id_=row.trial_id,
@@ -120,8 +136,8 @@ def write_result(
         space=fields.space,
         user_attrs=fields.user_attrs,
         system_attrs=fields.system_attrs,
-        finish_seq=finish_seq,
+        finish_seq=result.finish_seq,
         completed=result.completed,
-        record_digest=digest_of_fields(connection, row.trial_id, fields, fold.digests),
+        record_digest=record_digest,
     )
     return result

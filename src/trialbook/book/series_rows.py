@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,10 +112,20 @@ def append_parts(connection: Connection, attempt_id: int, pending: Mapping[str, 
 
 def index_of(connection: Connection, attempt_id: int) -> Index:
     """Which parts of an attempt are in the book."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for metric, part, count in _index.rows(connection, attempt_id=attempt_id):
-        found.setdefault(metric, []).append((part, count))
-    return {metric: tuple(parts) for metric, parts in found.items()}
+    return index_asked(connection, attempt_id)()
+
+
+def index_asked(connection: Connection, attempt_id: int) -> Callable[[], Index]:
+    """Ask which parts of an attempt are in the book; what gives the answer."""
+    asked = _index.asked(connection, attempt_id=attempt_id)
+
+    def answer() -> Index:
+        found: dict[str, list[tuple[int, int]]] = {}
+        for metric, part, count in asked():
+            found.setdefault(metric, []).append((part, count))
+        return {metric: tuple(parts) for metric, parts in found.items()}
+
+    return answer
 
 
 def folded(connection: Connection | None, attempt_id: int, pending: Mapping[str, Series]) -> Folded:
@@ -193,9 +203,18 @@ def without_repeats(series: Series) -> Series:
     return Series(series.metric, series.steps[kept], series.values[kept], series.seconds[kept])
 
 
-def write_folded(connection: Connection, attempt_id: int, fold: Folded) -> bool:
-    """Write what ``folded`` made; whether it was still valid."""
-    if index_of(connection, attempt_id) != fold.index:
+def write_folded(
+    connection: Connection, attempt_id: int, fold: Folded, index: Index | None = None
+) -> bool:
+    """Write what ``folded`` made; whether it was still valid.
+
+    Args:
+        connection: A write transaction that has locked the trial.
+        attempt_id: The attempt.
+        fold: What to write.
+        index: The attempt's index in this transaction, when the caller has it.
+    """
+    if (index_of(connection, attempt_id) if index is None else index) != fold.index:
         return False
     for metric in fold.replaced:
         _delete.run(connection, attempt_id=attempt_id, metric=metric)

@@ -7,7 +7,8 @@ column types on their way in and out, as with Core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,21 @@ class Statement:
         cursor.close()
         return [compiled.row(row) for row in found]
 
+    def asked(self, connection: Connection, **values: Any) -> Callable[[], list[Row]]:
+        """Ask for every row; what gives them, when it is called (see ``together``)."""
+        if connection.dialect.name != "postgresql":
+            return lambda: self.rows(connection, **values)
+        compiled = self._for(connection.dialect)
+        cursor = connection.connection.cursor()
+        cursor.execute(compiled.text, compiled.arguments(values))
+
+        def answer() -> list[Row]:
+            found = cursor.fetchall()
+            cursor.close()
+            return [compiled.row(row) for row in found]
+
+        return answer
+
     def row(self, connection: Connection, **values: Any) -> Row | None:
         """Execute; the first row that it gives, ``None`` when there is none."""
         compiled = self._for(connection.dialect)
@@ -118,6 +134,21 @@ class Statement:
         found = cursor.fetchone()
         cursor.close()
         return None if found is None else compiled.row(found)
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Send the statements of the block to a server in as few round trips as their rows allow.
+
+    They are sent when rows are looked at, and at the end of the block; only then one that is
+    refused raises. The number of rows that ``run`` gives is not known inside.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    with driver.pipeline():
+        yield
 
 
 def insert_if_absent(table: Table, *columns: str) -> Statement:

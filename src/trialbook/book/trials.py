@@ -7,7 +7,7 @@ it still counts is decided here, in the same transaction.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from trialbook.book.clock import database_time
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import record_digest
 from trialbook.book.spaces import Spaces
-from trialbook.book.statements import Row, Statement, inserting
+from trialbook.book.statements import Row, Statement, inserting, together
 from trialbook.book.texts import (
     checked_name,
     checked_step,
@@ -377,18 +377,19 @@ def add_attempt(
     # A trial that was given back has the number of its next attempt already.
     if number == 0 or before is not None:
         number += 1
-    found = _insert_attempt.row(
-        connection,
-        trial_id=row.trial_id,
-        number=number,
-        started=time.time(),
-        worker_id=None if holder is None else holder.worker.worker_id,
-        lease_s=None if holder is None else holder.lease_s,
-        **coordinates,
-    )
+    with together(connection):
+        if number != row.attempt:
+            _set_attempt.run(connection, trial_id_=row.trial_id, attempt=number)
+        found = _insert_attempt.row(
+            connection,
+            trial_id=row.trial_id,
+            number=number,
+            started=time.time(),
+            worker_id=None if holder is None else holder.worker.worker_id,
+            lease_s=None if holder is None else holder.lease_s,
+            **coordinates,
+        )
     assert found is not None
-    if number != row.attempt:
-        _set_attempt.run(connection, trial_id_=row.trial_id, attempt=number)
     return int(found[0]), number
 
 
@@ -421,7 +422,7 @@ def lock_study(connection: Connection, study_id: int) -> None:
     SQLite a write transaction has everything to itself.
     """
     if not is_sqlite(connection):
-        _lock_study.row(connection, study_id_=study_id)
+        _lock_study.run(connection, study_id_=study_id)
 
 
 def next_finish_seq(connection: Connection, study_id: int) -> int:
@@ -430,10 +431,20 @@ def next_finish_seq(connection: Connection, study_id: int) -> int:
     Raises:
         NotFoundError: There is no such study.
     """
-    row = _next_finish.row(connection, study_id_=study_id)
-    if row is None:
-        raise NotFoundError(f"there is no study of id {study_id}")
-    return int(row[0])
+    return finish_seq_asked(connection, study_id)()
+
+
+def finish_seq_asked(connection: Connection, study_id: int) -> Callable[[], int]:
+    """Ask for a ``next_finish_seq``; what gives it."""
+    asked = _next_finish.asked(connection, study_id_=study_id)
+
+    def answer() -> int:
+        rows = asked()
+        if not rows:
+            raise NotFoundError(f"there is no study of id {study_id}")
+        return int(rows[0][0])
+
+    return answer
 
 
 def finish(
