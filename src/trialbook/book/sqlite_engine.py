@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from trialbook.book.forks import GATE, abandon
 from trialbook.book.location import lock_path
 from trialbook.book.writelock import WriteLock
-from trialbook.errors import BookError
+from trialbook.errors import BookCorruptError, BookError
 
 BUSY_TIMEOUT_S = 60.0
 CHECKPOINT_BYTES = 4 * 1024 * 1024
@@ -56,6 +56,7 @@ class SqliteEngine:
 
     def _start(self) -> None:
         self._writers: dict[bool, Connection] = {}
+        self._files: list[int | None] | None = None
         self._readers = self._engine(QueuePool, "BEGIN", ("PRAGMA query_only=ON",))
         self._own = threading.local()
         self._watch: sqlite3.Connection | None = None
@@ -135,9 +136,11 @@ class SqliteEngine:
         """See ``Engine``; SQLite has one writer at a time in any case."""
         with self._lock.held():
             with GATE:
+                self._require_same_files()
                 with self._transaction(durable) as connection:
                     before = self.change_mark()
                     yield connection
+                self._require_same_files()
                 self._own.marks = before, self.change_mark()
             due = self._checkpoint_due()
             if due and sqlite3.sqlite_version_info < _RESET_BUG_FIXED:
@@ -159,6 +162,8 @@ class SqliteEngine:
         except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
             # After a refused write the connection's state is not to be relied on.
             del self._writers[durable]
+            if not self._writers:
+                self._files = None
             with suppress(Exception):
                 writer.close()
             raise
@@ -205,6 +210,30 @@ class SqliteEngine:
 
     def rest(self) -> None:
         """See ``Engine``; connections to a file cost nobody anything."""
+
+    def _require_same_files(self) -> None:
+        """Refuse to write into files that somebody has deleted or replaced while they were open.
+
+        SQLite goes on in the deleted ones and says nothing, and all of it is gone at the end.
+        """
+        if not self._writers:
+            return
+        found: list[int | None] = []
+        for path in (self._path, self._wal):
+            try:
+                found.append(os.stat(path).st_ino)  # noqa: PTH116 - twice a transaction
+            except FileNotFoundError:
+                found.append(None)
+        # The log is made by the first transaction, and stays as long as a writer has it open.
+        if self._files is None and None not in found:
+            self._files = found
+        if self._files is not None and found != self._files:
+            raise BookCorruptError(
+                "the book's files were deleted or replaced while it was open",
+                where=str(self._path),
+                hint="end every process that has it open, put the files back if you can, "
+                "then run 'trialbook verify'",
+            )
 
     def _checkpoint_due(self) -> bool:
         try:
@@ -261,6 +290,7 @@ class SqliteEngine:
             for writer in self._writers.values():
                 writer.close()
             self._writers.clear()
+            self._files = None
 
     def _close_rest(self) -> None:
         self._lock.close()
