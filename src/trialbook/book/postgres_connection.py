@@ -74,7 +74,7 @@ class BoundedConnection(psycopg.Connection[Any]):
                     waiting_for = now_waiting_for
                 if time.monotonic() > until:
                     self.unanswered = True
-                    raise psycopg.OperationalError(f"no answer within {bound_s:.0f} s")
+                    raise psycopg.OperationalError(f"no answer within {bound_s:g} s")
         except StopIteration as done:
             return done.value
 
@@ -105,12 +105,14 @@ class Server:
     """What a server says of itself and of the user.
 
     Args:
+        version: As libpq numbers it: 170_004 for 17.4.
         standby: Whether it follows another server, and can only be read.
         user: The user.
         database: The database.
         schema: Where a new table would go; empty for nowhere.
     """
 
+    version: int
     standby: bool
     user: str
     database: str
@@ -181,4 +183,4 @@ def _met(raw: BoundedConnection, address: Address) -> Server:
         # A pooler is in between and gives each transaction to another process of the server,
         # which knows nothing of statements that were prepared on the last one.
         raw.prepare_threshold = None
-    return Server(standby, user, database, schema)
+    return Server(version, standby, user, database, schema)
