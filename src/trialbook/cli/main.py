@@ -62,7 +62,11 @@ COMMANDS = (
     ),
     CommandEntry("rm", "trialbook.cli.rm:rm", "Delete studies or trials, leaving tombstones."),
     CommandEntry("gc", "trialbook.cli.gc:gc", "Remove contents that nothing refers to any more."),
-    CommandEntry("storage", "trialbook.cli.storage:storage", "Create a book."),
+    CommandEntry(
+        "storage",
+        "trialbook.cli.storage:storage",
+        "Create a book, or bring an older one up to date.",
+    ),
     CommandEntry(
         "doctor", "trialbook.cli.doctor:doctor", "Check this machine and show which settings won."
     ),
