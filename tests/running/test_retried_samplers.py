@@ -240,6 +240,44 @@ def test_a_grid_covers_each_point_once(search: Search) -> None:
     assert counts == Counter((x, y) for x in points["x"] for y in points["y"])
 
 
+@pytest.mark.slow
+def test_a_run_covers_a_grid_once_when_a_point_comes_back_last(lab: Any) -> None:
+    lab.write(
+        """
+        import os, pathlib, signal
+        def objective(trial):
+            x, y = trial.suggest_int("x", 1, 2), trial.suggest_int("y", 1, 2)
+            mark = pathlib.Path(__file__).with_name("killed")
+            if trial.number == 2 and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return x * y
+        """
+    )
+    lab.run(
+        "sampler: {name: GridSampler, settings: {search_space: {x: [1, 2], y: [1, 2]}}}\n"
+        "workers: 2\nretries: {backoff_s: 2}"
+    )
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 4
+    assert trials[2].attempt.number == 2
+    points = Counter(tuple(param.value for param in trial.params) for trial in trials)
+    assert points == Counter([(1, 1), (1, 2), (2, 1), (2, 2)])
+
+
+@pytest.mark.slow
+def test_a_run_covers_a_grid_to_which_trials_were_added(lab: Any) -> None:
+    lab.write("def objective(trial):\n    return trial.suggest_int('x', 1, 3)\n")
+    grid = ComponentSettings("GridSampler", {"search_space": {"x": [1, 2, 3]}})
+    spec = StudySpec(search=SearchSettings(sampler=grid))
+    study = create_study(storage=str(lab.book), study_name="s", spec=spec)
+    study.enqueue_trial({"x": 2})
+    study._storage.close()
+    lab.run("")
+    points = {trial.params[0].value for trial in lab.trials()[1:]}
+    assert points == {1, 2, 3}
+
+
 def test_an_enqueued_trial_keeps_what_it_was_given(search: Search) -> None:
     calm = search.create(ComponentSettings("RandomSampler"), "calm")
     study = search.create(ComponentSettings("RandomSampler"))

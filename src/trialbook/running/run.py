@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from optuna.trial import FrozenTrial
+
 from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
@@ -18,6 +20,7 @@ from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.progress import Progress, Silence
 from trialbook.running.reaping import reap, reaped_text
+from trialbook.running.samplers import grid_size
 from trialbook.running.spec import RunSpec
 from trialbook.running.study import Study, create_study
 from trialbook.running.trust import require_trust
@@ -171,6 +174,26 @@ def _environments(spec: RunSpec, options: RunOptions) -> list[dict[str, str]]:
     return environments
 
 
+def _budget(spec: RunSpec, study: Study) -> int | None:
+    """Total of trials, ``None`` for no limit: what was asked for, and no more than a grid needs.
+
+    When the last points of a grid are being worked at, or were lost and wait to be tried again,
+    Optuna would give them to further trials too. Where trials took no point of the grid, its
+    points no longer go by the trials' numbers, and Optuna finds out when all are done.
+    """
+    asked = spec.trials if spec.trials is not None else study.spec.search.trials
+    points = grid_size(study.spec.search.sampler)
+    if points is None or any(map(_is_off_the_grid, study.get_trials(deepcopy=False))):
+        return asked
+    return points if asked is None else min(asked, points)
+
+
+def _is_off_the_grid(trial: FrozenTrial) -> bool:
+    """Whether a trial took its params from elsewhere: it was enqueued, or added as it was."""
+    attrs = trial.system_attrs
+    return "grid_id" not in attrs and ("fixed_params" in attrs or trial.state.is_finished())
+
+
 def _job(
     spec: RunSpec, options: RunOptions, study: Study, conduct: StudySpec, urls: tuple[str, str]
 ) -> Job:
@@ -194,7 +217,7 @@ def _job(
         isolation=spec.isolation,
         paranoid=options.paranoid,
         allowed=tuple(options.allow),
-        budget=spec.trials if spec.trials is not None else study.spec.search.trials,
+        budget=_budget(spec, study),
         lease_s=conduct.lease_s,
         limits=conduct.limits,
         grace_s=options.grace_s,

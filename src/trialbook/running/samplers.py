@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import zlib
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,14 @@ def _built(module: Any, name: str, settings: Mapping[str, Any], seed: int | None
         raise InvalidInputError(
             f"{name} does not take these settings: {error}", where=f"{name}({dict(settings)!r})"
         ) from error
+
+
+def grid_size(settings: ComponentSettings | None) -> int | None:
+    """How many points Optuna's ``GridSampler`` has; ``None`` for any other sampler."""
+    if settings is None or settings.name != "GridSampler":
+        return None
+    space = settings.settings.get("search_space")
+    return prod(len(values) for values in space.values()) if isinstance(space, Mapping) else None
 
 
 def reseed(sampler: BaseSampler, entropy: int, number: int) -> None:
