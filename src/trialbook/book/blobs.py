@@ -30,16 +30,17 @@ IN_ROW_BYTES = 64 * 1024
 
 _CHUNK_BYTES = 1024 * 1024
 _NAMED = 500
-_REMOVALS = "removals"
+REMOVALS = "removals"
+"""The key of a value in ``tb_book`` that changes whenever something is removed."""
 
 _b = schema.blob.c
 _insert_blob = insert_if_absent(schema.blob)
 _insert_snapshot = insert_if_absent(schema.snapshot)
 _find = Statement(select(_b.size, _b.content, _b.location).where(_b.digest == bindparam("digest")))
-_removals = Statement(select(schema.book.c.value).where(schema.book.c.key == _REMOVALS))
+_removals = Statement(select(schema.book.c.value).where(schema.book.c.key == REMOVALS))
 _removed = Statement(
     update(schema.book)
-    .where(schema.book.c.key == _REMOVALS)
+    .where(schema.book.c.key == REMOVALS)
     .values(value=cast(cast(schema.book.c.value, Integer) + 1, String))
 )
 

@@ -41,16 +41,17 @@ class Book:
         url: Its storage URL without a password.
         path: The SQLite file, ``None`` on a server.
         read_only: Whether writes are refused.
+        writes: Number of write transactions that this process has begun.
         outage: What is known of a server that cannot be reached, and how long to wait for it.
     """
 
     def __init__(
         self, location: str, *, create: bool, read_only: bool, patience_s: float | None = None
     ) -> None:
-        self._location = location
         self.url = redacted_url(location)
         self.path = sqlite_path(location)
         self.read_only = read_only
+        self.writes = 0
         if self.path is not None:
             _prepare(self.path, create and not read_only)
         self.outage = Outage(self.url, PATIENCE_S if patience_s is None else patience_s)
@@ -143,6 +144,7 @@ class Book:
         """
         if self.read_only:
             raise BookReadOnlyError("the book is open for reading only", where=self.url)
+        self.writes += 1
         with translating(self.url), self._engine.writing(durable, alone=alone) as connection:
             yield connection
 

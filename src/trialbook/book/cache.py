@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, and_, bindparam, func, select
 
 from trialbook.book import schema
-from trialbook.book.blobs import removals
+from trialbook.book.blobs import REMOVALS
 from trialbook.book.book import Book
 from trialbook.book.results import Result
 from trialbook.book.series_rows import reports
@@ -34,9 +34,11 @@ from trialbook.records.series import OBJECTIVE, Series, decoded
 _t, _v, _a, _p = schema.trial.c, schema.trial_value.c, schema.attempt.c, schema.series.c
 
 _study = Statement(
-    select(schema.study.c.finished, schema.study.c.directions).where(
-        schema.study.c.study_id == bindparam("study_id"), schema.study.c.deleted.is_(None)
-    )
+    select(
+        schema.study.c.finished,
+        schema.study.c.directions,
+        select(schema.book.c.value).where(schema.book.c.key == REMOVALS).scalar_subquery(),
+    ).where(schema.study.c.study_id == bindparam("study_id"), schema.study.c.deleted.is_(None))
 )
 _columns = (
     _t.trial_id,
@@ -192,11 +194,11 @@ class StudyCache:
             finished = _finished.asked(connection, study_id=self._study_id, seen=self._seen)
             unfinished = _unfinished.asked(connection, study_id=self._study_id)
             parts = _running_parts.asked(connection, study_id=self._study_id)
-            removed = removals(connection)
             found = asked()
             if not found:
                 raise NotFoundError(f"there is no study of id {self._study_id}")
             (study,) = found
+            removed = study[2]
             if removed != self._removals:
                 self._forget()
                 self._removals = removed
@@ -295,19 +297,7 @@ class StudyCache:
 
     def add_made(self, trial_id: int, number: int, started: datetime) -> None:
         """Add an empty RUNNING trial that this process has made."""
-        self._unfinished[number] = StoredTrial.of(
-            {},
-            number=number,
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=started,
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            trial_id=trial_id,
-        )
+        self._unfinished[number] = made_trial(trial_id, number, started)
         self.numbers[trial_id] = number
         self._changed()
 
@@ -383,6 +373,23 @@ class StudyCache:
         return found
 
 
+def made_trial(trial_id: int, number: int, started: datetime) -> StoredTrial:
+    """A trial as it is when it has just been made."""
+    return StoredTrial.of(
+        {},
+        number=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=started,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        trial_id=trial_id,
+    )
+
+
 def _number(trial: FrozenTrial) -> int:
     return trial._number
 
@@ -408,6 +415,7 @@ class TrialCache:
         self.lock = threading.RLock()
         self._studies: dict[int, StudyCache] = {}
         self._study_of: dict[int, int] = {}
+        self._made: tuple[StoredTrial, int] | None = None
         self._refreshing = False
 
     def after_fork(self) -> None:
@@ -477,6 +485,22 @@ class TrialCache:
         """Remember the study of a trial that was made here."""
         self._study_of[trial_id] = study_id
 
+    def made(self, study_id: int, trial_id: int, number: int, started: datetime) -> None:
+        """Remember an empty RUNNING trial that this process has just made."""
+        self.created(study_id, trial_id)
+        self.follow(study_id, lambda study: study.add_made(trial_id, number, started))
+        self._made = made_trial(trial_id, number, started), self._book.writes
+
+    def _just_made(self, trial_id: int) -> StoredTrial | None:
+        """The trial that was made last, once, when this process has written nothing since.
+
+        Optuna looks at each trial that it has made; it is what it was made.
+        """
+        made, self._made = self._made, None
+        if made is None or made[1] != self._book.writes or made[0]._trial_id != trial_id:
+            return None
+        return made[0]
+
     def trial(self, trial_id: int) -> StoredTrial:
         """A trial, as new as the book.
 
@@ -484,6 +508,9 @@ class TrialCache:
             NotFoundError: There is no such trial.
         """
         with self.lock:
+            just_made = self._just_made(trial_id)
+            if just_made is not None:
+                return just_made
             study_id = self.study_of(trial_id)
             known = self._studies.get(study_id)
             finished = None if known is None else known.finished(trial_id)

@@ -435,7 +435,7 @@ class BookStorage(BaseStorage):
             trial_id = writing_through.add(self.book, study_id, template_trial, self._spaces)
         else:
             trial_id, number, started = writing_through.create(self.book, study_id)
-            self._cache.follow(study_id, lambda study: study.add_made(trial_id, number, started))
+            self._cache.made(study_id, trial_id, number, started)
         self._cache.created(study_id, trial_id)
         return trial_id
 
