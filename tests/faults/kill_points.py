@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -23,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from fatal import Points
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 import trialbook
 from trialbook.book.storage import BookStorage
 from trialbook.records.blobs import Blob
+from trialbook.records.checkpoints import Told
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
@@ -38,8 +39,14 @@ from trialbook.records.retries import RetryBudgets
 from trialbook.records.study import StudySpec
 from trialbook.records.workers import Claim, Holder, WaitFor, WorkerIdentity
 
+if __package__:  # imported by a test, and not started
+    from .fatal import Points
+else:
+    from fatal import Points
+
 LEASE_S = 1.0
 TRIALS = 2
+STEPS = 5
 _MOST_POINTS = 2000
 
 
@@ -98,18 +105,25 @@ def _leased_trial(
         seeds=Seeds(trial=1),
         claimed=claim.attempt,
     )
+    found = attempt.load_checkpoint(lambda: Path(tempfile.mkdtemp(dir=case.place))).path
+    first = 0 if found is None else int(found.read_text())
     storage.set_trial_param(claim.trial_id, "x", 0.5, FloatDistribution(0, 1))
     storage.flush()
+    here: dict[str, Any] = {"number": claim.number, "attempt": claim.attempt}
     case.acknowledge({"number": claim.number, "param": 0.5})
-    for step in range(3):
+    for step in range(first, STEPS):
         attempt.log({"loss": float(step)}, step, 0.0)
         storage.set_trial_intermediate_value(claim.trial_id, step, float(step))
-    storage.set_trial_user_attr(claim.trial_id, "note", "n")
-    storage.flush()
-    case.acknowledge({"number": claim.number, "attempt": claim.attempt, "points": 3})
-    attempt.add_artifact("model", model, "application/octet-stream")
-    case.acknowledge({"number": claim.number, "attempt": claim.attempt, "artifact": "model"})
-    attempt.log({"loss": 3.0}, 3, 0.0)
+        if step == 2:
+            storage.set_trial_user_attr(claim.trial_id, "note", "n")
+            storage.flush()
+            case.acknowledge({**here, "points": step + 1 - first})
+            attempt.add_artifact("model", model, "application/octet-stream")
+            case.acknowledge({**here, "artifact": "model"})
+        if step in (1, 3):
+            (case.place / "state").write_text(str(step + 1))
+            attempt.save_checkpoint(case.place / "state", Told({}, {}, {}))
+            case.acknowledge({**here, "checkpoint": step})
     value = value_of(claim.number)
     attempt.returned(value)
     attempt.end(OutcomeState(EndReason.COMPLETE), [Blob.of(b"console")])
@@ -256,9 +270,13 @@ from trialbook import tracked_objective
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     trial.suggest_categorical("kind", ["a", "b"])
-    for step in range(3):
+    found = trial.load_checkpoint()
+    for step in range(0 if found is None else int(found.read_text()), 5):
         trial.log({"loss": x + step}, step=step)
         trial.report(x + step, step)
+        if step in (1, 3):
+            (trial.dir / "state").write_text(str(step + 1))
+            trial.save_checkpoint(trial.dir / "state")
     trial.set_user_attr("note", "n")
     print("trial", trial.number)
     (trial.dir / "model").write_bytes(b"weights" * 40_000)

@@ -12,8 +12,7 @@ import pytest
 
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
-
-from .invariants import broken
+from trialbook.testing import invariants
 
 pytestmark = pytest.mark.slow
 
@@ -35,18 +34,18 @@ def _one_winner(seen: dict[str, Any], rounds: int) -> None:
 
 def test_two_workers_at_one_waiting_trial_on_sqlite(url: str) -> None:
     _one_winner(_crowd("race", url, 10_000), 10_000)
-    assert broken(url) == []
+    assert invariants(url, overdue_s=0.25) == []
 
 
 def test_two_workers_at_one_waiting_trial_on_postgresql(postgres_url: str) -> None:
     _one_winner(_crowd("race", postgres_url, 1000), 1000)
-    assert broken(postgres_url) == []
+    assert invariants(postgres_url, overdue_s=0.25) == []
 
 
 def test_thirty_two_processes_on_one_sqlite_book(url: str) -> None:
     seen = _crowd("crowd", url, 32, 6)
     assert seen["longest_wait_s"] < 20
-    assert broken(url) == []
+    assert invariants(url, overdue_s=0.25) == []
     book = Book.open(url, create=False)
     trials = list(Reader(book).trials("digits"))
     book.close()

@@ -30,8 +30,7 @@ from trialbook.records.execution import Seeds
 from trialbook.records.retries import RetryBudgets
 from trialbook.records.study import StudySpec, TrialRecord
 from trialbook.records.workers import Claim, Holder, WorkerIdentity
-
-from .invariants import broken
+from trialbook.testing import invariants
 
 HERE = Holder(WorkerIdentity("a" * 32, "here", 1), 60.0)
 
@@ -123,7 +122,7 @@ def test_a_disk_that_fills_up_costs_no_result(small_disk: Path) -> None:
     told.append(_trial(storage, study_id))
     assert set(told) <= set(_values(storage))
     storage.close()
-    assert broken(f"sqlite:///{small_disk / 'book.db'}") == []
+    assert invariants(f"sqlite:///{small_disk / 'book.db'}", overdue_s=0.25) == []
 
 
 def test_a_disk_that_goes_read_only_in_mid_trial_costs_no_result(failing_disk: Path) -> None:
@@ -158,7 +157,7 @@ def test_a_disk_that_goes_read_only_in_mid_trial_costs_no_result(failing_disk: P
     assert _values(again) == {n: (float(n),) for n in told}
     _trial(again, study_id)
     again.close()
-    assert broken(f"sqlite:///{failing_disk / 'book.db'}") == []
+    assert invariants(f"sqlite:///{failing_disk / 'book.db'}", overdue_s=0.25) == []
 
 
 def _recorded(storage: BookStorage) -> list[TrialRecord]:
@@ -270,4 +269,4 @@ def test_a_file_that_is_deleted_while_open_is_noticed(tmp_path: Path, file: str)
     (tmp_path / "taken").rename(tmp_path / file)
     _trial(storage, study_id)
     storage.close()
-    assert broken(f"sqlite:///{tmp_path / 'book.db'}") == []
+    assert invariants(f"sqlite:///{tmp_path / 'book.db'}", overdue_s=0.25) == []

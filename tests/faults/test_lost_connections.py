@@ -21,8 +21,8 @@ from trialbook.book.storage import BookStorage
 from trialbook.errors import BookUncertainError, BookUnreachableError
 from trialbook.records.execution import Seeds
 from trialbook.records.workers import Claim, Holder, WorkerIdentity
+from trialbook.testing import invariants
 
-from .invariants import broken
 from .proxy import Fault, Proxy
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_every_commit_may_lose_its_connection(
             break
     assert 5 < at < MOST_COMMITS - 1
     storage.close()
-    assert broken(postgres_url) == []
+    assert invariants(postgres_url, overdue_s=0.25) == []
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(
         assert proxy.fired
         assert_whole(postgres_url, name)
     storage.close()
-    assert broken(postgres_url) == []
+    assert invariants(postgres_url, overdue_s=0.25) == []
 
 
 def test_a_crash_that_repeats_transaction_ids_does_not_deceive(
@@ -160,7 +160,7 @@ def test_a_finish_that_nobody_can_confirm_is_confirmed_later(
         patch.setattr("warnings.warn", lambda *_, **__: pytest.fail("it was stored as fenced"))
         assert storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     storage.close()
-    assert broken(postgres_url) == []
+    assert invariants(postgres_url, overdue_s=0.25) == []
 
 
 def test_a_server_that_is_away_is_waited_for_and_said_once(
@@ -289,4 +289,4 @@ def test_a_study_outlives_crashes_of_its_server(
         assert sorted(trial.intermediate_values) == list(range(20))
         assert len(record.attempts) == 1
     storage.close()
-    assert broken(postgres_url) == []
+    assert invariants(postgres_url, overdue_s=0.25) == []

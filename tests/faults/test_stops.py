@@ -18,8 +18,8 @@ from trialbook.book.retrying import Reaped
 from trialbook.book.storage import BookStorage
 from trialbook.records.execution import EndReason
 from trialbook.running.reaping import reap
+from trialbook.testing import invariants
 
-from .invariants import broken
 from .supervised import Lab, children, lives, wait_until
 
 pytestmark = [
@@ -125,7 +125,7 @@ def test_a_worker_that_was_stopped_past_its_lease_counts_once(lab: Lab) -> None:
     _finished(run)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"] * 2
     assert _ends(lab) == [[EndReason.LOST, EndReason.COMPLETE], [EndReason.COMPLETE]]
-    assert broken(lab.url) == []
+    assert invariants(lab.url, overdue_s=0.25) == []
 
 
 def test_a_trial_that_was_stopped_with_its_worker_is_ended_by_it(lab: Lab) -> None:
@@ -143,7 +143,7 @@ def test_a_trial_that_was_stopped_with_its_worker_is_ended_by_it(lab: Lab) -> No
     _finished(run)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"] * 2
     assert _ends(lab)[0] == [EndReason.LOST, EndReason.COMPLETE]
-    assert broken(lab.url) == []
+    assert invariants(lab.url, overdue_s=0.25) == []
 
 
 def test_a_machine_that_slept_through_its_leases_keeps_its_trials(lab: Lab) -> None:
@@ -163,7 +163,7 @@ def test_a_machine_that_slept_through_its_leases_keeps_its_trials(lab: Lab) -> N
     _finished(run)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"] * 2
     assert _ends(lab) == [[EndReason.COMPLETE]] * 2
-    assert broken(lab.url) == []
+    assert invariants(lab.url, overdue_s=0.25) == []
 
 
 PLAIN = """
@@ -216,7 +216,7 @@ def test_a_plain_process_that_was_stopped_past_its_lease_counts_once(lab: Lab) -
     assert trial.values == (trial.params[0].value,)
     assert trial.user_attrs == {"who": "hurries"}
     assert _ends(lab) == [[EndReason.LOST, EndReason.COMPLETE]]
-    assert broken(lab.url) == []
+    assert invariants(lab.url, overdue_s=0.25) == []
 
 
 def test_a_plain_process_that_slept_keeps_its_trial(lab: Lab) -> None:
@@ -266,4 +266,4 @@ def test_a_child_whose_supervisor_is_killed_ends_and_holds_no_lock(lab: Lab) -> 
     _finished(run)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"] * 2
     assert _ends(lab)[0] == [EndReason.LOST, EndReason.COMPLETE]
-    assert broken(lab.url) == []
+    assert invariants(lab.url, overdue_s=0.25) == []
