@@ -24,7 +24,7 @@ SERVER_SCHEMES = ("postgresql", "postgres")
 
 _SQLITE = "sqlite:///"
 # Hosts with ports, and what may follow them: no user and no password.
-_ADDRESS = re.compile(r"([^:@/?]*|\[[^\]]*\])(:\d*)?(,([^:@/?]*|\[[^\]]*\])(:\d*)?)*(/|\?|$)")
+_ADDRESS = re.compile(r"([^:@/?]*|\[[^\]]*\])(:\d+)?(,([^:@/?]*|\[[^\]]*\])(:\d+)?)*(/|\?|$)")
 _HELD_IN_MEMORY = ("", ":memory:")
 _NETWORK_FILE_SYSTEMS = frozenset(
     [
