@@ -76,15 +76,18 @@ def test_a_table_of_the_same_name_is_foreign(path: Path) -> None:
         Book.open(path)
 
 
-def test_a_book_shares_a_database_with_optuna(path: Path) -> None:
+def test_a_book_shares_a_database_with_optuna(url: str) -> None:
     import optuna
 
-    url = f"sqlite:///{path}"
-    optuna.create_study(storage=url, study_name="theirs")
-    study = optuna.create_study(storage=BookStorage(path), study_name="ours")
+    theirs = optuna.storages.RDBStorage(url.replace("postgresql:", "postgresql+psycopg:"))
+    optuna.create_study(storage=theirs, study_name="theirs")
+    ours = BookStorage(url)
+    study = optuna.create_study(storage=ours, study_name="ours")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    assert optuna.get_all_study_names(url) == ["theirs"]
-    assert optuna.get_all_study_names(BookStorage(path)) == ["ours"]
+    assert optuna.get_all_study_names(theirs) == ["theirs"]
+    assert optuna.get_all_study_names(ours) == ["ours"]
+    ours.close()
+    theirs.engine.dispose()
 
 
 def _set_revision(path: Path, revision: str) -> None:
@@ -180,15 +183,30 @@ def test_a_book_in_a_read_only_directory_can_be_read(tmp_path: Path) -> None:
     closed.chmod(0o755)
 
 
-def test_many_processes_make_one_book(path: Path) -> None:
-    code = "import sys; from trialbook.book.book import Book; print(Book.open(sys.argv[1]).book_id)"
+def test_many_processes_make_one_book(url: str) -> None:
+    code = (
+        "import sys; from trialbook.book.book import Book; import trialbook.book.migration\n"
+        "print('ready', flush=True); sys.stdin.readline(); print(Book.open(sys.argv[1]).book_id)"
+    )
     started = [
-        subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
-        for _ in range(6)
+        subprocess.Popen(
+            [sys.executable, "-c", code, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
     ]
-    identities = {process.communicate()[0].strip() for process in started}
-    assert [process.returncode for process in started] == [0] * 6
-    assert len(identities) == 1
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:  # all are ready: they begin at one moment
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    identities = {process.communicate(timeout=60)[0].strip() for process in started}
+    assert [process.returncode for process in started] == [0] * 8
+    assert identities == {Book.open(url, create=False).book_id}
 
 
 def test_a_pickled_book_is_the_same_book(path: Path) -> None:
