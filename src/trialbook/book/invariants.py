@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -80,6 +80,16 @@ def _of_study(connection: Connection, study: Row[Any]) -> Iterator[str]:
             .order_by(v.objective)
         )
     )
+    c = schema.checkpoint.c
+    saved = {
+        row.checkpoint_id: (row.trial_id, row.number)
+        for row in connection.execute(
+            select(c.checkpoint_id, a.trial_id, a.number)
+            .join(schema.attempt, a.attempt_id == c.attempt_id)
+            .join(schema.trial, t.trial_id == a.trial_id)
+            .where(of_study)
+        )
+    }
     yield from _of_numbers(study, trials)
     objectives = len(json.loads(study.directions))
     for trial in trials:
@@ -89,6 +99,7 @@ def _of_study(connection: Connection, study: Row[Any]) -> Iterator[str]:
         for what in (
             *_of_result(trial, tried, len(values[trial.trial_id]), objectives),
             *_of_attempts(trial, tried),
+            *_of_chain(trial, tried, saved),
         ):
             yield f"trial {trial.number}: {what}"
 
@@ -155,6 +166,21 @@ def _of_attempts(trial: Row[Any], attempts: Sequence[Row[Any]]) -> Iterator[str]
             yield f"it is RUNNING, but its attempt {attempt.number} has ended"
         if attempt.lease is not None and attempt.worker_id is None:
             yield f"attempt {attempt.number} is leased to nobody"
+
+
+def _of_chain(
+    trial: Row[Any], attempts: Sequence[Row[Any]], saved: Mapping[int, tuple[int, int]]
+) -> Iterator[str]:
+    """An attempt goes on from an earlier attempt of its own trial: nothing else counts for it."""
+    for attempt in attempts:
+        if attempt.resumed_from is None:
+            continue
+        of_trial, number = saved.get(attempt.resumed_from, (None, 0))
+        if of_trial != trial.trial_id or number >= attempt.number:
+            yield (
+                f"attempt {attempt.number} went on from checkpoint {attempt.resumed_from}, "
+                "which no earlier attempt of the trial has saved"
+            )
 
 
 def _overdue(connection: Connection, study_id: int, overdue_s: float) -> Iterator[str]:
