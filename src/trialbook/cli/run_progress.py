@@ -36,7 +36,7 @@ def best_text(state: RunState) -> str:
 
 
 def states_text(state: RunState) -> str:
-    """``30 complete, 9 pruned, 1 failed, 2 running``."""
+    """``30 complete, 9 pruned, 1 failed, 2 running, 1 waiting``."""
     counts = [
         f"{state.states[name]} {shown}"  # type: ignore[index]
         for name, shown in _STATES
@@ -44,6 +44,8 @@ def states_text(state: RunState) -> str:
     ]
     if state.running:
         counts.append(f"{state.running} running")
+    if state.states.get("WAITING"):
+        counts.append(f"{state.states['WAITING']} waiting")
     return ", ".join(counts)
 
 

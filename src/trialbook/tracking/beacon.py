@@ -150,7 +150,7 @@ class Beacon:
 
     def should_stop(self) -> bool:
         """Whether the trial is to stop; that it was told so is there to see from now on."""
-        if self.cause is StopCause.NONE:
+        if not self._signalled and not self.page[_STOP]:
             return False
         self.page[_ASKED] = 1
         return True
