@@ -39,7 +39,8 @@ from trialbook.book.attempt import Attempt
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.book.retrying import Fate
-from trialbook.book.storage import SILENCE, BookStorage
+from trialbook.book.storage import BookStorage
+from trialbook.book.storage_attempts import SILENCE
 from trialbook.errors import AttemptFencedError, NotFoundError, TrialbookWarning
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.study import StudySpec

@@ -1,71 +1,39 @@
 """A book as an Optuna storage: every method of ``BaseStorage``, and the door for tracked trials.
 
-What happens behind each is elsewhere: ``studies.py``, ``claims.py``, ``attempt.py`` (trials held
-here), ``writing_through.py`` (all others), ``cache.py`` (reads).
+Here is the half about trials; ``storage_studies.py`` has the one about studies,
+``storage_attempts.py`` the door, ``storage_life.py`` opening, threads and forks. What happens
+behind each is elsewhere: ``studies.py``, ``claims.py``, ``attempt.py`` (trials held here),
+``writing_through.py`` (all others), ``cache.py`` (reads).
 """
 
 from __future__ import annotations
 
-import atexit
 import copy
-import logging
-import os
 import time
 import warnings
-import weakref
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.storages import BaseStorage
-from optuna.study._frozen import FrozenStudy
-from optuna.study._study_direction import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from trialbook.book import beginning, claims, retrying, writing_through
+from trialbook.book import beginning, writing_through
 from trialbook.book.attempt import Attempt
-from trialbook.book.blobs import BlobStore
-from trialbook.book.book import Book
-from trialbook.book.cache import TrialCache
-from trialbook.book.flusher import Flusher
-from trialbook.book.leases import Leases
-from trialbook.book.outlasting import Outage, all_outlasting
+from trialbook.book.outlasting import all_outlasting
 from trialbook.book.overlay import overlaid
-from trialbook.book.reading import Reader
-from trialbook.book.renewal import Renewal
-from trialbook.book.results import Result
-from trialbook.book.retrying import Fate, Reaped
-from trialbook.book.shelf import Shelf
-from trialbook.book.spaces import Spaces
-from trialbook.book.studies import Studies
+from trialbook.book.storage_attempts import AttemptStorage
+from trialbook.book.storage_studies import StudyStorage
 from trialbook.book.texts import checked_name, checked_step, json_text
 from trialbook.errors import (
     AttemptFencedError,
-    BookUnreachableError,
     NotFoundError,
     TrialbookWarning,
 )
-from trialbook.records.blobs import Blob
-from trialbook.records.coordinates import CoordinateDigests, Snapshot
-from trialbook.records.execution import EndReason, OutcomeState, Seeds
-from trialbook.records.study import StudyRecord, StudySpec
-from trialbook.records.workers import Claim, Holder, WaitFor
-
-_logger = logging.getLogger(__name__)
-
-SILENCE = OutcomeState(
-    EndReason.LOST,
-    message="its worker gave no sign of life until the lease was over",
-    gaps=("how the process ended, and its console, are not known",),
-    died=True,
-)
-"""The outcome of an attempt whose lease ran out."""
 
 
-@all_outlasting("close", "held_attempt", "remove_session")
-class BookStorage(BaseStorage):
+@all_outlasting()
+class BookStorage(AttemptStorage, StudyStorage):
     """A book, for ``optuna.create_study(storage=BookStorage(url))`` and everything of Optuna's.
 
     Threads may share it. A fork or a pickle of it opens the book anew and holds no trial.
@@ -83,349 +51,6 @@ class BookStorage(BaseStorage):
     Raises:
         BookError: It cannot be opened; which error of the tree says why.
     """
-
-    def __init__(
-        self,
-        url: str | Path | None = None,
-        *,
-        create: bool = True,
-        patience_s: float | None = None,
-    ) -> None:
-        self._start(Book.open(url, create=create, patience_s=patience_s))
-
-    def _start(self, book: Book) -> None:
-        self.book = book
-        self.url = book.url
-        self.outage = book.outage
-        self._spaces = Spaces()
-        self._studies = Studies(book)
-        self._cache = TrialCache(book, self._spaces)
-        self._held: dict[int, Attempt] = {}
-        self._lost: set[int] = set()
-        self._shelf = self._new_shelf(BlobStore(book))
-        self.leases = Leases(book)
-        self._registered: set[str] = set()
-        self._renewal = self._new_renewal()
-        _open_storages.add(self)
-
-    def _new_shelf(self, blobs: BlobStore) -> Shelf:
-        cache = self._cache
-
-        def committed(study_id: int, result: Result | None) -> None:
-            if result is not None:
-                cache.follow(study_id, lambda study: study.add_result(None, result))
-
-        return Shelf(self.book, blobs, self._spaces, self._new_flusher(), cache.follow, committed)
-
-    def _new_flusher(self) -> Flusher:
-        here = weakref.ref(self)
-
-        def held() -> list[Attempt] | None:
-            storage = here()
-            if storage is None:
-                return None
-            attempts = list(storage._held.values())
-            for attempt in attempts:
-                if attempt.holder is not None:
-                    storage._renewal.begin(attempt.holder)  # again, after the book was closed
-            return attempts
-
-        return Flusher(held, _saying(self.outage, _say_of_flush))
-
-    def _new_renewal(self) -> Renewal:
-        here = weakref.ref(self)
-
-        def held() -> list[Attempt] | None:
-            storage = here()
-            return None if storage is None else list(storage._held.values())
-
-        def reap(study_id: int) -> None:
-            storage = here()
-            if storage is not None:
-                storage.reap(study_id)
-
-        return Renewal(self.leases, held, reap, _saying(self.outage, _say_of_renewal))
-
-    def __repr__(self) -> str:
-        return f"BookStorage({self.url!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        self.flush()
-        return {"book": self.book}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._start(state["book"])
-
-    def _after_fork(self) -> None:
-        """In a forked child: hold nothing; what the parent has pending is the parent's."""
-        for attempt in self._held.values():
-            attempt.after_fork()
-        self._held = {}
-        self._cache.after_fork()
-        self._shelf.blobs.after_fork()
-        self._shelf = self._new_shelf(self._shelf.blobs)
-        self._renewal = self._new_renewal()
-
-    # Trials under tracking.
-
-    def claim(
-        self, study_id: int, *, budget: int | None = None, holder: Holder | None = None
-    ) -> Claim | WaitFor | None:
-        """Claim the next WAITING trial that may start, else make a new RUNNING one.
-
-        Args:
-            study_id: The study.
-            budget: Start nothing new when so many trials run, have finished or were given back
-                (abandoned ones do not count); ``None`` for no limit.
-            holder: Who gets a lease on it; ``leases.register`` has made its worker known.
-                ``None`` for a claim without a lease.
-
-        Returns:
-            The claim; how long to wait when only trials that were given back are left and none of
-            them may start yet; ``None`` when the budget is met.
-
-        Raises:
-            NotFoundError: There is no such study.
-        """
-        with self.book.writing() as connection:
-            claimed = claims.claim_next(connection, study_id, budget, holder)
-        if isinstance(claimed, Claim):
-            self._cache.created(study_id, claimed.trial_id)
-        return claimed
-
-    def begin_attempt(
-        self,
-        trial_id: int,
-        *,
-        snapshots: Sequence[Snapshot],
-        blobs: Iterable[Blob] = (),
-        seeds: Seeds,
-        claimed: int | None = None,
-        holder: Holder | None = None,
-    ) -> Attempt:
-        """Begin to execute a trial under tracking; its coordinates are committed on return.
-
-        From here to the told result the trial is held by this process and its writes are gathered.
-
-        Args:
-            trial_id: A RUNNING trial.
-            snapshots: Its coordinates, at most one of each kind.
-            blobs: Contents that they name.
-            seeds: The seeds of the trial.
-            claimed: Number of the attempt that a claim with a lease has made; who claimed renews
-                the lease. ``None`` to begin another attempt.
-            holder: Who gets a lease on an attempt that begins here; this process renews it.
-                ``None`` for no lease.
-
-        Raises:
-            NotFoundError: There is no such trial.
-            UpdateFinishedTrialError: It has finished.
-            InvalidInputError: It is WAITING: claim it first.
-            AttemptFencedError: The claimed attempt is no longer the current one.
-            BookError: The book refused.
-        """
-        before = self._held.pop(trial_id, None)
-        if before is not None:
-            with suppress(AttemptFencedError):  # what it has left is kept with it
-                before.flush()
-            before.abandon()
-        if holder is not None and holder.worker.worker_id not in self._registered:
-            self.leases.register(holder.worker, self._cache.study_of(trial_id))
-            self._registered.add(holder.worker.worker_id)
-        opening = beginning.Opening(tuple(snapshots), tuple(blobs), seeds, claimed, holder)
-        identity = beginning.begin(self._shelf, trial_id, opening)
-        attempt = Attempt(self._shelf, identity, holder)
-        self._cache.created(identity.study_id, trial_id)
-        self._held[trial_id] = attempt
-        self._shelf.flusher.urgent()
-        if holder is not None:
-            self._renewal.begin(holder)
-        return attempt
-
-    def held_attempt(self, trial_id: int) -> Attempt | None:
-        """The attempt by which this process holds a trial, ``None`` when it does not."""
-        return self._held.get(trial_id)
-
-    def end_dead_attempt(
-        self,
-        trial_id: int,
-        outcome: OutcomeState,
-        *,
-        blobs: Iterable[Blob] = (),
-        attempt: int | None = None,
-    ) -> Fate:
-        """End an attempt that came to no result; the study's budgets say what becomes of its trial.
-
-        Args:
-            trial_id: The trial.
-            outcome: How the attempt ended.
-            blobs: Contents that the outcome names.
-            attempt: Number of the attempt; ``None`` for the current one.
-
-        Returns:
-            ``OVER`` when there was nothing to do: the trial has finished or was given back, or
-            another attempt is the current one.
-
-        Raises:
-            NotFoundError: There is no such trial.
-        """
-        death = retrying.Death(trial_id, outcome, tuple(blobs), attempt)
-        done = retrying.end(self._shelf, death)
-        return Fate.OVER if done is None else done.fate
-
-    def retried(self, trial_id: int) -> bool:
-        """Give a trial that is held here back, when its outcome leaves it another try.
-
-        To be asked before the result is told: a FAIL never goes back.
-
-        Args:
-            trial_id: A trial held here, whose outcome was given to ``Attempt.end``.
-
-        Returns:
-            Whether it was given back; then nothing is to be told any more. ``False`` leaves
-            everything as it is.
-        """
-        attempt = self._held.get(trial_id)
-        if attempt is None or attempt.outcome is None:
-            return False
-        try:
-            attempt.flush()
-        except AttemptFencedError:
-            return False  # the tell keeps the rest of it with the attempt
-        death = retrying.Death(trial_id, attempt.outcome, attempt=attempt.number, only_retry=True)
-        if retrying.end(self._shelf, death) is None:
-            return False
-        self._held.pop(trial_id, None)
-        attempt.abandon()
-        return True
-
-    def reap(self, study_id: int | None = None) -> list[Reaped]:
-        """End every attempt whose lease is over; its trial is tried again, or has failed.
-
-        Args:
-            study_id: Only of this study; ``None`` for all of the book.
-
-        Returns:
-            What was ended, the longest overdue first.
-        """
-        reaped = []
-        for trial_id, attempt, _ in self.leases.expired(study_id):
-            death = retrying.Death(trial_id, SILENCE, attempt=attempt, expired=True)
-            try:
-                done = retrying.end(self._shelf, death)
-            except NotFoundError:  # deleted since
-                continue
-            if done is not None:
-                reaped.append(done)
-                if done.worker_id is not None:
-                    self.leases.leave(done.worker_id, dead=True)
-        return reaped
-
-    def snapshot(self, digest: str) -> Snapshot:
-        """The snapshot of that digest; see ``Reader.snapshot``."""
-        return Reader(self.book).snapshot(digest)
-
-    def flush(self) -> None:
-        """Write everything that is pending in this process.
-
-        Every attempt is tried, whatever comes of another; the first error is raised.
-
-        Raises:
-            AttemptFencedError: An attempt held here is no longer its trial's current one.
-            BookError: The book refused; what is pending stays pending.
-        """
-        first: Exception | None = None
-        for attempt in list(self._held.values()):
-            try:
-                attempt.flush()
-            except Exception as error:
-                first = error if first is None else first
-        if first is not None:
-            raise first
-
-    def close(self) -> None:
-        """Write what is pending, stop the thread and close every connection."""
-        try:
-            self.flush()
-        finally:
-            self._shelf.flusher.stop()
-            self._renewal.stop()
-            self.book.close()
-
-    def remove_session(self) -> None:
-        """Nothing to do: no connection belongs to a thread."""
-
-    # Studies.
-
-    def set_study_spec(self, study_id: int, spec: StudySpec, *, origin: str | None = None) -> None:
-        """Keep what a study was asked to be; ``origin=None`` keeps the origin that is there."""
-        self._studies.set_spec(study_id, spec, origin)
-
-    def get_study_record(self, study_id: int) -> StudyRecord:
-        """The record of a study.
-
-        Raises:
-            NotFoundError: There is no such study.
-        """
-        return self._studies.record(study_id)
-
-    def last_coordinates(self, study_id: int) -> CoordinateDigests | None:
-        """The coordinates of the newest tracked attempt of a study, ``None`` without one."""
-        return self._studies.tracked_coordinates(study_id, newest=True)
-
-    def first_coordinates(self, study_id: int) -> CoordinateDigests | None:
-        """The coordinates of the oldest tracked attempt of a study, ``None`` without one."""
-        return self._studies.tracked_coordinates(study_id, newest=False)
-
-    def discard_untouched_study(self, study_id: int) -> bool:
-        """Forget a study that never had a trial; whether it was forgotten."""
-        discarded = self._studies.discard_untouched(study_id)
-        if discarded:
-            self._cache.drop(study_id)
-        return discarded
-
-    def create_new_study(
-        self, directions: Sequence[StudyDirection], study_name: str | None = None
-    ) -> int:
-        """See ``BaseStorage``."""
-        return self._studies.create(directions, study_name)
-
-    def delete_study(self, study_id: int) -> None:
-        """See ``BaseStorage``; a tombstone with the digests stays."""
-        self._studies.delete(study_id)
-        self._cache.drop(study_id)
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """See ``BaseStorage``."""
-        self._studies.set_attr(study_id, "user", key, value)
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """See ``BaseStorage``."""
-        self._studies.set_attr(study_id, "system", key, value)
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        """See ``BaseStorage``."""
-        return self._studies.id_of(study_name)
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        """See ``BaseStorage``."""
-        return self._studies.name(study_id)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """See ``BaseStorage``."""
-        return self._studies.directions(study_id)
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """See ``BaseStorage``."""
-        return self._studies.attrs(study_id)[0]
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """See ``BaseStorage``."""
-        return self._studies.attrs(study_id)[1]
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        """See ``BaseStorage``."""
-        return self._studies.frozen()
 
     # Writing trials.
 
@@ -605,47 +230,3 @@ class BookStorage(BaseStorage):
 
 def _attr_text(key: str, value: object) -> str:
     return json_text(value, f"the attribute {checked_name(key, 'an attribute')!r}")
-
-
-def _saying(outage: Outage, say: Callable[[Exception], None]) -> Callable[[Exception], None]:
-    """Tell of what failed in a thread; of a server that is away only once for all threads."""
-
-    def said(error: Exception) -> None:
-        if isinstance(error, BookUnreachableError):
-            outage.noticed(error)
-        else:
-            say(error)
-
-    return said
-
-
-def _say_of_flush(error: Exception) -> None:
-    """Tell of a failed flush from the flusher's thread, where a warning could raise."""
-    if isinstance(error, AttemptFencedError):
-        _logger.warning("%s: what it has left is kept with it and does not count", error.what)
-    else:
-        _logger.warning("pending writes wait, they will be tried again: %s", error)
-
-
-def _say_of_renewal(error: Exception) -> None:
-    _logger.warning("leases could not be renewed, that will be tried again: %s", error)
-
-
-_open_storages: weakref.WeakSet[BookStorage] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for storage in list(_open_storages):
-        storage._after_fork()
-
-
-def _at_exit() -> None:
-    for storage in list(_open_storages):
-        try:
-            storage.flush()
-        except Exception as error:
-            warnings.warn(TrialbookWarning(f"pending writes are lost: {error}"), stacklevel=1)
-
-
-os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)

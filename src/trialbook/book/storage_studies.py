@@ -1,0 +1,92 @@
+"""Optuna's storage interface, the half about studies, and what Trialbook keeps of them.
+
+A part of ``BookStorage``; what happens behind it is in ``studies.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.study._frozen import FrozenStudy
+from optuna.study._study_direction import StudyDirection
+
+from trialbook.book.outlasting import all_outlasting
+from trialbook.book.storage_life import StorageLife
+from trialbook.records.coordinates import CoordinateDigests
+from trialbook.records.study import StudyRecord, StudySpec
+
+
+@all_outlasting()
+class StudyStorage(StorageLife):
+    """What is asked of a storage about studies; see ``BookStorage``."""
+
+    def set_study_spec(self, study_id: int, spec: StudySpec, *, origin: str | None = None) -> None:
+        """Keep what a study was asked to be; ``origin=None`` keeps the origin that is there."""
+        self._studies.set_spec(study_id, spec, origin)
+
+    def get_study_record(self, study_id: int) -> StudyRecord:
+        """The record of a study.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        return self._studies.record(study_id)
+
+    def last_coordinates(self, study_id: int) -> CoordinateDigests | None:
+        """The coordinates of the newest tracked attempt of a study, ``None`` without one."""
+        return self._studies.tracked_coordinates(study_id, newest=True)
+
+    def first_coordinates(self, study_id: int) -> CoordinateDigests | None:
+        """The coordinates of the oldest tracked attempt of a study, ``None`` without one."""
+        return self._studies.tracked_coordinates(study_id, newest=False)
+
+    def discard_untouched_study(self, study_id: int) -> bool:
+        """Forget a study that never had a trial; whether it was forgotten."""
+        discarded = self._studies.discard_untouched(study_id)
+        if discarded:
+            self._cache.drop(study_id)
+        return discarded
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """See ``BaseStorage``."""
+        return self._studies.create(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        """See ``BaseStorage``; a tombstone with the digests stays."""
+        self._studies.delete(study_id)
+        self._cache.drop(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        self._studies.set_attr(study_id, "user", key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """See ``BaseStorage``."""
+        self._studies.set_attr(study_id, "system", key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """See ``BaseStorage``."""
+        return self._studies.id_of(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """See ``BaseStorage``."""
+        return self._studies.name(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """See ``BaseStorage``."""
+        return self._studies.directions(study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """See ``BaseStorage``."""
+        return self._studies.attrs(study_id)[0]
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """See ``BaseStorage``."""
+        return self._studies.attrs(study_id)[1]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """See ``BaseStorage``."""
+        return self._studies.frozen()
