@@ -80,7 +80,7 @@ def test_a_damaged_snapshot_is_said_and_the_rest_still_compared(recorded, tmp_pa
 
 
 def _series(storage: BookStorage, study_id: int, points: list[tuple[int, float]]) -> None:
-    trial_id = storage.claim(study_id)
+    trial_id = storage.claim(study_id).trial_id
     attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
     for step, value in points:
         attempt.log({"m": value}, step, 0.0)
