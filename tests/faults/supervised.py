@@ -61,9 +61,9 @@ class Lab:
             f"study: {self.study}\nobjective: train.py:objective\nlease: 1\n{dedent(settings)}"
         )
 
-    def begin(self, **environment: str) -> subprocess.Popen[str]:
-        """Start ``trialbook run``."""
-        command = [sys.executable, "-c", _COMMAND, "run", "s.yaml", "--storage", self.url]
+    def begin(self, *, before: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+        """Start ``trialbook run``, by the command ``before`` it."""
+        command = [*before, sys.executable, "-c", _COMMAND, "run", "s.yaml", "--storage", self.url]
         return self.started(command, **environment)
 
     def started(self, command: Sequence[str | Path], **environment: str) -> subprocess.Popen[str]:
