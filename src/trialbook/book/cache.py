@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Container, Hashable, Sequence
 from datetime import datetime
 
@@ -30,6 +31,9 @@ from trialbook.book.stored_trial import Reports, StoredTrial
 from trialbook.book.texts import value_of
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.series import OBJECTIVE, Series, decoded
+
+JUST_MADE_S = 0.02
+"""How long a trial that was made here is known without asking the server."""
 
 _t, _v, _a, _p = schema.trial.c, schema.trial_value.c, schema.attempt.c, schema.series.c
 
@@ -415,7 +419,7 @@ class TrialCache:
         self.lock = threading.RLock()
         self._studies: dict[int, StudyCache] = {}
         self._study_of: dict[int, int] = {}
-        self._made: tuple[StoredTrial, int] | None = None
+        self._made: tuple[StoredTrial, int, float] | None = None
         self._refreshing = False
 
     def after_fork(self) -> None:
@@ -489,17 +493,20 @@ class TrialCache:
         """Remember an empty RUNNING trial that this process has just made."""
         self.created(study_id, trial_id)
         self.follow(study_id, lambda study: study.add_made(trial_id, number, started))
-        self._made = made_trial(trial_id, number, started), self._book.writes
+        if self._book.path is None:  # a file says by its own mark what has changed
+            now = time.monotonic()
+            self._made = made_trial(trial_id, number, started), self._book.writes, now
 
     def _just_made(self, trial_id: int) -> StoredTrial | None:
         """The trial that was made last, once, when this process has written nothing since.
 
-        Optuna looks at each trial that it has made; it is what it was made.
+        Optuna looks at each trial at once that it has made; it is what it was made. Later on,
+        another process may have changed it.
         """
         made, self._made = self._made, None
         if made is None or made[1] != self._book.writes or made[0]._trial_id != trial_id:
             return None
-        return made[0]
+        return made[0] if time.monotonic() - made[2] < JUST_MADE_S else None
 
     def trial(self, trial_id: int) -> StoredTrial:
         """A trial, as new as the book.
