@@ -71,10 +71,10 @@ def stop_outside_a_transaction(storage, *pids: int) -> None:
 def test_a_lease_is_renewed_while_the_trial_is_stopped(lab, storage) -> None:
     """Nothing that happens to the trial's process holds the worker up."""
     lab.write(PATIENT)
-    process = lab.started("--lease", "1", budget=1)
+    process = lab.started("--lease", "2", budget=1)
     trial, _ = began(lab)
     os.kill(trial, signal.SIGSTOP)
-    until_s = time.monotonic() + 2.5
+    until_s = time.monotonic() + 3
     while time.monotonic() < until_s:
         assert reap(storage) == ()
         time.sleep(0.05)
@@ -126,7 +126,7 @@ def test_a_worker_that_lost_its_lease_ends_the_trial_and_goes_on(lab, storage) -
 
 def test_workers_of_another_host_are_reaped_when_their_lease_is_over(lab, storage) -> None:
     lab.write(PATIENT)
-    process = lab.started("--lease", "2", budget=1)
+    process = lab.started("--lease", "4", budget=1)
     trial, worker = began(lab)
     with storage.book.writing() as connection:
         connection.exec_driver_sql("UPDATE tb_worker SET host = 'elsewhere'")
@@ -165,3 +165,40 @@ def test_workers_reap_each_others_trials(lab, storage) -> None:
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * 2
     assert [len(trial.attempts) for trial in trials] == [2, 1]
+
+
+def test_a_worker_holds_one_connection(lab, postgres, postgres_url: str) -> None:
+    """Its trial's: it opens one for each renewal, four times a second here, and closes it."""
+    lab.write(
+        """
+        import time
+        from pathlib import Path
+        def objective(trial):
+            place = Path(__file__).parent
+            (place / "began-0-0").touch()
+            while not (place / "go").exists():
+                trial.log({"loss": 0.5})
+                time.sleep(0.01)
+            return 1.0
+        """
+    )
+    lab.book = postgres_url
+    process = lab.started("--lease", "1", budget=1)
+    lab.wait_until((lab.place / "began-0-0").exists)
+    with postgres.connection() as connection:
+
+        def count() -> int:
+            name = postgres_url.rpartition("/")[2].partition("?")[0]
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+            return connection.execute(query, (name,)).fetchone()[0]
+
+        lab.wait_until(lambda: count() == 2)  # the command's and the trial's
+        seen = []
+        for _ in range(40):
+            seen.append(count())
+            time.sleep(0.05)
+    (lab.place / "go").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert sorted(seen)[len(seen) // 2] == 2, seen
+    assert max(seen) <= 3, seen
