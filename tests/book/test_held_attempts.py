@@ -28,6 +28,7 @@ from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import Console, EndReason, OutcomeState, Seeds
 from trialbook.records.study import AttemptRecord, TrialRecord
+from trialbook.records.workers import Holder, WorkerIdentity
 
 from .conftest import config_snapshot
 
@@ -141,6 +142,21 @@ def test_a_book_that_is_closed_during_a_trial_still_writes_in_time(
     storage.close()
     storage.set_trial_param(attempt.trial_id, "x", 0.25, UNIT)
     _until(lambda: elsewhere.get_trial(attempt.trial_id).params == {"x": 0.25})
+
+
+def test_a_lease_is_renewed_again_after_the_book_was_closed_during_a_trial(
+    storage: BookStorage, elsewhere: BookStorage, study_id: int
+) -> None:
+    holder = Holder(WorkerIdentity("a" * 32, "here", 1), 2.0)
+    storage.leases.register(holder.worker, study_id)
+    attempt = storage.begin_attempt(
+        storage.create_new_trial(study_id), snapshots=[], seeds=Seeds(trial=1), holder=holder
+    )
+    storage.close()
+    before_s = _attempt(elsewhere).lease_s
+    assert before_s is not None
+    attempt.log({"loss": 1.0}, 0, time.time())
+    _until(lambda: (_attempt(elsewhere).lease_s or 0.0) > before_s)
 
 
 def test_a_result_takes_everything_with_it(
