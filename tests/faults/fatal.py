@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Points:
     def __init__(self, fatal: int) -> None:
         self._fatal = fatal
         self.count = 0
+        self._own = threading.local()
 
     def point(self, what: str) -> None:
         self.count += 1
@@ -63,9 +65,12 @@ class Points:
         commit = dialect.do_commit
 
         def do_commit(self: Any, connection: Any) -> None:
-            points.point("before COMMIT")
+            changed, points._own.changed = getattr(points._own, "changed", False), False
+            if changed:  # reading ends with a COMMIT as well
+                points.point("before COMMIT")
             commit(self, connection)
-            points.point("after COMMIT")
+            if changed:
+                points.point("after COMMIT")
 
         dialect.do_commit = do_commit
         below = str(place)
@@ -82,4 +87,5 @@ class Points:
 
     def statement(self, text: str) -> None:
         if text.lstrip().upper().startswith(_CHANGING):
+            self._own.changed = True
             self.point(" ".join(text.split())[:60])

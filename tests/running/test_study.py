@@ -9,6 +9,7 @@ import trialbook
 from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.study import StudySpec
+from trialbook.running.trust import created_here
 
 
 def objective(trial):
@@ -167,6 +168,32 @@ def test_enqueued_trials_and_fixed_distributions(url):
     assert study.trials[0].params["x"] == 1.5
     trial = study.ask({"z": optuna.distributions.FloatDistribution(0, 1)})
     assert set(trial.params) == {"z"}
+
+
+def test_a_study_whose_maker_was_killed_is_made_to_the_end(url):
+    """Its name was in the book, its settings were not: it is as good as new."""
+    storage = trialbook.BookStorage(url)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "s")
+    bare = storage.get_study_record(study_id)
+    with pytest.raises(SettingsDifferError, match="maximize"):
+        trialbook.create_study(
+            study_name="s", storage=storage, load_if_exists=True, direction="minimize"
+        )
+    study = trialbook.create_study(
+        study_name="s", storage=storage, load_if_exists=True, direction="maximize", seed=3
+    )
+    assert (study.uid, study.spec.search.seed) == (bare.uid, 3)
+    assert study.spec.search.sampler is not None
+    assert created_here(storage.get_study_record(study_id))
+
+
+def test_a_study_that_holds_something_is_not_made_anew(url):
+    storage = trialbook.BookStorage(url)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "s")
+    storage.set_study_system_attr(study_id, "from", "elsewhere")
+    study = trialbook.create_study(study_name="s", storage=storage, load_if_exists=True, seed=3)
+    assert study.spec.search.seed is None
+    assert not created_here(storage.get_study_record(study_id))
 
 
 def test_only_a_study_without_a_past_is_discarded(url):

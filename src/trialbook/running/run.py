@@ -22,7 +22,7 @@ from trialbook.running.progress import Progress, Silence
 from trialbook.running.reaping import reap, reaped_text
 from trialbook.running.samplers import grid_size
 from trialbook.running.spec import RunSpec
-from trialbook.running.study import Study, create_study
+from trialbook.running.study import Study, create_study, is_bare
 from trialbook.running.trust import require_trust
 
 __all__ = ["RunEnd", "RunOptions", "RunOutcome", "run_study"]
@@ -80,7 +80,7 @@ def run_study(
     try:
         recorded = _recorded(storage, spec.study)
         made = recorded is None
-        if recorded is not None:
+        if recorded is not None and not is_bare(storage, recorded):
             require_trust(recorded, options.trust, because=_FOREIGN)
         study = create_study(
             storage=storage,

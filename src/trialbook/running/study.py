@@ -220,7 +220,9 @@ def create_study(
         created = False
     study_id = book.get_study_id_from_name(study_name)
     record = book.get_study_record(study_id)
-    if created:
+    asked_directions = _directions(direction, directions)
+    if created or is_bare(book, record):
+        _require_directions(record, asked_directions)
         full = replace(
             asked,
             search=replace(
@@ -231,8 +233,21 @@ def create_study(
         )
         book.set_study_spec(study_id, full, origin=origin_of(record.uid))
     else:
-        _resume(book, record, asked, _directions(direction, directions), allow)
+        _resume(book, record, asked, asked_directions, allow)
     return _opened(book, study_name, sampler, pruner)
+
+
+def is_bare(book: BookStorage, record: StudyRecord) -> bool:
+    """Whether a study is nothing but a name, as one whose making process was killed in between.
+
+    It is then made to the end: it has no settings to keep, and holds nothing to be trusted.
+    """
+    return (
+        record.spec is None
+        and not any(record.states.values())
+        and not record.user_attrs
+        and not book.get_study_system_attrs(record.study_id)
+    )
 
 
 def load_study(
@@ -322,12 +337,7 @@ def _resume(
     allow: Container[str],
 ) -> None:
     """Check what is asked of an existing study against its record; keep an allowed change."""
-    if directions is not None and directions != record.directions:
-        raise SettingsDifferError(
-            f"study {record.name!r} is to {' and '.join(record.directions)}, "
-            f"not to {' and '.join(directions)}",
-            hint="choose a new study name; a study's directions never change",
-        )
+    _require_directions(record, directions)
     recorded = record.spec
     if recorded is None:
         return
@@ -351,6 +361,15 @@ def _resume(
     note = f"after {finished} trials: {'; '.join(differences)}"
     changed = replace(recorded, search=search, changes=(*recorded.changes, note))
     book.set_study_spec(record.study_id, changed, origin=record.origin)
+
+
+def _require_directions(record: StudyRecord, directions: tuple[str, ...] | None) -> None:
+    if directions is not None and directions != record.directions:
+        raise SettingsDifferError(
+            f"study {record.name!r} is to {' and '.join(record.directions)}, "
+            f"not to {' and '.join(directions)}",
+            hint="choose a new study name; a study's directions never change",
+        )
 
 
 def _keep_budget(
