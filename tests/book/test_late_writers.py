@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from optuna.trial import TrialState
@@ -11,6 +12,7 @@ from sqlalchemy import update
 from trialbook.book import schema
 from trialbook.book.attempt import Attempt
 from trialbook.book.reading import Reader
+from trialbook.book.removal import remove_trial
 from trialbook.book.storage import BookStorage
 from trialbook.errors import AttemptFencedError, TrialbookWarning
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -132,4 +134,19 @@ def test_what_comes_after_somebody_elses_result_leaves_the_record_closed(
         storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [3.0])
     assert Reader(storage.book).series(attempt.attempt_id)["loss"].values.tolist() == [1.0]
     assert storage.get_trial(attempt.trial_id).values == [2.0]
+    assert invariants(storage.book) == []
+
+
+def test_a_deleted_trial_has_no_other_try_and_hides_no_exception(
+    begin: Begin, storage: BookStorage, elsewhere: BookStorage
+) -> None:
+    attempt = begin()
+    remove_trial(elsewhere.book, Reader(elsewhere.book).trial("digits/0"), running=True)
+    with suppress(AttemptFencedError):
+        storage.flush()
+    attempt.end(OutcomeState(EndReason.PREEMPTED))
+    for _ in range(2):  # noticed with what is pending, and with nothing
+        assert not storage.retried(attempt.trial_id)
+    with pytest.warns(TrialbookWarning, match="does not count"):
+        assert storage.set_trial_state_values(attempt.trial_id, TrialState.FAIL)
     assert invariants(storage.book) == []

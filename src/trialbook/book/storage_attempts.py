@@ -161,7 +161,11 @@ class AttemptStorage(StorageLife):
         except AttemptFencedError:
             return False  # the tell keeps the rest of it with the attempt
         death = retrying.Death(trial_id, attempt.outcome, attempt=attempt.number, only_retry=True)
-        if retrying.end(self._shelf, death) is None:
+        try:
+            done = retrying.end(self._shelf, death)
+        except NotFoundError:  # it was deleted while it ran
+            return False
+        if done is None:
             return False
         self._held.pop(trial_id, None)
         attempt.abandon()
