@@ -45,8 +45,41 @@ class Tried:
     began: bool = False
     reason: EndReason | None = None
     died: bool = False
-    reports: dict[int, float] = field(default_factory=dict)
+    reports: list[tuple[int, float]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
+    saved: list[Saved] = field(default_factory=list)
+    resumed: Saved | None = None
+
+    @property
+    def counted_reports(self) -> dict[int, float]:
+        """The reports that count, with those up to the checkpoint that it went on from."""
+        before = [] if self.resumed is None else self.resumed.reports
+        return dict([*before, *self.reports])
+
+    @property
+    def counted_points(self) -> list[tuple[int, float]]:
+        return [*([] if self.resumed is None else self.resumed.points), *self.points]
+
+    def save(self, own: dict[str, dict[str, Any]]) -> None:
+        before = self.resumed
+        self.saved.append(
+            Saved(
+                [*([] if before is None else before.reports), *self.reports],
+                self.counted_points,
+                dict(own["user"]),
+                dict(own["system"]),
+            )
+        )
+
+
+@dataclass
+class Saved:
+    """A checkpoint: what counts up to it, and the attributes that come back with it."""
+
+    reports: list[tuple[int, float]]
+    points: list[tuple[int, float]]
+    user: dict[str, Any]
+    system: dict[str, Any]
 
 
 @dataclass
@@ -91,6 +124,13 @@ class Known:
     def some_attempt(self) -> Tried:
         return self.attempt or self.next_attempt(None, False)
 
+    def newest_saved(self, before: int) -> Saved | None:
+        """What an attempt of this number goes on from."""
+        earlier = [
+            s for number, t in sorted(self.tried.items()) if number < before for s in t.saved
+        ]
+        return earlier[-1] if earlier else None
+
     def give_back(self) -> None:
         self.state = WAITING
         self.current += 1
@@ -133,14 +173,13 @@ class Hold:
     tried: Tried
     noticed: bool = False
     pending: bool = False
-    told_outcome: bool = False
     params: dict[str, float] = field(default_factory=dict)
     user: dict[str, Any] = field(default_factory=dict)
     system: dict[str, Any] = field(default_factory=dict)
-    reports: dict[int, float] = field(default_factory=dict)
+    reports: list[tuple[int, float]] = field(default_factory=list)
     points: list[tuple[int, float]] = field(default_factory=list)
     own: dict[str, dict[Any, Any]] = field(
-        default_factory=lambda: {"params": {}, "user": {}, "reports": {}}
+        default_factory=lambda: {"params": {}, "user": {}, "system": {}, "reports": {}}
     )
 
     @property
@@ -164,7 +203,7 @@ class Hold:
             self.known.user.update(self.user)
             self.known.system.update(self.system)
         if not self.closed:
-            self.tried.reports.update(self.reports)
+            self.tried.reports.extend(self.reports)
             self.tried.points.extend(self.points)
         for gathered in (self.params, self.user, self.system, self.reports, self.points):
             gathered.clear()

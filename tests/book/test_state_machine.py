@@ -15,6 +15,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
 from trialbook.book.storage_attempts import SILENCE
 from trialbook.errors import AttemptFencedError, NotFoundError, TrialbookWarning
+from trialbook.records.checkpoints import Told
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.series import Series
 from trialbook.records.study import StudySpec
 from trialbook.records.workers import Claim, Holder, WorkerIdentity
 from trialbook.testing import invariants
@@ -56,7 +59,7 @@ _settings: dict[str, Any] = {
 }
 PROFILES = {
     "ci": settings(
-        derandomize=True, max_examples=30, stateful_step_count=40, database=None, **_settings
+        derandomize=True, max_examples=30, stateful_step_count=50, database=None, **_settings
     ),
     "hunt": settings(max_examples=3000, stateful_step_count=60, **_settings),
 }
@@ -68,10 +71,13 @@ CLIENTS = 3
 clients = st.integers(0, CLIENTS - 1)
 picks = st.integers(0, 40)
 numbers = st.sampled_from([0.5, -0.0, math.inf, -math.inf, math.nan, 5e-324, 1e300, -1.5])
-keys = st.sampled_from(["a", "b", "note"])
-system_keys = st.sampled_from(["grid_id", "completed_rung_0", "constraints", "cma:0"])
+SYSTEM_KEYS = {"a": "grid_id", "b": "completed_rung_0", "note": "constraints"}
+keys = st.sampled_from(list(SYSTEM_KEYS))
 final_states = st.sampled_from(FINAL)
 steps = st.sampled_from([0, 1, 2, -(2**63), 2**63 - 1])
+
+
+holding = precondition(lambda self: any(one.holds for one in self.clients))
 
 
 class Client:
@@ -105,10 +111,13 @@ class Client:
 class BookMachine(RuleBasedStateMachine):
     url: str
     names: Iterator[int]
+    place: Path
 
     def __init__(self) -> None:
         super().__init__()
         self.observer = BookStorage(self.url)
+        self.content = self.place / "state"
+        self.content.write_text("state")
         self.study = f"study {next(self.names)}"
         self.study_id = self.observer.create_new_study([StudyDirection.MINIMIZE], self.study)
         self.observer.set_study_spec(self.study_id, StudySpec(retries=BUDGETS))
@@ -120,6 +129,8 @@ class BookMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.clients = [self.new_client() for _ in range(CLIENTS)]
+        for client in range(CLIENTS):
+            self.work(client)
 
     def new_client(self) -> Client:
         return Client(self.url, self.study_id, f"{self.study_id:016x}{next(self.workers):016x}")
@@ -130,9 +141,15 @@ class BookMachine(RuleBasedStateMachine):
         chosen = [t for t in living if not states or t.state in states]
         return chosen[pick % len(chosen)] if chosen else None
 
-    def held(self, client: int, pick: int) -> Hold | None:
-        holds = list(self.clients[client].holds.values())
-        return holds[pick % len(holds)] if holds else None
+    def leased(self, lease: str) -> list[Known]:
+        """The trials whose lease goes on, or is over and nobody has ended them."""
+        running = [t for t in self.trials if t.counts(t.current) and t.attempt is not None]
+        return [t for t in running if t.attempt is not None and t.attempt.lease == lease]
+
+    def held(self, pick: int) -> tuple[Client, Hold]:
+        """One of the trials that are held by anybody."""
+        holds = [(one, hold) for one in self.clients for hold in one.holds.values()]
+        return holds[pick % len(holds)]
 
     def known(self, trial_id: int) -> Known:
         return next(t for t in self.trials if t.trial_id == trial_id)
@@ -144,27 +161,23 @@ class BookMachine(RuleBasedStateMachine):
 
     # Trials come.
 
-    @rule(client=clients, key=keys)
-    def enqueue(self, client: int, key: str) -> None:
-        template = create_trial(state=WAITING, system_attrs={"fixed_params": {key: 0.5}})
-        trial_id = self.clients[client].storage.create_new_trial(self.study_id, template)
-        self.add(trial_id, WAITING).system["fixed_params"] = {key: 0.5}
-
-    @rule(client=clients)
-    def ask(self, client: int) -> None:
-        self.add(self.clients[client].storage.create_new_trial(self.study_id), RUNNING)
-
-    @rule(client=clients, state=st.sampled_from([*FINAL, RUNNING]), reported=st.booleans())
+    @rule(client=clients, state=st.sampled_from(list(TrialState)), reported=st.booleans())
     def add_template(self, client: int, state: TrialState, reported: bool) -> None:
-        reports = {0: 0.5, 3: -0.0} if reported else {}
+        """As ``enqueue_trial``, a bare ``ask`` and ``add_trial`` do it."""
+        storage, reports = self.clients[client].storage, {0: 0.5, 3: -0.0} if reported else {}
+        if state is RUNNING and not reported:
+            self.add(storage.create_new_trial(self.study_id), RUNNING)
+            return
         value = 1.0 if state is TrialState.COMPLETE else None
-        template = create_trial(state=state, value=value, intermediate_values=reports)
-        known = self.add(
-            self.clients[client].storage.create_new_trial(self.study_id, template), RUNNING
+        fixed = {"fixed_params": {"a": 0.5}} if state is WAITING else {}
+        template = create_trial(
+            state=state, value=value, intermediate_values=reports, system_attrs=fixed
         )
+        known = self.add(storage.create_new_trial(self.study_id, template), state)
+        known.system.update(fixed)
         if reported:
-            known.some_attempt().reports.update(reports)
-        if state is not RUNNING:
+            known.some_attempt().reports.extend(reports.items())
+        if state in FINAL:
             known.finish(state, None if value is None else [value], SAYS[state])
 
     @rule(
@@ -218,13 +231,21 @@ class BookMachine(RuleBasedStateMachine):
 
     # Trials are begun.
 
-    @precondition(lambda self: any(one.claims for one in self.clients))
-    @rule(client=clients, pick=picks)
-    def begin_claimed(self, client: int, pick: int) -> None:
+    @rule(client=clients)
+    def work(self, client: int) -> None:
+        """As a worker does it."""
+        self.claim(client, "long", None)
         one = self.clients[client]
-        if not one.claims:
-            return
-        claim = list(one.claims.values())[pick % len(one.claims)]
+        if one.claims:
+            self.begin_claim(one, list(one.claims.values())[-1])
+
+    @precondition(lambda self: any(one.claims for one in self.clients))
+    @rule(pick=picks)
+    def begin_claimed(self, pick: int) -> None:
+        claims = [(one, claim) for one in self.clients for claim in one.claims.values()]
+        self.begin_claim(*claims[pick % len(claims)])
+
+    def begin_claim(self, one: Client, claim: Claim) -> None:
         known = self.known(claim.trial_id)
         del one.claims[claim.trial_id]
         self.leave_hold(one, known)
@@ -270,52 +291,74 @@ class BookMachine(RuleBasedStateMachine):
 
     # Trials are worked on.
 
-    @rule(client=clients, pick=picks, name=keys, value=st.sampled_from([0.0, 0.25, 1.0]))
-    def suggest(self, client: int, pick: int, name: str, value: float) -> None:
-        hold = self.held(client, pick)
-        if hold is None:
-            return
-        storage = self.clients[client].storage
-        storage.set_trial_param(hold.known.trial_id, name, value, UNIT)
-        hold.params[name] = hold.own["params"][name] = value
+    @holding
+    @rule(pick=picks, what=st.sampled_from(["param", "user", "system"]), key=keys, value=picks)
+    def write(self, pick: int, what: str, key: str, value: int) -> None:
+        one, hold = self.held(pick)
+        trial_id = hold.known.trial_id
+        if what == "param":
+            one.storage.set_trial_param(trial_id, key, value / 64, UNIT)
+            hold.params[key] = hold.own["params"][key] = value / 64
+        elif what == "user":
+            one.storage.set_trial_user_attr(trial_id, key, value)
+            hold.user[key] = hold.own["user"][key] = value
+        else:
+            key = SYSTEM_KEYS[key]
+            one.storage.set_trial_system_attr(trial_id, key, value)
+            hold.system[key] = hold.own["system"][key] = value
         hold.pending = True
 
-    @rule(client=clients, pick=picks, key=keys, value=picks)
-    def set_user_attr(self, client: int, pick: int, key: str, value: int) -> None:
-        hold = self.held(client, pick)
-        if hold is None:
-            return
-        self.clients[client].storage.set_trial_user_attr(hold.known.trial_id, key, value)
-        hold.user[key] = hold.own["user"][key] = value
+    @holding
+    @rule(pick=picks, step=steps, value=numbers, reported=st.booleans())
+    def add_point(self, pick: int, step: int, value: float, reported: bool) -> None:
+        one, hold = self.held(pick)
+        if reported:
+            one.storage.set_trial_intermediate_value(hold.known.trial_id, step, value)
+            hold.reports.append((step, value))
+            hold.own["reports"][step] = value
+        else:
+            hold.attempt.log({"loss": value}, step, 0.0)
+            hold.points.append((step, value))
         hold.pending = True
 
-    @rule(client=clients, pick=picks, key=system_keys, value=picks)
-    def set_system_attr(self, client: int, pick: int, key: str, value: int) -> None:
-        hold = self.held(client, pick)
-        if hold is None:
-            return
-        self.clients[client].storage.set_trial_system_attr(hold.known.trial_id, key, value)
-        hold.system[key] = value
-        hold.pending = True
+    @holding
+    @rule(pick=picks)
+    def save_checkpoint(self, pick: int) -> None:
+        _, hold = self.held(pick)
+        counts = hold.counts
+        assert hold.attempt.save_checkpoint(self.content, Told({}, {}, {})) == counts
+        hold.write()
+        hold.noticed = hold.noticed or not counts
+        if counts:
+            hold.tried.save(hold.own)
 
-    @rule(client=clients, pick=picks, step=steps, value=numbers)
-    def report(self, client: int, pick: int, step: int, value: float) -> None:
-        hold = self.held(client, pick)
-        if hold is None:
-            return
-        storage = self.clients[client].storage
-        storage.set_trial_intermediate_value(hold.known.trial_id, step, value)
-        hold.reports[step] = hold.own["reports"][step] = value
-        hold.pending = True
+    def able_to_resume(self) -> list[Hold]:
+        return [
+            hold
+            for one in self.clients
+            for hold in one.holds.values()
+            if hold.counts and hold.tried.number > 1 and hold.tried.resumed is None
+        ]
 
-    @rule(client=clients, pick=picks, step=steps, value=numbers)
-    def log(self, client: int, pick: int, step: int, value: float) -> None:
-        hold = self.held(client, pick)
-        if hold is None:
+    @precondition(lambda self: self.able_to_resume())
+    @rule(pick=picks)
+    def load_checkpoint(self, pick: int) -> None:
+        able = self.able_to_resume()
+        hold = able[pick % len(able)]
+        saved = hold.known.newest_saved(hold.tried.number)
+        found = hold.attempt.load_checkpoint(lambda: self.place)
+        assert (found.path is None) == (saved is None)
+        assert found.gaps == ()
+        if saved is None:
             return
-        hold.attempt.log({"loss": value}, step, 0.0)
-        hold.points.append((step, value))
-        hold.pending = True
+        assert same(found.reports, dict(saved.reports))
+        assert found.user_attrs == saved.user
+        hold.own["reports"] = {**dict(saved.reports), **hold.own["reports"]}
+        for scope, restored in (("user", saved.user), ("system", saved.system)):
+            hold.own[scope].update(restored)
+            (hold.user if scope == "user" else hold.system).update(restored)
+        hold.write()
+        hold.tried.resumed = saved
 
     @rule(
         client=clients,
@@ -343,17 +386,16 @@ class BookMachine(RuleBasedStateMachine):
             return
         writes[what]()
         if what == "report":
-            known.some_attempt().reports[7] = value
+            known.some_attempt().reports.append((7, value))
         else:
             {"param": known.params, "user": known.user, "system": known.system}[what][key] = value
 
     # Trials are told.
 
-    @rule(client=clients, pick=picks, state=final_states, value=numbers)
-    def tell(self, client: int, pick: int, state: TrialState, value: float) -> None:
-        hold, one = self.held(client, pick), self.clients[client]
-        if hold is None:
-            return
+    @holding
+    @rule(pick=picks, state=final_states, value=numbers)
+    def tell(self, pick: int, state: TrialState, value: float) -> None:
+        one, hold = self.held(pick)
         values = [value] if state is TrialState.COMPLETE else None
         counts = hold.counts
         self.told(one, hold, state, values)
@@ -363,11 +405,10 @@ class BookMachine(RuleBasedStateMachine):
         elif hold.tried.reason is None:
             hold.tried.reason = EndReason.FENCED
 
-    @rule(client=clients, pick=picks)
-    def tell_waiting(self, client: int, pick: int) -> None:
-        hold, one = self.held(client, pick), self.clients[client]
-        if hold is None:
-            return
+    @holding
+    @rule(pick=picks)
+    def tell_waiting(self, pick: int) -> None:
+        one, hold = self.held(pick)
         counts = hold.counts
         self.told(one, hold, WAITING, None)
         hold.write()
@@ -404,16 +445,14 @@ class BookMachine(RuleBasedStateMachine):
                 known.attempt.reason = EndReason.PREEMPTED
             known.give_back()
 
+    @holding
     @rule(
-        client=clients,
         pick=picks,
         reason=st.sampled_from([EndReason.FAILED, EndReason.OUT_OF_MEMORY, EndReason.PREEMPTED]),
     )
-    def end_and_retry(self, client: int, pick: int, reason: EndReason) -> None:
+    def end_and_retry(self, pick: int, reason: EndReason) -> None:
         """As the objective's own exception: tried again when the budget leaves one more try."""
-        hold, one = self.held(client, pick), self.clients[client]
-        if hold is None:
-            return
+        one, hold = self.held(pick)
         hold.attempt.end(OutcomeState(reason))
         hold.pending = True
         hold.flush()
@@ -466,6 +505,19 @@ class BookMachine(RuleBasedStateMachine):
         else:
             one.storage.flush()
 
+    @holding
+    @rule(pick=picks, again=clients)
+    def lose(self, pick: int, again: int) -> None:
+        """The lease of a trial runs out, and somebody else goes on with it."""
+        _, hold = self.held(pick)
+        tried = hold.tried
+        if not hold.counts or tried.lease is None:
+            return
+        if tried.lease == "live":
+            self.expire(self.leased("live").index(hold.known))
+        self.reap(again)
+        self.work(again)
+
     @rule(client=clients)
     def die(self, client: int) -> None:
         self.clients[client].die()
@@ -483,15 +535,10 @@ class BookMachine(RuleBasedStateMachine):
         one.storage._after_fork()  # no flush at the end of the tests
         self.clients[client] = self.new_client()
 
+    @precondition(lambda self: self.leased("live"))
     @rule(pick=picks)
     def expire(self, pick: int) -> None:
-        leased = [
-            t
-            for t in self.trials
-            if t.counts(t.current) and t.attempt and t.attempt.lease == "live"
-        ]
-        if not leased:
-            return
+        leased = self.leased("live")
         known = leased[pick % len(leased)]
         assert known.attempt is not None
         known.attempt.lease = "over"
@@ -503,6 +550,7 @@ class BookMachine(RuleBasedStateMachine):
                 .values(lease=a.lease - 10_000)
             )
 
+    @precondition(lambda self: any(one.claims or one.holds for one in self.clients))
     @rule(client=clients)
     def renew(self, client: int) -> None:
         one = self.clients[client]
@@ -525,13 +573,10 @@ class BookMachine(RuleBasedStateMachine):
             if still:
                 tried.lease = "live"
 
+    @precondition(lambda self: self.leased("over"))
     @rule(client=clients)
     def reap(self, client: int) -> None:
-        over = [
-            t
-            for t in self.trials
-            if t.counts(t.current) and t.attempt and t.attempt.lease == "over"
-        ]
+        over = self.leased("over")
         reaped = self.clients[client].storage.reap(self.study_id)
         found = {(r.number, r.attempt, r.fate) for r in reaped}
         expected = set()
@@ -567,7 +612,7 @@ class BookMachine(RuleBasedStateMachine):
                 assert trial.params == known.params
                 assert trial.user_attrs == known.user
                 assert trial.system_attrs == known.system
-                reports = {} if known.attempt is None else known.attempt.reports
+                reports = {} if known.attempt is None else known.attempt.counted_reports
                 assert same(trial.intermediate_values, reports)
                 continue
             assert trial.state is RUNNING
@@ -600,6 +645,9 @@ class BookMachine(RuleBasedStateMachine):
                 assert attempt.end_reason == tried.reason
                 assert attempt.worker_id == tried.worker
                 self.points_are(attempt.attempt_id, tried)
+            if known.attempt is not None:
+                counted = self.reader.trial_series(record).get("loss")
+                assert logged(counted) == [(s, bits(v)) for s, v in known.attempt.counted_points]
 
     def points_are(self, attempt_id: int, tried: Tried) -> None:
         series = self.reader.series(attempt_id)
@@ -609,14 +657,8 @@ class BookMachine(RuleBasedStateMachine):
             if reported is None
             else dict(zip(reported.steps.tolist(), reported.values.tolist(), strict=True))
         )
-        assert same(reports, tried.reports)
-        logged = series.get("loss")
-        points = (
-            []
-            if logged is None
-            else list(zip(logged.steps.tolist(), logged.values.tolist(), strict=True))
-        )
-        assert [(s, bits(v)) for s, v in points] == [(s, bits(v)) for s, v in tried.points]
+        assert same(reports, dict(tried.reports))
+        assert logged(series.get("loss")) == [(s, bits(v)) for s, v in tried.points]
 
     def teardown(self) -> None:
         """Everybody dies; whoever comes next ends what they have left."""
@@ -637,8 +679,15 @@ class BookMachine(RuleBasedStateMachine):
             self.observer.close()
 
 
+def logged(series: Series | None) -> list[tuple[int, bytes]]:
+    if series is None:
+        return []
+    points = zip(series.steps.tolist(), series.values.tolist(), strict=True)
+    return [(step, bits(value)) for step, value in points]
+
+
 @pytest.mark.slow
-def test_clients_that_do_anything_to_a_book(url: str) -> None:
+def test_clients_that_do_anything_to_a_book(url: str, tmp_path: Path) -> None:
     BookStorage(url).close()
-    bound = {"url": url, "names": count()}
+    bound = {"url": url, "names": count(), "place": tmp_path}
     run_state_machine_as_test(type("BookMachine", (BookMachine,), bound), settings=PROFILE)
