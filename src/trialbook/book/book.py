@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from trialbook.book import migration
+from trialbook.book import forks, migration
 from trialbook.book.engine import Engine, engine_of
 from trialbook.book.location import (
     DIRECTORY,
@@ -255,4 +255,7 @@ def _after_fork() -> None:
         book._after_fork()
 
 
+# Hooks run in the order in which they are registered, and closing what a child must not use passes
+# the gate: so the gate's come first.
+assert forks.GATE
 os.register_at_fork(after_in_child=_after_fork)
