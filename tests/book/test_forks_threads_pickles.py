@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -26,7 +27,12 @@ from trialbook.book.forks import ForkGate
 from trialbook.book.location import lock_path
 from trialbook.book.postgres_engine import PostgresEngine
 from trialbook.book.reading import Reader
+from trialbook.book.series_rows import append_parts
 from trialbook.book.storage import BookStorage
+from trialbook.book.trials import locked
+from trialbook.records.execution import Seeds
+from trialbook.records.series import Series
+from trialbook.testing import invariants
 
 Begin = Callable[..., Attempt]
 FORK = multiprocessing.get_context("fork")
@@ -102,6 +108,32 @@ def test_what_a_child_logs_is_written_at_once_and_once(begin: Begin, storage: Bo
     series = Reader(storage.book).series(attempt.attempt_id)
     assert sorted(series["loss"].values.tolist()) == [1.0, 2.0, 4.0]
     assert series["batch"].values.tolist() == [3.0]
+
+
+def test_what_a_child_writes_while_its_parent_tells_is_kept(postgres_url: str) -> None:
+    """On a server a result waits for the child's transaction, and must look at parts after it."""
+    storage, child = BookStorage(postgres_url), BookStorage(postgres_url)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "digits")
+    trial_id = storage.create_new_trial(study_id)
+    attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
+    attempt.log({"loss": 1.0}, 0, 0.0)
+    storage.flush()
+    attempt.log({"loss": 2.0}, 1, 0.0)
+    points = Series("loss", np.array([7]), np.array([3.0]), np.array([0.0]))
+    with ThreadPoolExecutor(1) as pool:
+        with child.book.writing() as connection:
+            locked(connection, trial_id)
+            append_parts(connection, attempt.attempt_id, {"loss": points})
+            told = pool.submit(storage.set_trial_state_values, trial_id, TrialState.COMPLETE, [1.0])
+            until = time.monotonic() + 20
+            while not connection.exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").all():
+                assert time.monotonic() < until, "the result does not wait"
+        assert told.result(20)
+    series = Reader(storage.book).series(attempt.attempt_id)
+    assert sorted(series["loss"].values.tolist()) == [1.0, 2.0, 3.0]
+    assert invariants(storage.book) == []
+    for opened in (storage, child):
+        opened.close()
 
 
 def test_a_child_begins_what_its_parent_claimed(

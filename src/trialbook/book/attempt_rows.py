@@ -6,6 +6,7 @@ Whether the attempt still counts is decided by the locked row of its trial.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -132,13 +133,25 @@ def fenced_error(identity: Identity) -> AttemptFencedError:
 
 def locked_if_current(connection: Connection, identity: Identity) -> trials.TrialRow | None:
     """The trial's row, locked; ``None`` when the attempt no longer counts."""
-    try:
-        row = trials.locked(connection, identity.trial_id)
-    except NotFoundError:  # it was deleted while it ran
-        return None
-    if row.attempt != identity.number or row.state != trials.RUNNING:
-        return None
-    return row
+    return current_asked(connection, identity)()
+
+
+def current_asked(
+    connection: Connection, identity: Identity
+) -> Callable[[], trials.TrialRow | None]:
+    """Ask for a trial's row, ``locked_if_current``; what gives it."""
+    asked = trials.locked_asked(connection, identity.trial_id)
+
+    def answer() -> trials.TrialRow | None:
+        try:
+            row = asked()
+        except NotFoundError:  # it was deleted while it ran
+            return None
+        if row.attempt != identity.number or row.state != trials.RUNNING:
+            return None
+        return row
+
+    return answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,10 @@ def write_result(
     """
     with together(connection):
         trials.lock_study(connection, identity.study_id)
+        current = attempt_rows.current_asked(connection, identity)
+        # After the lock: a forked child may be appending, and what it has committed must be seen.
         index = index_asked(connection, identity.attempt_id)
-        row = attempt_rows.locked_if_current(connection, identity)
+        row = current()
     if row is None:
         attempt_rows.write_own(connection, identity, batch)
         trials.end_attempt(connection, identity.attempt_id, EndReason.FENCED)

@@ -195,10 +195,20 @@ def locked(connection: Connection, trial_id: int) -> TrialRow:
     Raises:
         NotFoundError: There is no such trial.
     """
-    row = _locked.row(connection, trial_id_=trial_id)
-    if row is None:
-        raise no_trial(trial_id)
-    return TrialRow(*row)
+    return locked_asked(connection, trial_id)()
+
+
+def locked_asked(connection: Connection, trial_id: int) -> Callable[[], TrialRow]:
+    """Ask for a trial's row, ``locked``; what gives it."""
+    asked = _locked.asked(connection, trial_id_=trial_id)
+
+    def answer() -> TrialRow:
+        rows = asked()
+        if not rows:
+            raise no_trial(trial_id)
+        return TrialRow(*rows[0])
+
+    return answer
 
 
 def locked_unfinished(connection: Connection, trial_id: int) -> TrialRow:
