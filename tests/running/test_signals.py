@@ -92,6 +92,30 @@ def test_a_trial_that_was_told_may_take_its_time(lab) -> None:
     assert trial.attempts[0].outcome.message == "the trial was asked to stop"
 
 
+def test_a_trial_that_was_told_and_hangs_is_ended_by_its_limit(lab) -> None:
+    lab.write(
+        """
+        import threading, time
+        from pathlib import Path
+        def objective(trial):
+            (Path(__file__).parent / "began-0").touch()
+            while not trial.should_stop():
+                trial.log({"loss": 1.0})
+                time.sleep(0.01)
+            threading.Event().wait()
+        """
+    )
+    process = lab.started("--progress-limit", "1.5")
+    began(lab)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    (trial,) = lab.trials()
+    assert trial.state == "WAITING", "it was preempted, and is tried again"
+    attempt = trial.attempts[0]
+    assert (attempt.end_reason, attempt.outcome.signal) == (EndReason.PREEMPTED, "SIGKILL")
+
+
 def test_a_trial_that_never_asks_is_ended_after_its_grace(lab) -> None:
     lab.write(DEAF)
     process = lab.started("--grace", "0.5")

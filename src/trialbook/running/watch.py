@@ -2,7 +2,8 @@
 
 A trial whose time is over gets SIGTERM, then a grace to end by itself. One that is to stop for the
 run's sake is told so through the page that it shares with its supervisor: when it never asks, it
-has a grace as well; once it has been told, it may take the time that its checkpoint needs.
+has a grace as well; once it has been told, it may take the time that its checkpoint needs, within
+its limits.
 """
 
 from __future__ import annotations
@@ -72,20 +73,24 @@ class TrialWatch:
         now = time.monotonic()
         if self._child.beacon.progressed():
             self._progressed_s = now
+        over = self._limit_over(now)
         if self._stop is None:
-            self._heed_limits(now)
+            if over is not None:
+                self._end_for(*over)
             return False
         cause, _, deadline_s = self._stop
         if cause is StopCause.PREEMPTED and self._child.beacon.has_asked:
-            return False
+            return over is not None
         return now > deadline_s
 
-    def _heed_limits(self, now: float) -> None:
+    def _limit_over(self, now: float) -> tuple[StopCause, float] | None:
+        """The limit that is over, if one is: what it means, and the limit in seconds."""
         limits = self._limits
         if limits.trial_s is not None and now - self._began_s > limits.trial_s:
-            self._end_for(StopCause.TIMED_OUT, limits.trial_s)
-        elif limits.progress_s is not None and now - self._progressed_s > limits.progress_s:
-            self._end_for(StopCause.STALLED, limits.progress_s)
+            return StopCause.TIMED_OUT, limits.trial_s
+        if limits.progress_s is not None and now - self._progressed_s > limits.progress_s:
+            return StopCause.STALLED, limits.progress_s
+        return None
 
     def _end_for(self, cause: StopCause, limit_s: float) -> None:
         self._request(cause, limit_s, min(LIMIT_GRACE_S, self._grace_s))
