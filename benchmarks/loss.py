@@ -37,7 +37,7 @@ from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 
 FLUSH_INTERVAL_S = 0.5
-LONGEST_LIFE_S = 1.5
+LONGEST_LIFE_S = 2.0
 
 _RECORD = struct.Struct("<cqdd")  # what, trial, step or value, when (monotonic)
 _POINT, _PARAM, _RESULT = b"p", b"x", b"r"
@@ -52,7 +52,7 @@ told = None
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
     told(b"x", trial.number, x)
-    for step in range(100 + 150 * (trial.number % 4)):
+    for step in range(1500 if trial.number % 2 else 150):  # longer than any flush may take
         trial.log({"loss": x + step}, step=step)
         told(b"p", trial.number, step)
         time.sleep(0.001)
