@@ -31,6 +31,9 @@ class Engine(Protocol):
     def reading(self) -> AbstractContextManager[Connection]:
         """A read transaction on one state of the book."""
 
+    def glancing(self) -> AbstractContextManager[Connection]:
+        """A connection on which each statement reads by itself, in no common transaction."""
+
     def creating(self) -> AbstractContextManager[Connection]:
         """A write transaction that only one process at a time can have, to make the tables."""
 

@@ -393,6 +393,22 @@ class PostgresEngine:
                 yield connection
             self._commit(session, None)  # after a ROLLBACK the driver forgets what it prepared
 
+    @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """See ``Engine``: without a transaction there is no round trip to begin and to end it."""
+        if self._path:  # which is set for a transaction only
+            with self.reading() as connection:
+                yield connection
+            return
+        with self._in_turn(writes=False) as open_already:
+            session = open_already or self._session or self._begun(lambda _: "SELECT 1")
+            try:
+                yield session.connection
+            except BaseException:
+                if session is not open_already and (session.raw.lost or not session.raw.idle):
+                    self._drop(session)
+                raise
+
     def change_mark(self) -> tuple[int, str] | None:
         """See ``Engine``: which transactions the server lets a reader see now.
 

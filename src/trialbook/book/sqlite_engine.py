@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy
@@ -191,6 +191,10 @@ class SqliteEngine:
         """See ``Engine``."""
         with GATE, self._readers.connect() as connection, connection.begin():
             yield connection
+
+    def glancing(self) -> AbstractContextManager[Connection]:
+        """See ``Engine``."""
+        return self.reading()
 
     def change_mark(self) -> int:
         """SQLite's ``data_version``, on a connection that is used for nothing else."""

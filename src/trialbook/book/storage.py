@@ -201,6 +201,9 @@ class BookStorage(AttemptStorage, StudyStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """See ``BaseStorage``: by number."""
+        # Optuna asks for those that wait before each new trial.
+        if _only_waiting(states) and self._cache.nothing_waits(study_id):
+            return []
         with self._cache.lock:
             found = list(self._cache.study(study_id).ordered(states))
         held = [a for a in list(self._held.values()) if a.study_id == study_id]
@@ -226,6 +229,11 @@ class BookStorage(AttemptStorage, StudyStorage):
             best = cache.best
         assert best is not None
         return best
+
+
+def _only_waiting(states: Container[TrialState] | None) -> bool:
+    wanted = [] if states is None else [state for state in TrialState if state in states]
+    return wanted == [TrialState.WAITING]
 
 
 def _attr_text(key: str, value: object) -> str:

@@ -72,7 +72,7 @@ class StorageLife(BaseStorage):
 
         def committed(study_id: int, result: Result | None) -> None:
             if result is not None:
-                cache.follow(study_id, lambda study: study.add_result(None, result))
+                cache.finished(study_id, result)
 
         return Shelf(self.book, blobs, self._spaces, self._new_flusher(), cache.follow, committed)
 
