@@ -168,6 +168,9 @@ class PostgresEngine:
                 self._drop(session)
                 if not lost:
                     raise
+            except BaseException:  # an interrupt leaves the connection in the midst of it
+                self._drop(session)
+                raise
         # The server or something in between has closed what was idle; nothing is lost by that.
         session = self._session = self._new_session()
         try:
