@@ -20,6 +20,7 @@ from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
 from trialbook.errors import (
     AttemptFencedError,
+    BookUnreachableError,
     InvalidInputError,
     InvalidMetricError,
     TrialbookWarning,
@@ -409,6 +410,26 @@ def test_beginning_again_in_one_process_fences_what_was_before(
     second = begin(first.trial_id)
     assert (first.number, second.number) == (1, 2)
     storage.set_trial_state_values(first.trial_id, TrialState.COMPLETE, [1.0])
+    assert len(Reader(storage.book).series(first.attempt_id)["loss"]) == 1
+
+
+def test_beginning_again_loses_nothing_to_an_outage(
+    begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage._shelf.flusher.stop()
+    first = begin()
+    monkeypatch.setattr(storage._shelf.flusher, "_start", lambda: None)
+    first.log({"loss": 1.0}, 0, 0.0)
+    flush, tries = first.flush, []
+
+    def flush_but_not_at_first() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise BookUnreachableError("the server went away")
+        flush()
+
+    monkeypatch.setattr(first, "flush", flush_but_not_at_first)
+    assert begin(first.trial_id).number == 2
     assert len(Reader(storage.book).series(first.attempt_id)["loss"]) == 1
 
 

@@ -136,8 +136,13 @@ def test_a_crash_that_repeats_transaction_ids_does_not_deceive(
     others.close()
 
 
+@pytest.mark.parametrize("first", ["the teller", "the thread that flushes"])
 def test_a_finish_that_nobody_can_confirm_is_confirmed_later(
-    postgres: Server, postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    postgres: Server,
+    postgres_url: str,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
 ) -> None:
     monkeypatch.setattr("trialbook.book.postgres_engine.LEAST_PATIENCE_S", 0.2)
     storage = BookStorage(through(proxy, postgres_url))
@@ -156,6 +161,8 @@ def test_a_finish_that_nobody_can_confirm_is_confirmed_later(
             storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     finally:
         postgres.start()
+    if first == "the thread that flushes":
+        storage.flush()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *_, **__: pytest.fail("it was stored as fenced"))
         assert storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])

@@ -69,6 +69,7 @@ class Attempt(Resumable):
         self._start_locks()
         self.fenced = False
         self._ended = False
+        self._told = False
         self._forked = False
         self._written_parts = False
         self._facts = attempt_rows.Facts()
@@ -451,7 +452,7 @@ class Attempt(Resumable):
             BookUnreachableError: The server still does not say; nothing is written before.
         """
         if self._doubt is None:
-            return False
+            return self._told
         batch, receipt, finishing = self._doubt
         stored = self._shelf.book.settled(receipt)
         self._doubt = None
@@ -459,7 +460,8 @@ class Attempt(Resumable):
             self._put_back(batch)
             return False
         self._settled(batch, ())
-        self._ended = self._ended or finishing
+        if finishing:
+            self._ended = self._told = True
         return finishing
 
     def _put_back(

@@ -92,11 +92,12 @@ class AttemptStorage(StorageLife):
             AttemptFencedError: The claimed attempt is no longer the current one.
             BookError: The book refused.
         """
-        before = self._held.pop(trial_id, None)
+        before = self._held.get(trial_id)
         if before is not None:
             with suppress(AttemptFencedError):  # what it has left is kept with it
                 before.flush()
             before.abandon()
+            del self._held[trial_id]  # not before: without its server all of this is done again
         if holder is not None and holder.worker.worker_id not in self._registered:
             self.leases.register(holder.worker, self._cache.study_of(trial_id))
             self._registered.add(holder.worker.worker_id)
