@@ -6,11 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
 from trialbook.records.execution import EndReason
+from trialbook.running.leasing import LeaseKeeper
 from trialbook.running.reaping import reap
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -122,6 +124,26 @@ def test_a_worker_that_lost_its_lease_ends_the_trial_and_goes_on(lab, storage) -
     assert "trial 0 was taken over by another worker" in err
     (only,) = lab.trials()
     assert [a.end_reason for a in only.attempts] == [EndReason.LOST, EndReason.COMPLETE]
+
+
+def test_a_renewal_that_fails_in_whatever_way_is_told_and_tried_again(
+    lab, storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "s")
+    keeper = LeaseKeeper(storage, study_id, "a" * 32, 0.2)
+    renew, calls = storage.leases.renew, []
+
+    def renew_but_not_at_first(*arguments) -> set[int]:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ValueError("unexpected")
+        return renew(*arguments)
+
+    monkeypatch.setattr(storage.leases, "renew", renew_but_not_at_first)
+    keeper.start()
+    lab.wait_until(lambda: len(calls) >= 3)
+    keeper.stop()
+    assert keeper.troubles() == ["a lease could not be renewed: ValueError('unexpected')"]
 
 
 def test_workers_of_another_host_are_reaped_when_their_lease_is_over(lab, storage) -> None:

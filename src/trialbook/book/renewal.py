@@ -79,7 +79,7 @@ class Renewal:
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._interval_s = _PARKED_S
         self._drowsiness = Drowsiness(_PARKED_S)
 
@@ -89,33 +89,38 @@ class Renewal:
         if self._thread is None:
             with self._start_lock:
                 if self._thread is None:
-                    self._stopping = False
                     self._interval_s = due_s
                     self._drowsiness = Drowsiness(due_s)
-                    self._thread = threading.Thread(
-                        target=self._run, name="trialbook-leases", daemon=True
-                    )
-                    self._thread.start()
+                    self._start()
         elif due_s < self._interval_s:
             self._interval_s = due_s
             self._drowsiness = Drowsiness(due_s)
             self._wake.set()
 
+    def _start(self) -> None:
+        # Each thread has a sign of its own, so that one that is to stop does.
+        self._stopping = stopping = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(stopping,), name="trialbook-leases", daemon=True
+        )
+        thread.start()
+        self._thread = thread
+
     def stop(self) -> None:
         """End the thread; leases run out by themselves."""
         with self._start_lock:
             thread, self._thread = self._thread, None
-            self._stopping = True
+            self._stopping.set()
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         wait_s = self._interval_s
         while True:
             self._wake.wait(wait_s)
             self._wake.clear()
-            if self._stopping:
+            if stopping.is_set():
                 return
             held = self._held()
             if held is None:

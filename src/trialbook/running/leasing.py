@@ -154,10 +154,11 @@ class LeaseKeeper:
                 self._troubled = False
                 if self._claim is not None:
                     self._rest()
-            except TrialbookError as error:
+            except Exception as error:  # whatever it is, the lease must not run out in silence
                 wait_s = min(interval_s, _AGAIN_S)
                 if not self._troubled:
-                    self._troubles.append(f"a lease could not be renewed: {error.what}")
+                    what = error.what if isinstance(error, TrialbookError) else repr(error)
+                    self._troubles.append(f"a lease could not be renewed: {what}")
                 self._troubled = True
 
     def _renew(self) -> None:
