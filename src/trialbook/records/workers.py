@@ -43,7 +43,7 @@ class WorkerRecord:
         identity: Which process it is.
         study_id: The study that it works on, ``None`` when it is no study's.
         state: ``working``, or how it ended: ``left`` or ``dead``.
-        started_s: When it was registered.
+        started_s: When it was registered, by its own clock.
         seen_s: Its last sign of life.
         ended_s: When it left or was found dead, ``None`` before.
     """
