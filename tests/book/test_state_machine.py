@@ -59,7 +59,7 @@ _settings: dict[str, Any] = {
 }
 PROFILES = {
     "ci": settings(
-        derandomize=True, max_examples=30, stateful_step_count=50, database=None, **_settings
+        derandomize=True, max_examples=20, stateful_step_count=50, database=None, **_settings
     ),
     "hunt": settings(max_examples=3000, stateful_step_count=60, **_settings),
 }
