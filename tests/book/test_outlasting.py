@@ -77,6 +77,17 @@ def test_no_patience_is_one_try() -> None:
     assert failing.calls == 1
 
 
+def test_whoever_gives_up_waits_no_longer() -> None:
+    failing = Failing(BookUnreachableError("away"), 1000, patience_s=60.0)
+    giving_up = threading.Timer(0.1, failing.outage.give_up)
+    giving_up.start()
+    began = time.monotonic()
+    with pytest.raises(BookUnreachableError):
+        failing.ask()
+    assert time.monotonic() - began < 20
+    giving_up.join()
+
+
 def test_a_deadlock_is_the_servers_to_end(postgres_url: str) -> None:
     """Two that lock two rows crosswise: one is given up, and then both are done."""
     books = [Book.open(postgres_url) for _ in range(2)]

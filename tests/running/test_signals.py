@@ -4,11 +4,18 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from optuna.study import StudyDirection
 
+from trialbook.book.storage import BookStorage
 from trialbook.records.execution import EndReason
+from trialbook.running.coordinator import Coordinator
+from trialbook.running.outcome import Limits
+from trialbook.running.progress import Silence
 
 ASKING = """
     import time
@@ -172,6 +179,20 @@ def test_a_second_signal_abandons(lab, again: signal.Signals) -> None:
     assert process.returncode == 130
     (trial,) = lab.trials()
     assert (trial.state, trial.attempt.end_reason) == ("FAIL", EndReason.ABANDONED)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_who_asks_twice_waits_for_no_server_that_is_away(lab, second: signal.Signals) -> None:
+    """The coordinator may be waiting for it just then, and hears nothing else meanwhile."""
+    with closing(BookStorage(lab.book)) as storage:
+        study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+        job = SimpleNamespace(study_id=study_id, study="s", budget=1)
+        coordinator = Coordinator(storage, job, [], Limits(None, 0), Silence())
+        with coordinator._signals():
+            signal.raise_signal(signal.SIGINT)
+            assert not storage.outage.given_up
+            signal.raise_signal(second)
+            assert storage.outage.given_up
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

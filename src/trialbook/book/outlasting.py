@@ -38,11 +38,15 @@ class Outage:
     Args:
         where: The book's URL without its password.
         patience_s: How long to wait for the server; 0 to fail at once.
+
+    Attributes:
+        given_up: Whether nobody wants to wait any more.
     """
 
     def __init__(self, where: str, patience_s: float) -> None:
         self.where = where
         self.patience_s = patience_s
+        self.given_up = False
         self._start()
 
     def _start(self) -> None:
@@ -73,6 +77,10 @@ class Outage:
             _logger.warning(
                 "%s: the server is back after %.1f s", self.where, time.monotonic() - since
             )
+
+    def give_up(self) -> None:
+        """Wait no longer, now and later on; a signal handler may call it."""
+        self.given_up = True
 
     def outlast(self, act: Callable[[], _T], patience_s: float | None = None) -> _T:
         """Do a thing, again and again while the server cannot be reached.
@@ -110,7 +118,7 @@ class Outage:
                 raise failure
             time.sleep(random.uniform(0, 0.02 * (conflicts + 1)))
             return
-        if not pauses.left:
+        if self.given_up or not pauses.left:
             failure.outlasted = True
             raise failure
         self.noticed(failure)

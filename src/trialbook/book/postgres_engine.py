@@ -298,7 +298,7 @@ class PostgresEngine:
                 try:
                     return self._asked(*receipt)
                 except (BookUnreachableError, BookBusyError) as error:
-                    if not pauses.left:
+                    if self._outage.given_up or not pauses.left:
                         raise _uncertain(self._address.shown, receipt) from error
                     if isinstance(error, BookUnreachableError):
                         self._outage.noticed(error)

@@ -394,16 +394,25 @@ class Coordinator:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Count Ctrl-C instead of raising, and the signals that ask a run to stop."""
+        """Count Ctrl-C instead of raising, and the signals that ask a run to stop.
+
+        Who asks twice does not wait for a server that is away either.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def interrupted(_: int, __: FrameType | None) -> None:
-            self._interrupts += 1
+        def heard(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGINT:
+                self._interrupts += 1
+            else:
+                self._requests.heard(number, frame)
+            if self._interrupts + self._requests.count > 1:
+                self._storage.outage.give_up()
 
-        handlers: dict[signal.Signals, Handler] = {signal.SIGINT: interrupted}
-        handlers.update(dict.fromkeys(STOP_SIGNALS, self._requests.heard))
+        handlers: dict[signal.Signals, Handler] = dict.fromkeys(
+            (signal.SIGINT, *STOP_SIGNALS), heard
+        )
         before = {
             number: signal.signal(number, handler)
             for number, handler in handlers.items()
