@@ -56,6 +56,7 @@ _oldest = Statement(
     )
     .order_by(_t.attempt == 0, _t.number)
     .limit(1)
+    .with_for_update(skip_locked=True)  # whoever has it may wait for the study's row
 )
 _soonest = Statement(
     select(func.min(_t.not_before - database_time())).where(

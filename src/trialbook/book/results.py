@@ -8,39 +8,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from trialbook.book import attempt_rows, schema, trials
 from trialbook.book.attempt_rows import Batch, Identity
+from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import TrialFields, digest_of_fields, stored_values
 from trialbook.book.series_rows import Folded, index_asked, write_folded
 from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Statement, together
 from trialbook.book.texts import value_bytes
 from trialbook.book.trials import TrialRow
+from trialbook.errors import NotFoundError
 from trialbook.records.execution import EndReason
 
 _t = schema.trial.c
-_set_result = Statement(
-    update(schema.trial)
-    .where(_t.trial_id == bindparam("trial_id_"))
-    .values(
-        {
-            name: bindparam(name, type_=_t[name].type)
-            for name in (
-                "state",
-                "params",
-                "space",
-                "user_attrs",
-                "system_attrs",
-                "finish_seq",
-                "completed",
-                "record_digest",
-            )
-        }
+_columns = {
+    name: bindparam(name, type_=_t[name].type)
+    for name in (
+        "state",
+        "params",
+        "space",
+        "user_attrs",
+        "system_attrs",
+        "completed",
+        "record_digest",
     )
+}
+_this = _t.trial_id == bindparam("trial_id_")
+_set_row = Statement(
+    update(schema.trial).where(_this).values({**_columns, "finish_seq": bindparam("finish_seq")})
+)
+_next = trials.NEXT_FINISH.cte("next_finish")
+_set_row_and_seq = Statement(
+    update(schema.trial)
+    .where(_this)
+    .values({**_columns, "finish_seq": select(_next.c.finished).scalar_subquery()})
+    .returning(_t.finish_seq)
 )
 
 
@@ -84,7 +91,6 @@ def write_result(
         PartsChangedError: The fold is void.
     """
     with together(connection):
-        trials.lock_study(connection, identity.study_id)
         current = attempt_rows.current_asked(connection, identity)
         # After the lock: a forked child may be appending, and what it has committed must be seen.
         index = index_asked(connection, identity.attempt_id)
@@ -127,19 +133,32 @@ def _finished(
         system_attrs=texts.system_attrs,
         values=contents,
     )
-    finish_seq = trials.finish_seq_asked(connection, identity.study_id)
-    record_digest = digest_of_fields(connection, row.trial_id, fields, fold.digests)
-    result = Result(row.trial_id, fields, row.started, trials.local_now(), finish_seq())
-    _set_result.run(
+    completed = trials.local_now()
+    finish_seq = _set_result(
         connection,
+        row.study_id,
         trial_id_=row.trial_id,
         state=fields.state,
         params=fields.params,
         space=fields.space,
         user_attrs=fields.user_attrs,
         system_attrs=fields.system_attrs,
-        finish_seq=result.finish_seq,
-        completed=result.completed,
-        record_digest=record_digest,
+        completed=completed,
+        record_digest=digest_of_fields(connection, row.trial_id, fields, fold.digests),
     )
-    return result
+    return Result(row.trial_id, fields, row.started, completed, finish_seq)
+
+
+def _set_result(connection: Connection, study_id: int, **columns: Any) -> int:
+    """Write the trial's row, as the last thing; its ``finish_seq``.
+
+    All who finish trials of a study wait for each other from here to the commit.
+    """
+    if is_sqlite(connection):
+        finish_seq = trials.next_finish_seq(connection, study_id)
+        _set_row.run(connection, finish_seq=finish_seq, **columns)
+        return finish_seq
+    found = _set_row_and_seq.row(connection, study_id_=study_id, **columns)
+    if found is None or found[0] is None:
+        raise NotFoundError(f"there is no study of id {study_id}")
+    return int(found[0])

@@ -147,8 +147,6 @@ def end(shelf: Shelf, death: Death) -> Reaped | None:
 
 def _ended(connection: Connection, death: Death) -> Reaped | None:
     trial_id = death.trial_id
-    study_id = trials.study_of(connection, trial_id)
-    trials.lock_study(connection, study_id)
     row = trials.locked(connection, trial_id)
     if row.state != trials.RUNNING or death.attempt not in (None, row.attempt):
         return None
@@ -161,9 +159,9 @@ def _ended(connection: Connection, death: Death) -> Reaped | None:
     attempt_id, returned, answers, expired, worker_id, ended = found
     if death.expired and (ended is not None or not expired):
         return None
-    study = _spec.row(connection, study_id=study_id)
+    study = _spec.row(connection, study_id=row.study_id)
     if study is None:
-        raise NotFoundError(f"there is no study of id {study_id}")
+        raise NotFoundError(f"there is no study of id {row.study_id}")
     name, spec = study
     outcome = death.outcome
     ending = Ending(outcome.reason, outcome.died)

@@ -14,7 +14,7 @@ from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
 from trialbook.book import schema
 from trialbook.book.clock import database_time
@@ -45,21 +45,22 @@ _REASONS = {
 _t, _s, _a = schema.trial.c, schema.study.c, schema.attempt.c
 _this = _t.trial_id == bindparam("trial_id_")
 
-_next_number = Statement(
+_NUMBERED = (
     update(schema.study)
     .where(_s.study_id == bindparam("study_id_"), _s.deleted.is_(None))
     .values(next_number=_s.next_number + 1)
     .returning(_s.next_number)
 )
-_next_finish = Statement(
+_next_number = Statement(_NUMBERED)
+NEXT_FINISH = (
     update(schema.study)
     .where(_s.study_id == bindparam("study_id_"))
     .values(finished=_s.finished + 1)
     .returning(_s.finished)
 )
-_lock_study = Statement(
-    select(_s.study_id).where(_s.study_id == bindparam("study_id_")).with_for_update()
-)
+"""Gives the next ``finish_seq``; locks the study's row until the transaction ends."""
+
+_next_finish = Statement(NEXT_FINISH)
 _insert_trial = Statement(
     schema.trial.insert()
     .values(
@@ -69,7 +70,35 @@ _insert_trial = Statement(
             if column.name not in ("trial_id", "record_digest", "deleted", "not_before")
         }
     )
-    .returning(_t.trial_id)
+    .returning(_t.trial_id, _t.number)
+)
+_EMPTY: Mapping[str, Any] = {
+    "state": RUNNING,
+    "attempt": 0,
+    "params": "{}",
+    "space": None,
+    "user_attrs": "{}",
+    "system_attrs": "{}",
+    "finish_seq": None,
+    "completed": None,
+}
+# One statement, so that others wait no longer for the study's row than they must.
+_numbered = _NUMBERED.cte("numbered")
+_insert_numbered = Statement(
+    schema.trial.insert()
+    .from_select(
+        ["study_id", "number", "state", "params", "user_attrs", "system_attrs", "started"],
+        select(
+            bindparam("study_id_", type_=_t.study_id.type),
+            _numbered.c.next_number - 1,
+            literal(RUNNING, _t.state.type),
+            literal("{}"),
+            literal("{}"),
+            literal("{}"),
+            bindparam("started", type_=_t.started.type),
+        ),
+    )
+    .returning(_t.trial_id, _t.number)
 )
 _locked = Statement(
     select(
@@ -87,7 +116,6 @@ _locked = Statement(
     .where(_this, _t.deleted.is_(None))
     .with_for_update()
 )
-_study_of = Statement(select(_t.study_id).where(_this, _t.deleted.is_(None)))
 _set_texts = Statement(
     update(schema.trial)
     .where(_this)
@@ -189,6 +217,10 @@ def no_trial(trial_id: int) -> NotFoundError:
     return NotFoundError(f"there is no trial of id {trial_id}")
 
 
+def _no_study(study_id: int) -> NotFoundError:
+    return NotFoundError(f"there is no study of id {study_id}")
+
+
 def locked(connection: Connection, trial_id: int) -> TrialRow:
     """The trial's row, locked until the transaction ends.
 
@@ -226,18 +258,6 @@ def locked_unfinished(connection: Connection, trial_id: int) -> TrialRow:
     return row
 
 
-def study_of(connection: Connection, trial_id: int) -> int:
-    """The study of a trial.
-
-    Raises:
-        NotFoundError: There is no such trial.
-    """
-    row = _study_of.row(connection, trial_id_=trial_id)
-    if row is None:
-        raise no_trial(trial_id)
-    return int(row[0])
-
-
 def next_number(connection: Connection, study_id: int) -> int:
     """The next trial's number; locks the study's row.
 
@@ -246,29 +266,26 @@ def next_number(connection: Connection, study_id: int) -> int:
     """
     row = _next_number.row(connection, study_id_=study_id)
     if row is None:
-        raise NotFoundError(f"there is no study of id {study_id}")
+        raise _no_study(study_id)
     return int(row[0]) - 1
 
 
 def add_running(connection: Connection, study_id: int, started: datetime) -> tuple[int, int]:
-    """Add an empty RUNNING trial; its id and number."""
-    number = next_number(connection, study_id)
-    row = _insert_trial.row(
-        connection,
-        study_id=study_id,
-        number=number,
-        state=RUNNING,
-        attempt=0,
-        params="{}",
-        space=None,
-        user_attrs="{}",
-        system_attrs="{}",
-        finish_seq=None,
-        started=started,
-        completed=None,
-    )
-    assert row is not None
-    return int(row[0]), number
+    """Add an empty RUNNING trial; its id and number.
+
+    Raises:
+        NotFoundError: There is no such study.
+    """
+    if is_sqlite(connection):
+        number = next_number(connection, study_id)
+        row = _insert_trial.row(
+            connection, study_id=study_id, number=number, **_EMPTY, started=started
+        )
+    else:
+        row = _insert_numbered.row(connection, study_id_=study_id, started=started)
+    if row is None:
+        raise _no_study(study_id)
+    return int(row[0]), int(row[1])
 
 
 def add_template(
@@ -425,36 +442,19 @@ def end_reason(state: TrialState, said: EndReason | None) -> EndReason:
     return _REASONS[state]
 
 
-def lock_study(connection: Connection, study_id: int) -> None:
-    """Lock a study's row until the transaction ends.
-
-    It comes before a trial's row is locked: every transaction takes the two in this order. In
-    SQLite a write transaction has everything to itself.
-    """
-    if not is_sqlite(connection):
-        _lock_study.run(connection, study_id_=study_id)
-
-
 def next_finish_seq(connection: Connection, study_id: int) -> int:
-    """The ``finish_seq`` of a trial that finishes in this transaction.
+    """The ``finish_seq`` of a trial that finishes in this transaction; locks the study's row.
+
+    A trial's row is locked before its study's. Whoever locks the study first, to claim or to add,
+    waits for no trial.
 
     Raises:
         NotFoundError: There is no such study.
     """
-    return finish_seq_asked(connection, study_id)()
-
-
-def finish_seq_asked(connection: Connection, study_id: int) -> Callable[[], int]:
-    """Ask for a ``next_finish_seq``; what gives it."""
-    asked = _next_finish.asked(connection, study_id_=study_id)
-
-    def answer() -> int:
-        rows = asked()
-        if not rows:
-            raise NotFoundError(f"there is no study of id {study_id}")
-        return int(rows[0][0])
-
-    return answer
+    row = _next_finish.row(connection, study_id_=study_id)
+    if row is None:
+        raise _no_study(study_id)
+    return int(row[0])
 
 
 def finish(

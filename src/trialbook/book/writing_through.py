@@ -165,10 +165,8 @@ def set_state(book: Book, trial_id: int, state: TrialState, values: Sequence[flo
                 _give_back(connection, row)
         return True
     with book.writing(durable=True) as connection:
-        study_id = trials.study_of(connection, trial_id)
-        trials.lock_study(connection, study_id)
         row = trials.locked_unfinished(connection, trial_id)
-        finish_seq = trials.next_finish_seq(connection, study_id)
+        finish_seq = trials.next_finish_seq(connection, row.study_id)
         trials.finish(connection, row, finish_seq, state, values)
         attempt = trials.attempt_id(connection, trial_id, row.attempt)
         if attempt is not None:
