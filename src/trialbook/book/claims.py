@@ -10,7 +10,17 @@ from __future__ import annotations
 import json
 
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from trialbook.book import schema
 from trialbook.book.clock import database_time
@@ -71,22 +81,37 @@ _lock_study = Statement(
     .where(_s.study_id == bindparam("study_id"), _s.deleted.is_(None))
     .with_for_update()
 )
-_counted = Statement(
+_unfinished = (
+    _t.study_id == bindparam("study_id"),
+    _t.finish_seq.is_(None),
+    _t.deleted.is_(None),
+)
+# Every trial that was ever made has a number, so what counts is all but these few.
+_removed = select(func.count()).where(_t.study_id == bindparam("study_id"), _t.deleted.is_not(None))
+_enqueued = select(func.count()).where(*_unfinished, _t.state == WAITING, _t.attempt == 0)
+_abandoned = (
     select(func.count())
-    .select_from(schema.trial)
-    .outerjoin(schema.attempt, and_(_a.trial_id == _t.trial_id, _a.number == _t.attempt))
+    .select_from(schema.attempt)
     .where(
-        _t.study_id == bindparam("study_id"),
-        _t.deleted.is_(None),
-        or_(_t.state != WAITING, _given_back),
-        or_(_a.end_reason.is_(None), _a.end_reason != str(EndReason.ABANDONED)),
+        # A constant, by which the databases find the index of just these.
+        _a.end_reason == literal_column(f"'{EndReason.ABANDONED}'"),
+        exists().where(
+            _t.trial_id == _a.trial_id,
+            _t.attempt == _a.number,
+            _t.study_id == bindparam("study_id"),
+            _t.deleted.is_(None),
+        ),
     )
 )
-_waiting_again = Statement(
-    select(func.count())
-    .select_from(schema.trial)
-    .where(_t.study_id == bindparam("study_id"), _t.deleted.is_(None), _given_back)
+_counted = Statement(
+    select(
+        _s.next_number
+        - _removed.scalar_subquery()
+        - _enqueued.scalar_subquery()
+        - _abandoned.scalar_subquery()
+    ).where(_s.study_id == bindparam("study_id"))
 )
+_waiting_again = Statement(select(func.count()).where(*_unfinished, _given_back))
 _give_back = Statement(
     update(schema.trial)
     .where(_t.trial_id == bindparam("trial_id_"))

@@ -98,6 +98,9 @@ Index(
     sqlite_where=trial.c.finish_seq.is_(None),
     postgresql_where=trial.c.finish_seq.is_(None),
 )
+# Few rows, which the budget of a study does not count: so it need not count all the others.
+_removed = trial.c.deleted.is_not(None)
+Index("tb_trial_deleted", trial.c.study_id, sqlite_where=_removed, postgresql_where=_removed)
 
 trial_value = Table(
     "tb_trial_value",
@@ -158,6 +161,13 @@ attempt = Table(
 )
 _leased = and_(attempt.c.lease.is_not(None), attempt.c.ended.is_(None))
 Index("tb_attempt_leased", attempt.c.lease, sqlite_where=_leased, postgresql_where=_leased)
+_abandoned = attempt.c.end_reason == "abandoned"
+Index(
+    "tb_attempt_abandoned",
+    attempt.c.trial_id,
+    sqlite_where=_abandoned,
+    postgresql_where=_abandoned,
+)
 
 snapshot = Table(
     "tb_snapshot",

@@ -25,6 +25,18 @@ def upgrade() -> None:
     op.create_index(
         "tb_attempt_leased", "tb_attempt", ["lease"], sqlite_where=leased, postgresql_where=leased
     )
+    removed = sa.text("deleted IS NOT NULL")
+    op.create_index(
+        "tb_trial_deleted", "tb_trial", ["study_id"], sqlite_where=removed, postgresql_where=removed
+    )
+    abandoned = sa.text("end_reason = 'abandoned'")
+    op.create_index(
+        "tb_attempt_abandoned",
+        "tb_attempt",
+        ["trial_id"],
+        sqlite_where=abandoned,
+        postgresql_where=abandoned,
+    )
     op.create_table(
         "tb_checkpoint",
         sa.Column("checkpoint_id", _ID, autoincrement=True, nullable=False),
