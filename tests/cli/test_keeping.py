@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import sqlite3
@@ -64,7 +65,15 @@ def _answered(answer: str | None, *arguments: str) -> tuple[int, str]:
     else:
         os.write(leader, answer.encode())
     try:
-        while chunk := os.read(leader, 4096):
+        while True:
+            if not select.select([leader], [], [], 5)[0]:
+                # The interpreter forgets an interrupt between the prompt and its reading until
+                # the next key or signal.
+                process.send_signal(signal.SIGINT)
+                continue
+            chunk = os.read(leader, 4096)
+            if not chunk:
+                break
             output += chunk
     except OSError:
         pass
