@@ -25,7 +25,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -232,12 +231,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="where SQLite files go (a real disk)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
-    where: AbstractContextManager[Any] = (
-        tempfile.TemporaryDirectory(prefix="workers-", dir=Path.cwd())
-        if chosen.directory is None
-        else nullcontext(chosen.directory)
-    )
-    with where as name:
+    with tempfile.TemporaryDirectory(prefix="workers-", dir=chosen.directory or Path.cwd()) as name:
         found = measured(chosen, Path(name))
     if chosen.json:
         print(json.dumps(found))

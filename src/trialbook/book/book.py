@@ -198,7 +198,7 @@ class Book:
 
     def _identified(self, create: bool) -> str:
         with translating(self.url):
-            identity = self._looked_up()
+            identity = self._looked_up(create)
             if identity is not None:
                 return identity
             if not create:
@@ -209,17 +209,18 @@ class Book:
                     where=self.url,
                     hint="run 'trialbook storage init' to make one, or name another --storage",
                 )
-            with self._engine.reading() as connection:
-                migration.refuse_foreign(connection)
             with self._engine.creating() as connection:
                 identity = migration.book_id(connection)  # another process may have been first
                 if identity is None:
                     identity = migration.make_tables(connection)
         return identity
 
-    def _looked_up(self) -> str | None:
+    def _looked_up(self, create: bool) -> str | None:
         with self._engine.reading() as connection:
-            return migration.book_id(connection, self.url)
+            identity = migration.book_id(connection, self.url)
+            if identity is None and create:  # in one transaction: a book may come to be meanwhile
+                migration.refuse_foreign(connection)
+            return identity
 
     def _after_fork(self) -> None:
         self.outage.after_fork()
