@@ -218,7 +218,7 @@ def write_own(connection: Connection, identity: Identity, batch: Batch) -> None:
     if outcome is not None:
         known = msgspec.convert(parsed(outcome), OutcomeState)
         facts = replace(facts, outcome=_late(known, facts.outcome))
-    _set_late.run(connection, attempt_id_=identity.attempt_id, **_columns(facts))
+    _set_late.run(connection, attempt_id_=identity.attempt_id, **columns_of(facts))
 
 
 def _late(known: OutcomeState, said: OutcomeState | None) -> OutcomeState:
@@ -237,7 +237,7 @@ def _late(known: OutcomeState, said: OutcomeState | None) -> OutcomeState:
 def write_facts(connection: Connection, attempt_id: int, facts: Facts) -> None:
     """Write what an attempt says about itself."""
     _amend_coordinates(connection, attempt_id, facts)
-    _set_facts.run(connection, attempt_id_=attempt_id, **_columns(facts))
+    _set_facts.run(connection, attempt_id_=attempt_id, **columns_of(facts))
 
 
 def write_end(connection: Connection, attempt_id: int, facts: Facts, reason: EndReason) -> None:
@@ -248,11 +248,12 @@ def write_end(connection: Connection, attempt_id: int, facts: Facts, reason: End
         attempt_id_=attempt_id,
         ended=time.time(),
         end_reason=str(reason),
-        **_columns(facts),
+        **columns_of(facts),
     )
 
 
-def _columns(facts: Facts) -> dict[str, Any]:
+def columns_of(facts: Facts) -> dict[str, Any]:
+    """What an attempt says about itself, as its columns hold it."""
     outcome = facts.outcome
     return {
         "returned": facts.returned,

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from trialbook.book import schema, trials
+from trialbook.book import at_once, schema, trials
 from trialbook.book.attempt_rows import Identity
 from trialbook.book.blobs import StaleError
 from trialbook.book.book import Book
+from trialbook.book.engine import is_sqlite
 from trialbook.book.shelf import Shelf
 from trialbook.book.statements import Statement
 from trialbook.book.texts import tagged_text
@@ -71,23 +72,36 @@ def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
         try:
             with shelf.book.writing() as connection:
                 shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
-                row = trials.locked_unfinished(connection, trial_id)
-                if opening.claimed is None:
-                    _refuse_waiting(row)
-                    attempt_id, number = trials.add_attempt(
-                        connection, row, coordinates, opening.holder
-                    )
-                else:
-                    number = opening.claimed
-                    attempt_id = _filled(connection, row, number, coordinates)
+                identity = _begun(connection, trial_id, opening, coordinates)
         except StaleError:
             continue
         finally:
             shelf.blobs.discard(prepared)
         shelf.blobs.committed(prepared, snapshots)
-        if number == 1:  # else reports of an earlier attempt disappear, which others must read
-            shelf.flushed(row.study_id)
-        return Identity(row.study_id, trial_id, row.number, attempt_id, number)
+        if identity.number == 1:  # else reports of an earlier one disappear, which others must read
+            shelf.flushed(identity.study_id)
+        return identity
+
+
+def _begun(
+    connection: Connection,
+    trial_id: int,
+    opening: Opening,
+    coordinates: Mapping[str, str | None],
+) -> Identity:
+    if opening.claimed is None and not is_sqlite(connection):
+        first = at_once.begin_first(connection, trial_id, coordinates, opening.holder)
+        if first is not None:
+            attempt_id, study_id, trial_number = first
+            return Identity(study_id, trial_id, trial_number, attempt_id, 1)
+    row = trials.locked_unfinished(connection, trial_id)
+    if opening.claimed is None:
+        _refuse_waiting(row)
+        attempt_id, number = trials.add_attempt(connection, row, coordinates, opening.holder)
+    else:
+        number = opening.claimed
+        attempt_id = _filled(connection, row, number, coordinates)
+    return Identity(row.study_id, trial_id, row.number, attempt_id, number)
 
 
 def _refuse_waiting(row: trials.TrialRow) -> None:

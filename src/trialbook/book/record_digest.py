@@ -26,6 +26,7 @@ seal is made over these digests.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,7 @@ _artifacts = Statement(
     .where(_a.trial_id == bindparam("trial_id"), _a.number == bindparam("number"))
 )
 
-_COORDINATES = ("code", "data", "config", "environment", "execution")
+COORDINATES = ("code", "data", "config", "environment", "execution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,12 @@ def digest_of_fields(
         series: The digests of the current attempt's payloads, when they are known; ``None`` to
             compute them from the payloads.
     """
-    return digest_of_bytes(canonical_bytes(document(connection, trial_id, fields, series)))
+    return digest_of(document(connection, trial_id, fields, series))
+
+
+def digest_of(whole: dict[str, Any]) -> str:
+    """The digest of what ``document`` gives, 64 hexadecimal digits."""
+    return digest_of_bytes(canonical_bytes(whole))
 
 
 def trial_fields(connection: Connection, trial_id: int) -> TrialFields:
@@ -143,6 +149,45 @@ def document(
     asked = _attempts.asked(connection, trial_id=trial_id)
     artifacts = _artifacts.asked(connection, trial_id=trial_id, number=fields.attempt)
     attempts = asked()
+    current = None
+    for found in attempts:
+        if found[1] == fields.attempt:
+            names = ("seeds", "end_reason", "outcome", "returned", "prune_answers")
+            told = dict(zip(names, found[7:12], strict=True))
+            if found[12] is not None:
+                # A record without it is digested as it was before there were checkpoints.
+                told["resumed"] = chain_document(connection, found[0])
+            if series is None:
+                series = payload_digests(connection, found[0])
+            current = told, series, artifacts()
+    return assembled(fields, [(found[1], found[2:7]) for found in attempts], current)
+
+
+def assembled(
+    fields: TrialFields,
+    attempts: Iterable[tuple[int, Sequence[str | None]]],
+    current: tuple[Mapping[str, Any], Mapping[str, list[str]], Iterable[tuple[Any, ...]]] | None,
+) -> dict[str, Any]:
+    """What is digested, put together.
+
+    Args:
+        fields: The trial's own.
+        attempts: Number and digests of the coordinates of each, oldest first.
+        current: Of the attempt that counts, if there is one: the columns that it has itself (more
+            than needed do no harm), the digests of each metric's payloads, and name and digest of
+            each artifact.
+    """
+    counted = None
+    if current is not None:
+        told, series, artifacts = current
+        own = ("resumed", "seeds", "end_reason", "outcome", "returned", "prune_answers")
+        counted = {
+            **{name: told[name] for name in own if name in told},
+            "number": fields.attempt,
+            # Lists of pairs: a metric's name may begin with "$", which a tagged object may not.
+            "series": [[metric, series[metric]] for metric in sorted(series)],
+            "artifacts": [[name, digest] for name, digest in sorted(artifacts)],
+        }
     return {
         "number": fields.number,
         "state": fields.state,
@@ -152,43 +197,8 @@ def document(
         "user_attrs": fields.user_attrs,
         "system_attrs": fields.system_attrs,
         "attempts": [
-            {"number": found[1], **dict(zip(_COORDINATES, found[2:7], strict=True))}
-            for found in attempts
+            {"number": number, **dict(zip(COORDINATES, digests, strict=True))}
+            for number, digests in attempts
         ],
-        "current": next(
-            (
-                _current(connection, found, series, artifacts())
-                for found in attempts
-                if found[1] == fields.attempt
-            ),
-            None,
-        ),
-    }
-
-
-def _current(
-    connection: Connection,
-    found: tuple[Any, ...],
-    series: dict[str, list[str]] | None,
-    artifacts: list[tuple[Any, ...]],
-) -> dict[str, Any]:
-    attempt_id, number = found[:2]
-    seeds, end_reason, outcome, returned, prune_answers, resumed_from = found[7:]
-    if series is None:
-        series = payload_digests(connection, attempt_id)
-    # A record without it is digested as it was before there were checkpoints.
-    resumed = {}
-    if resumed_from is not None:
-        resumed = {"resumed": chain_document(connection, attempt_id)}
-    return {
-        **resumed,
-        "number": number,
-        "seeds": seeds,
-        "end_reason": end_reason,
-        "outcome": outcome,
-        "returned": returned,
-        "prune_answers": prune_answers,
-        # Lists of pairs: a metric's name may begin with "$", which a tagged object may not.
-        "series": [[metric, series[metric]] for metric in sorted(series)],
-        "artifacts": [[name, digest] for name, digest in sorted(artifacts)],
+        "current": counted,
     }

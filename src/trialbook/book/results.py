@@ -13,7 +13,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, select, update
 
-from trialbook.book import attempt_rows, schema, trials
+from trialbook.book import at_once, attempt_rows, schema, trials
 from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import TrialFields, digest_of_fields, stored_values
@@ -90,6 +90,11 @@ def write_result(
     Raises:
         PartsChangedError: The fold is void.
     """
+    if not is_sqlite(connection):
+        done = at_once.finish(connection, identity, batch, fold, spaces, told)
+        if done is not None:
+            started = done.row.started
+            return Result(done.row.trial_id, done.fields, started, done.completed, done.finish_seq)
     with together(connection):
         current = attempt_rows.current_asked(connection, identity)
         # After the lock: a forked child may be appending, and what it has committed must be seen.
