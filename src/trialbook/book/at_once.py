@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, func, literal, select, text, updat
 
 from trialbook.book import schema, trials
 from trialbook.book.attempt_rows import Batch, Identity, columns_of
+from trialbook.book.blobs import REMOVALS
 from trialbook.book.clock import database_time
 from trialbook.book.record_digest import COORDINATES, TrialFields, assembled, digest_of
 from trialbook.book.series_rows import Folded
@@ -30,6 +31,7 @@ from trialbook.records.workers import Holder
 
 _t, _a = schema.trial.c, schema.attempt.c
 
+_removals = select(schema.book.c.value).where(schema.book.c.key == REMOVALS).scalar_subquery()
 _GIVEN = ("started", *trials.NO_COORDINATES, "worker_id")
 _begun = (
     update(schema.trial)
@@ -38,6 +40,7 @@ _begun = (
         _t.attempt == 0,
         _t.state == trials.RUNNING,
         _t.deleted.is_(None),
+        _removals == bindparam("mark"),
     )
     .values(attempt=1)
     .returning(_t.trial_id, _t.study_id, _t.number)
@@ -88,6 +91,8 @@ WITH alone AS (
     NOT EXISTS (SELECT FROM tb_series WHERE attempt_id = :attempt_id_)
     AND NOT EXISTS (SELECT FROM tb_artifact WHERE attempt_id = :attempt_id_)
     AND NOT EXISTS (SELECT FROM tb_trial_value WHERE trial_id = :trial_id_)
+    AND (CAST(:mark AS text) IS NULL
+         OR CAST(:mark AS text) = (SELECT value FROM tb_book WHERE key = 'removals'))
 ), folded AS (
   INSERT INTO tb_series
     (attempt_id, metric, part, count, first_step, last_step, last, min, max, payload)
@@ -138,15 +143,18 @@ def begin_first(
     trial_id: int,
     coordinates: Mapping[str, str | None],
     holder: Holder | None,
+    mark: str,
 ) -> tuple[int, int, int] | None:
     """Begin the first attempt of a RUNNING trial: ids of attempt and study, number of the trial.
 
     Returns:
-        ``None`` when it is not RUNNING, or had an attempt before.
+        ``None`` when it is not RUNNING, had an attempt before, or ``mark`` is no longer the count
+        of removals (``BlobStore.mark_of``).
     """
     row = _begin_first.row(
         connection,
         trial_id_=trial_id,
+        mark=mark,
         started=time.time(),
         worker_id=None if holder is None else holder.worker.worker_id,
         lease_s=None if holder is None else holder.lease_s,
@@ -162,11 +170,13 @@ def finish(
     fold: Folded,
     spaces: Spaces,
     told: tuple[TrialState, Sequence[float] | None],
+    mark: str | None,
 ) -> Written | None:
     """Write the result of a trial whose only attempt has nothing in the book but itself.
 
     Returns:
-        ``None`` when that is not so; then nothing was written.
+        ``None`` when that is not so, or ``mark`` is not ``None`` and no longer the count of
+        removals; then nothing was written.
     """
     if identity.number != 1 or fold.index or batch.facts.amended:
         return None
@@ -207,6 +217,7 @@ def finish(
         objective=list(range(len(numbers))),
         value=[queryable(number) for number in numbers],
         bytes=list(contents),
+        mark=mark,
         kind=KIND,
         document=document,
         state=fields.state,

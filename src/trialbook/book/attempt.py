@@ -23,7 +23,7 @@ from trialbook.book.blobs import Prepared, StaleError
 from trialbook.book.flusher import URGENT_S, WAIT_S
 from trialbook.book.outlasting import outlasting
 from trialbook.book.points import PointBuffer
-from trialbook.book.results import PartsChangedError, write_result
+from trialbook.book.results import PartsChangedError, write_at_once, write_result
 from trialbook.book.resuming import Addition, Resumable
 from trialbook.book.series_rows import folded
 from trialbook.book.shelf import Shelf
@@ -390,15 +390,19 @@ class Attempt(Resumable):
                 fold = folded(None, self.attempt_id, batch.series)
             try:
                 with shelf.book.writing(durable=True) as connection:
-                    shelf.blobs.name(
-                        connection,
-                        prepared,
-                        batch.facts.amended.values(),
-                        relied_on=bool(batch.blobs),
-                    )
-                    result = write_result(
-                        connection, self._identity, batch, fold, shelf.spaces, (state, values)
-                    )
+                    written = (connection, self._identity, batch, fold, shelf.spaces)
+                    result = None
+                    mark = shelf.blobs.mark_of() if batch.blobs else None
+                    if not prepared and (mark is not None or not batch.blobs):
+                        result = write_at_once(*written, (state, values), mark)
+                    if result is None:
+                        shelf.blobs.name(
+                            connection,
+                            prepared,
+                            batch.facts.amended.values(),
+                            relied_on=bool(batch.blobs),
+                        )
+                        result = write_result(*written, (state, values))
                 shelf.committed(self.study_id, result)
                 return result is not None
             except PartsChangedError:

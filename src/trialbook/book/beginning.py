@@ -71,8 +71,11 @@ def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
         prepared = shelf.blobs.prepared(blobs)
         try:
             with shelf.book.writing() as connection:
-                shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
-                identity = _begun(connection, trial_id, opening, coordinates)
+                mark = None if prepared else shelf.blobs.mark_of(snapshots)
+                identity = _first(connection, trial_id, opening, coordinates, mark)
+                if identity is None:
+                    shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
+                    identity = _begun(connection, trial_id, opening, coordinates)
         except StaleError:
             continue
         finally:
@@ -83,17 +86,29 @@ def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
         return identity
 
 
+def _first(
+    connection: Connection,
+    trial_id: int,
+    opening: Opening,
+    coordinates: Mapping[str, str | None],
+    mark: str | None,
+) -> Identity | None:
+    """Begin an ordinary first attempt on a server; ``None`` when it is to be done step by step."""
+    if opening.claimed is not None or mark is None or is_sqlite(connection):
+        return None
+    first = at_once.begin_first(connection, trial_id, coordinates, opening.holder, mark)
+    if first is None:
+        return None
+    attempt_id, study_id, trial_number = first
+    return Identity(study_id, trial_id, trial_number, attempt_id, 1)
+
+
 def _begun(
     connection: Connection,
     trial_id: int,
     opening: Opening,
     coordinates: Mapping[str, str | None],
 ) -> Identity:
-    if opening.claimed is None and not is_sqlite(connection):
-        first = at_once.begin_first(connection, trial_id, coordinates, opening.holder)
-        if first is not None:
-            attempt_id, study_id, trial_number = first
-            return Identity(study_id, trial_id, trial_number, attempt_id, 1)
     row = trials.locked_unfinished(connection, trial_id)
     if opening.claimed is None:
         _refuse_waiting(row)

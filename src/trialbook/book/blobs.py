@@ -200,6 +200,16 @@ class BlobStore:
                 with contextlib.suppress(OSError):
                     (self._directory / location).unlink(missing_ok=True)
 
+    def mark_of(self, snapshots: Iterable[Snapshot] = ()) -> str | None:
+        """The count of removals under which all of these are known to be in the book.
+
+        ``None`` when one of them may be new. A transaction that finds the same count need not
+        ``name`` them.
+        """
+        if all(snapshot.digest in self._stored for snapshot in snapshots):
+            return self._removals
+        return None
+
     def name(
         self,
         connection: Connection,

@@ -66,6 +66,37 @@ class Result:
     finish_seq: int
 
 
+def write_at_once(
+    connection: Connection,
+    identity: Identity,
+    batch: Batch,
+    fold: Folded,
+    spaces: Spaces,
+    told: tuple[TrialState, Sequence[float] | None],
+    mark: str | None,
+) -> Result | None:
+    """As ``write_result``, for an ordinary trial on a server whose contents are in the book.
+
+    Args:
+        connection: A durable write transaction.
+        identity: The attempt.
+        batch: What was pending.
+        fold: Its points, none of which is in the book.
+        spaces: The spaces of the storage.
+        told: The trial's final state and values.
+        mark: The count of removals that the batch's blobs rely on, ``None`` when there are none.
+
+    Returns:
+        ``None`` when nothing was written: it is to be done step by step.
+    """
+    if is_sqlite(connection):
+        return None
+    done = at_once.finish(connection, identity, batch, fold, spaces, told, mark)
+    if done is None:
+        return None
+    return Result(done.row.trial_id, done.fields, done.row.started, done.completed, done.finish_seq)
+
+
 def write_result(
     connection: Connection,
     identity: Identity,
@@ -90,11 +121,6 @@ def write_result(
     Raises:
         PartsChangedError: The fold is void.
     """
-    if not is_sqlite(connection):
-        done = at_once.finish(connection, identity, batch, fold, spaces, told)
-        if done is not None:
-            started = done.row.started
-            return Result(done.row.trial_id, done.fields, started, done.completed, done.finish_seq)
     with together(connection):
         current = attempt_rows.current_asked(connection, identity)
         # After the lock: a forked child may be appending, and what it has committed must be seen.
