@@ -230,7 +230,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
     """Two processes run trials that share contents; this one deletes and collects meanwhile."""
     writer = textwrap.dedent(
         f"""
-        import sys, hashlib
+        import sys, time
         from pathlib import Path
         from optuna.trial import TrialState
         from trialbook.book.storage import BookStorage
@@ -257,6 +257,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
             attempt.add_artifact("a", file, "text/plain")
             attempt.end(OutcomeState(EndReason.COMPLETE))
             storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.0])
+            time.sleep(0.02)  # everything is verified each round: it must not grow too fast
         storage.close()
         """
     )

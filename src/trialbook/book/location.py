@@ -175,7 +175,7 @@ def server_url_parts(rest: str) -> tuple[str, str]:
     A password may hold characters that should have been percent-encoded: it is taken to be as
     long as it can be, so that no part of it is ever shown.
     """
-    at = rest.rfind("@", 0, rest.find("/") if "/" in rest else len(rest))
+    at = rest.partition("?")[0].rfind("@")
     if at < 0 and not _ADDRESS.match(rest):
         at = rest.rfind("@")
     return ("", rest) if at < 0 else (rest[:at], rest[at + 1 :])

@@ -235,10 +235,10 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
         return ExitCode.FAILED
     running = outcome.state.states.get("RUNNING", 0)
     if outcome.end is RunEnd.BUDGET and running:
-        trials = "trial is" if running == 1 else "trials are"
+        trials, them = ("trial is", "it") if running == 1 else ("trials are", "them")
         write_note(
-            f"{running} {trials} RUNNING elsewhere; the budget counts them, and this run does not "
-            "wait. 'trialbook reap' ends those whose worker is gone"
+            f"{running} {trials} RUNNING elsewhere; the budget counts {them}, and this run does "
+            "not wait. 'trialbook status' shows who runs what"
         )
         return ExitCode.INCOMPLETE
     return ExitCode.DONE

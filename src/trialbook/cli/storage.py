@@ -26,7 +26,7 @@ def init(url: str | None, storage: str | None) -> None:
 
     from trialbook.book.book import Book
     from trialbook.book.location import DIRECTORY, FILE, STORAGE_VARIABLE
-    from trialbook.errors import BookNotFoundError
+    from trialbook.errors import BookForeignError, BookNotFoundError
 
     place = _one_place(url, storage)
     if place is None:
@@ -36,7 +36,7 @@ def init(url: str | None, storage: str | None) -> None:
         place = os.environ.get(STORAGE_VARIABLE) or str(Path.cwd() / DIRECTORY / FILE)
     try:
         Book.open(place, create=False, read_only=True).close()
-    except BookNotFoundError:
+    except (BookNotFoundError, BookForeignError):  # an empty database, or one that is refused again
         book = Book.open(place, create=True)
         write_note(f"made a book ({book.book_id})")
     else:

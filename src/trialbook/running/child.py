@@ -296,6 +296,7 @@ class Child:
 
     def _run(self, order: RunTrial) -> int:
         """Run one trial; its end is in the book when this returns 0."""
+        from trialbook.book.outlasting import PATIENCE_S
         from trialbook.book.storage import BookStorage
         from trialbook.running.study import load_study
         from trialbook.tracking.launch import current_launch, set_launch
@@ -304,7 +305,7 @@ class Child:
         set_launch(replace(current_launch(), claimed=order.attempt))
         self._beacon.forget_signals()
         try:
-            storage = BookStorage(self._job.book, create=False)
+            storage = BookStorage(self._job.book, create=False, patience_s=PATIENCE_S)
             try:
                 study = load_study(study_name=self._job.study, storage=storage)
                 ran = study.run_claimed(order.trial_id, self._objective)

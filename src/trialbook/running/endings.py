@@ -102,6 +102,8 @@ def report_of(
     quarantine = trial.system_attrs.get(QUARANTINED)
     if quarantine is not None and error is not None:
         error = f"{error}; not tried again: {quarantine}"
+    elif error is not None and claim.attempt > 1:
+        error = f"{error}; not tried again after {claim.attempt} attempts (--retries allows more)"
     return Finished(
         claim.trial_id,
         claim.number,

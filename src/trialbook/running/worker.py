@@ -156,11 +156,12 @@ class Worker:
     @property
     def _leases(self) -> LeaseKeeper:
         if self._keeper is None:
+            from trialbook.book.outlasting import PATIENCE_S
             from trialbook.book.storage import BookStorage
             from trialbook.running.leasing import LeaseKeeper
 
             job = self._job
-            storage = BookStorage(job.book, create=False)
+            storage = BookStorage(job.book, create=False, patience_s=PATIENCE_S)
             self._keeper = LeaseKeeper(storage, job.study_id, self._employ.worker_id, job.lease_s)
             self._keeper.start()
         return self._keeper
