@@ -129,10 +129,10 @@ class Fatal:
     def __init__(self, cursor): self.cursor = cursor
     def __getattr__(self, name): return getattr(self.cursor, name)
     def execute(self, text, *args):
-        if text.lower().startswith(point.lower()): die()
+        if point.lower() in text.lower(): die()  # a server is told several at once
         return self.cursor.execute(text, *args)
     def executemany(self, text, *args):
-        if text.lower().startswith(point.lower()): die()
+        if point.lower() in text.lower(): die()  # a server is told several at once
         return self.cursor.executemany(text, *args)
 import sqlalchemy.pool
 plain = sqlalchemy.pool.base._ConnectionFairy.cursor
