@@ -17,14 +17,14 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, func, literal, select, text, update
 
 from trialbook.book import schema, trials
-from trialbook.book.attempt_rows import Batch, Identity, columns_of
+from trialbook.book.attempt_rows import Batch, Identity, columns_of, merged_unstored
 from trialbook.book.blobs import REMOVALS
 from trialbook.book.clock import database_time
 from trialbook.book.record_digest import COORDINATES, TrialFields, assembled, digest_of
 from trialbook.book.series_rows import Folded
 from trialbook.book.spaces import KIND, Spaces
 from trialbook.book.statements import Statement
-from trialbook.book.texts import merged_text, queryable, value_bytes
+from trialbook.book.texts import queryable, value_bytes
 from trialbook.book.trials import TrialRow
 from trialbook.records.execution import EndReason
 from trialbook.records.workers import Holder
@@ -190,17 +190,17 @@ def finish(
     facts = columns_of(batch.facts)
     said = None if batch.facts.outcome is None else batch.facts.outcome.reason
     reason: EndReason = trials.end_reason(state, said)
-    space, document = _space(connection, row, batch, spaces)
+    texts, document = merged_unstored(connection, row, batch, spaces)
     numbers = [] if values is None else [float(value) for value in values]
     contents = tuple(value_bytes(number) for number in numbers)
     fields = TrialFields(
         number=row.number,
         state=state.value,
         attempt=1,
-        params=merged_text(row.params, {name: own for name, (own, _) in batch.params.items()}),
-        space=space,
-        user_attrs=merged_text(row.user_attrs, batch.user_attrs),
-        system_attrs=merged_text(row.system_attrs, batch.system_attrs),
+        params=texts.params,
+        space=texts.space,
+        user_attrs=texts.user_attrs,
+        system_attrs=texts.system_attrs,
         values=contents,
     )
     completed = trials.local_now()
@@ -222,22 +222,10 @@ def finish(
         document=document,
         state=fields.state,
         params=fields.params,
-        space=space,
+        space=fields.space,
         user_attrs=fields.user_attrs,
         system_attrs=fields.system_attrs,
         completed=completed,
         record_digest=digest_of(assembled(fields, [(1, coordinates)], (attempt, fold.digests, ()))),
     )
     return None if written is None else Written(row, fields, completed, int(written[0]))
-
-
-def _space(
-    connection: Connection, row: TrialRow, batch: Batch, spaces: Spaces
-) -> tuple[str | None, str | None]:
-    """The space of the trial with its new params: digest, and document when it may be new."""
-    if not batch.params:
-        return row.space, None
-    texts = dict(spaces.texts(connection, row.space))
-    for name, (_, distribution) in batch.params.items():
-        texts[name] = spaces.text(distribution)
-    return spaces.document(texts)

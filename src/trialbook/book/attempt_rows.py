@@ -166,18 +166,29 @@ class Texts:
 
 def merged(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> Texts:
     """The trial's columns with new params and attributes; a new space is stored."""
-    space = row.space
+    texts, document = merged_unstored(connection, row, batch, spaces)
+    if document is not None and texts.space is not None:
+        spaces.keep(connection, texts.space, document)
+    return texts
+
+
+def merged_unstored(
+    connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces
+) -> tuple[Texts, str | None]:
+    """As ``merged``, and the document of the space that is to be stored, if it may be new."""
+    space, document = row.space, None
     if batch.params:
         texts = dict(spaces.texts(connection, row.space))
         for name, (_, distribution) in batch.params.items():
             texts[name] = spaces.text(distribution)
-        space = spaces.store(connection, texts)
-    return Texts(
+        space, document = spaces.document(texts)
+    whole = Texts(
         merged_text(row.params, {name: text for name, (text, _) in batch.params.items()}),
         space,
         merged_text(row.user_attrs, batch.user_attrs),
         merged_text(row.system_attrs, batch.system_attrs),
     )
+    return whole, document
 
 
 def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> None:

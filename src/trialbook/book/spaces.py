@@ -83,8 +83,12 @@ class Spaces:
         """Keep a space in the book, inside the caller's transaction; its digest."""
         digest, document = self.document(texts)
         if digest is not None:
-            _insert.run(connection, digest=digest, kind=KIND, document=document)
+            self.keep(connection, digest, document)
         return digest
+
+    def keep(self, connection: Connection, digest: str, document: str) -> None:
+        """Keep a space by what ``document`` gave, inside the caller's transaction."""
+        _insert.run(connection, digest=digest, kind=KIND, document=document)
 
     def distributions(
         self, connection: Connection | None, digest: str | None

@@ -18,7 +18,7 @@ from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study._frozen import FrozenStudy
 from optuna.study._study_direction import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
@@ -273,16 +273,6 @@ class Studies:
                 .limit(1)
             ).one_or_none()
         return None if row is None else CoordinateDigests(*row)
-
-
-def require_study(connection: Connection, study_id: int) -> None:
-    """Raise unless the study lives.
-
-    Raises:
-        NotFoundError: It does not.
-    """
-    if _exists.row(connection, study_id=study_id) is None:
-        raise _no_study(study_id)
 
 
 def _directions(text: str) -> list[StudyDirection]:
