@@ -34,9 +34,12 @@ caller would expect::
     ├── InputsChangedError (RuntimeError)    code or data differ from the study's last trial
     ├── TooManyFailuresError (RuntimeError)  the first trials of a run all failed
     ├── UntrustedCodeError (PermissionError) code of a book that was not made here
+    ├── LaunchError (RuntimeError)           an engine refused workers or cannot be asked
+    │   └── MissingEngineError                 the engine is not installed or not to be reached here
+    ├── RestoreError (RuntimeError)          what the book holds cannot be put back here
+    │   ├── RestoreDataError                   an input is missing or has other content
+    │   └── RestoreEnvironmentError            the environment cannot be recreated
     └── RerunError (RuntimeError)            a recorded trial that cannot be executed again
-        ├── RerunDataError                     an input is missing or has other content
-        └── RerunEnvironmentError              the environment cannot be recreated
 """
 
 from __future__ import annotations
@@ -250,16 +253,28 @@ class UntrustedCodeError(TrialbookError, PermissionError):
     """Running code from a book or study that was not created on this machine."""
 
 
+class LaunchError(TrialbookError, RuntimeError):
+    """An engine refused workers, or cannot be asked about them."""
+
+
+class MissingEngineError(LaunchError):
+    """The engine is not installed, or cannot be reached from here."""
+
+
+class RestoreError(TrialbookError, RuntimeError):
+    """What the book holds of a trial cannot be put back on this machine."""
+
+
+class RestoreDataError(RestoreError):
+    """A recorded input is missing here or has other content."""
+
+
+class RestoreEnvironmentError(RestoreError):
+    """The recorded environment cannot be recreated."""
+
+
 class RerunError(TrialbookError, RuntimeError):
     """A recorded trial cannot be executed again."""
-
-
-class RerunDataError(RerunError):
-    """An input of the recorded trial is missing here or has other content."""
-
-
-class RerunEnvironmentError(RerunError):
-    """The recorded environment cannot be recreated."""
 
 
 class TrialbookWarning(UserWarning):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trialbook.errors import RerunDataError, RerunError
+from trialbook.errors import RerunError, RestoreDataError
 from trialbook.records.verdict import Verdict
 
 from .conftest import SEARCH
@@ -107,7 +107,7 @@ def test_a_changed_byte_in_the_data_stops_the_rerun_and_is_named(project, outsid
     kept = tmp_path / "kept.csv"
     shutil.copy(outside, kept)
     outside.write_text("3.6")
-    with pytest.raises(RerunDataError) as caught:
+    with pytest.raises(RestoreDataError) as caught:
         project.rerun()
     for part in (
         "'train' has changed",
@@ -128,7 +128,7 @@ def test_a_changed_byte_in_the_data_stops_the_rerun_and_is_named(project, outsid
 def test_missing_data_is_named_and_not_even_allowed(project, outside):
     outside.unlink()
     for allow in ((), ("data",)):
-        with pytest.raises(RerunDataError) as caught:
+        with pytest.raises(RestoreDataError) as caught:
             project.rerun(allow=allow)
         assert "'train' is missing: expected 3 bytes of sha256:" in str(caught.value)
         assert str(outside) in str(caught.value)

@@ -25,7 +25,7 @@ WORKING, LEFT, DEAD = "working", "left", "dead"
 _register = insert_if_absent(
     schema.worker,
     *("worker_id", "host", "pid", "launcher", "job", "state", "started", "study_id", "boot"),
-    "start_ticks",
+    *("start_ticks", "launch"),
 )
 _seen = Statement(
     update(schema.worker)
@@ -89,6 +89,7 @@ class Leases:
                 study_id=study_id,
                 boot=worker.boot,
                 start_ticks=worker.start_ticks,
+                launch=worker.launch,
             )
             _seen.run(connection, worker_id_=worker.worker_id)
 
@@ -141,7 +142,7 @@ class Leases:
 
 def worker_record(row: dict[str, Any]) -> WorkerRecord:
     """The record of a row of ``tb_worker``, given by column names; there may be more in it."""
-    names = ("worker_id", "host", "pid", "launcher", "job", "boot", "start_ticks")
+    names = ("worker_id", "host", "pid", "launcher", "job", "boot", "start_ticks", "launch")
     return WorkerRecord(
         WorkerIdentity(**{name: row[name] for name in names}),
         row["study_id"],
@@ -149,4 +150,5 @@ def worker_record(row: dict[str, Any]) -> WorkerRecord:
         row["started"],
         row["started"] if row["seen"] is None else row["seen"],
         row["ended"],
+        row["asked"],
     )

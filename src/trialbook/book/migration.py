@@ -20,7 +20,7 @@ from trialbook.errors import BookForeignError, BookNotFoundError, BookVersionErr
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every released revision, oldest first; the last one is what ``schema.py`` says."""
 
 VERSION_TABLE = "tb_alembic_version"

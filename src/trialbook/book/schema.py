@@ -51,6 +51,9 @@ study = Table(
     Column("finished", BigInteger, nullable=False, server_default=text("0")),
     Column("created", Float(53), nullable=False),
     Column("deleted", Float(53)),
+    # What every worker's coordinates are held against, see ``references.py``; JSON. NULL: those of
+    # the newest tracked attempt.
+    Column("reference", Text),
     sqlite_autoincrement=True,
 )
 Index(
@@ -128,6 +131,44 @@ worker = Table(
     Column("seen", Float(53)),
     Column("boot", String(128)),
     Column("start_ticks", BigInteger),
+    # ``LAUNCH/INDEX`` of a worker that a launcher placed.
+    Column("launch", String(32)),
+    # What somebody asked of it through the book (``drain``), NULL for nothing.
+    Column("asked", String(16)),
+)
+
+# Workers that were placed together by one launcher.
+launch = Table(
+    "tb_launch",
+    metadata,
+    Column("launch_id", String(16), primary_key=True),
+    Column("study_id", _ID, ForeignKey("tb_study.study_id"), nullable=False),
+    Column("engine", String(16), nullable=False),
+    Column("created", Float(53), nullable=False),
+    # The machine and the user that gave the command.
+    Column("host", Text, nullable=False),
+    Column("user", Text),
+    Column("workers", Integer, nullable=False),
+    # Options, pins and places, see ``records/launches.py``; JSON.
+    Column("document", Text, nullable=False),
+    # What the engine said of each job when it was placed; JSON.
+    Column("jobs", Text, nullable=False),
+    # What somebody asked of all its workers, NULL for nothing.
+    Column("asked", String(16)),
+)
+
+# Files that a worker has hashed, so that others that see the same file need not.
+hashed_file = Table(
+    "tb_hashed_file",
+    metadata,
+    # SHA-256 of path, size and time: a path can be longer than an index allows.
+    Column("key", _DIGEST, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("digest", _DIGEST, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("at", Float(53), nullable=False),
 )
 
 attempt = Table(

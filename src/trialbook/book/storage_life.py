@@ -22,6 +22,7 @@ from trialbook.book.blobs import BlobStore
 from trialbook.book.book import Book
 from trialbook.book.cache import TrialCache
 from trialbook.book.flusher import Flusher
+from trialbook.book.launches import Launches
 from trialbook.book.leases import Leases
 from trialbook.book.outlasting import Outage, all_outlasting
 from trialbook.book.renewal import Renewal
@@ -63,6 +64,7 @@ class StorageLife(BaseStorage):
         self._lost: set[int] = set()
         self._shelf = self._new_shelf(BlobStore(book))
         self.leases = Leases(book)
+        self.launches = Launches(book)
         self._registered: set[str] = set()
         self._renewal = self._new_renewal()
         _open_storages.add(self)

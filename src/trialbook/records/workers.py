@@ -24,6 +24,7 @@ class WorkerIdentity:
         boot: Identity of the host's boot and of the pid namespace; ``None`` where unknown.
         start_ticks: When the kernel started the process, in its own clock ticks; with ``boot`` and
             ``pid`` it tells a process from a later one of the same number.
+        launch: ``LAUNCH/INDEX`` when a launcher placed it, see ``records/launches.py``.
     """
 
     worker_id: str
@@ -33,6 +34,7 @@ class WorkerIdentity:
     job: str | None = None
     boot: str | None = None
     start_ticks: int | None = None
+    launch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class WorkerRecord:
         started_s: When it was registered, by its own clock.
         seen_s: Its last sign of life.
         ended_s: When it left or was found dead, ``None`` before.
+        asked: What somebody asked of it through the book, ``None`` for nothing.
     """
 
     identity: WorkerIdentity
@@ -54,6 +57,7 @@ class WorkerRecord:
     started_s: float
     seen_s: float
     ended_s: float | None
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,16 @@ from trialbook.book.reruns import add_rerun
 from trialbook.errors import BookError, BookReadOnlyError, NotFoundError, TrialbookWarning
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.verdict import RerunReport
-from trialbook.rerun.inputs import found_inputs, place_inputs
 from trialbook.rerun.judgement import Circumstances, judged, unfinished
 from trialbook.rerun.order import RecordedTrial, ReplayOrder, SearchPath, write_order
-from trialbook.rerun.places import CodePlaces, found_files, placed_code, require_loaded
 from trialbook.rerun.plan import RerunPlan, rerun_plan
 from trialbook.rerun.process import child_environment, prepared_tool, run_child
 from trialbook.rerun.repeated import RepeatedReport, spreads
-from trialbook.rerun.restore import restore_code
 from trialbook.rerun.results import End, ReplayOutcome, Results, read_outcome, recorded_results
 from trialbook.rerun.wishes import Environment, Wishes
+from trialbook.restoring.code import restore_code
+from trialbook.restoring.inputs import found_inputs, place_inputs
+from trialbook.restoring.places import CodePlaces, found_files, placed_code, require_loaded
 from trialbook.running.trust import require_trust
 
 _WORKERS_START = "/trialbook/running/start.py"
@@ -127,8 +127,8 @@ def rerun(
         NotFoundError: There is no such study or trial.
         UntrustedCodeError: The study was not created here and ``trust`` is false.
         RerunError: The trial cannot be run again.
-        RerunDataError: An input is missing or has other content.
-        RerunEnvironmentError: The environment cannot be recreated.
+        RestoreDataError: An input is missing or has other content.
+        RestoreEnvironmentError: The environment cannot be recreated.
     """
     wishes = Wishes.of(
         data=data,
@@ -198,7 +198,7 @@ def _subject(reader: Reader, reference: str, trust: bool) -> Subject:
 def _interpreter(subject: Subject, wishes: Wishes) -> Path:
     if wishes.env == "here":
         return Path(sys.executable)
-    from trialbook.rerun.environment import recreate
+    from trialbook.restoring.environment import recreate
 
     wishes.tell("recreating the recorded environment")
     state = subject.plan.states.environment

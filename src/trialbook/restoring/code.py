@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trialbook.errors import RerunError
+from trialbook.errors import RestoreError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
 
@@ -56,7 +56,7 @@ def restore_code(
         Where each base was put, and which files are missing.
 
     Raises:
-        RerunError: The directory is not empty, the record names a path that would leave it, a
+        RestoreError: The directory is not empty, the record names a path that would leave it, a
             content does not match its digest, or a file cannot be written.
     """
     supplied = dict(supply or {})
@@ -84,13 +84,13 @@ def restore_code(
         for entry in links:
             _link(bases[entry.base] / entry.path, _content(entry, blob, None))
     except OSError as error:
-        raise RerunError(
+        raise RestoreError(
             f"the recorded code cannot be restored: {error.strerror or error}",
             where=str(error.filename or destination),
             hint="name another directory, or make room",
         ) from error
     if supplied:
-        raise RerunError(
+        raise RestoreError(
             f"a supplied file is not in the record: {', '.join(sorted(supplied))}",
             hint="name the files as the record does, 'trialbook show' lists them",
         )
@@ -112,24 +112,24 @@ def _check(files: tuple[FileEntry, ...]) -> None:
             or "\0" in entry.path
             or (entry.base != ROOT and not _is_plain_name(entry.base))
         ):
-            raise RerunError(
+            raise RestoreError(
                 "the record names a file outside the code's directory",
                 where=_name(entry),
                 hint="do not run this trial: its record is damaged or was tampered with",
             )
         if entry.mode not in _MODES:
-            raise RerunError(
+            raise RestoreError(
                 f"the record holds an unknown file mode {entry.mode!r}", where=_name(entry)
             )
         place = (entry.base, entry.path)
         if place in places:
-            raise RerunError("the record holds a file twice", where=_name(entry))
+            raise RestoreError("the record holds a file twice", where=_name(entry))
         places.add(place)
     for base, path in places:
         parts = path.split("/")
         for end in range(1, len(parts)):
             if (base, "/".join(parts[:end])) in places:
-                raise RerunError(
+                raise RestoreError(
                     "the record holds a file below another file or a symbolic link",
                     where=path,
                     hint="do not run this trial: its record is damaged or was tampered with",
@@ -144,13 +144,13 @@ def _prepare(destination: Path) -> None:
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if any(destination.iterdir()):
-            raise RerunError(
+            raise RestoreError(
                 "code is only restored into an empty directory",
                 where=str(destination),
                 hint="name a new directory",
             )
     except OSError as error:
-        raise RerunError(
+        raise RestoreError(
             f"the directory for the restored code cannot be made: {error.strerror}",
             where=str(destination),
             hint="name another directory",
@@ -161,7 +161,7 @@ def _content(entry: FileEntry, blob: Callable[[str], bytes], source: Path | None
     content = blob(entry.digest) if source is None else source.read_bytes()
     if digest_of_bytes(content) != entry.digest:
         origin = "supplied" if source is not None else "recorded"
-        raise RerunError(
+        raise RestoreError(
             f"the {origin} content of {_name(entry)} is not what ran: expected SHA-256 "
             f"{entry.digest}, found {digest_of_bytes(content)}",
             where=str(source) if source is not None else None,

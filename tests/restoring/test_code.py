@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trialbook.errors import RerunError
+from trialbook.errors import RestoreError
 from trialbook.records.code import CodeState, FileEntry
-from trialbook.rerun.restore import RestoredCode, restore_code
+from trialbook.restoring.code import RestoredCode, restore_code
 
 
 def entry(path: str, content: bytes, mode: str = "100644", **fields: object) -> FileEntry:
@@ -73,14 +73,14 @@ ESCAPES = [
 @pytest.mark.parametrize("path", ESCAPES)
 @pytest.mark.parametrize("mode", ["100644", "120000"])
 def test_paths_that_leave_are_refused(path: str, mode: str, tmp_path: Path) -> None:
-    with pytest.raises(RerunError, match="outside"):
+    with pytest.raises(RestoreError, match="outside"):
         restore(tmp_path / "new", file("fine.py"), file(path, b"y", mode))
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
 @pytest.mark.parametrize("base", ["..", "../x", "/tmp", "", "root", "a/b"])
 def test_bases_that_leave_are_refused(base: str, tmp_path: Path) -> None:
-    with pytest.raises(RerunError, match="outside"):
+    with pytest.raises(RestoreError, match="outside"):
         restore(tmp_path / "new", file("a", base=base))
 
 
@@ -94,25 +94,25 @@ def test_files_below_a_link_or_file_are_refused(mode: str, tmp_path: Path) -> No
         [file("d/evil"), file("d", target, mode)],
         [file("p/d", target, mode), file("p/d/q/evil")],
     ):
-        with pytest.raises(RerunError, match="below another file"):
+        with pytest.raises(RestoreError, match="below another file"):
             restore(tmp_path / f"new-{len(files[0][0].path)}{files[0][0].path[-1]}", *files)
     assert list(victim.iterdir()) == []
 
 
 def test_a_file_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RerunError, match="twice"):
+    with pytest.raises(RestoreError, match="twice"):
         restore(tmp_path / "new", file("a", b"1"), file("a", b"2"))
 
 
 @pytest.mark.parametrize("mode", ["100600", "160000", "040000", "", "120755"])
 def test_unknown_modes_are_refused(mode: str, tmp_path: Path) -> None:
-    with pytest.raises(RerunError, match="mode"):
+    with pytest.raises(RestoreError, match="mode"):
         restore(tmp_path / "new", file("a", b"1", mode))
 
 
 def test_wrong_content_is_refused(tmp_path: Path) -> None:
     state = CodeState(None, (entry("train.py", b"what ran"),))
-    with pytest.raises(RerunError, match=r"train\.py is not what ran"):
+    with pytest.raises(RestoreError, match=r"train\.py is not what ran"):
         restore_code(state, lambda digest: b"something else", tmp_path / "new")
 
 
@@ -120,7 +120,7 @@ def test_only_an_empty_directory_is_used(tmp_path: Path) -> None:
     used = tmp_path / "used"
     used.mkdir()
     (used / "mine.txt").write_text("mine")
-    with pytest.raises(RerunError, match="empty"):
+    with pytest.raises(RestoreError, match="empty"):
         restore(used, file("a"))
     assert [path.name for path in used.iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
@@ -129,7 +129,7 @@ def test_only_an_empty_directory_is_used(tmp_path: Path) -> None:
 
 def test_a_destination_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RerunError, match="cannot be made"):
+    with pytest.raises(RestoreError, match="cannot be made"):
         restore(tmp_path / "file" / "below", file("a"))
 
 
@@ -144,14 +144,14 @@ def test_files_by_digest_only_are_asked_for_and_checked(tmp_path: Path) -> None:
     restored = restore(tmp_path / "two", big, key, supply={"weights.bin": right})
     assert [e.path for e in restored.missing] == ["k.py"]
     assert (restored.bases["."] / "weights.bin").read_bytes() == b"big"
-    with pytest.raises(RerunError, match="supplied content of weights.bin"):
+    with pytest.raises(RestoreError, match="supplied content of weights.bin"):
         restore(tmp_path / "three", big, supply={"weights.bin": wrong})
     right.write_bytes(b"key")
     restored = restore(tmp_path / "four", key, supply={"outside-1:k.py": right})
     assert restored.missing == ()
-    with pytest.raises(RerunError, match="not in the record: nonsense"):
+    with pytest.raises(RestoreError, match="not in the record: nonsense"):
         restore(tmp_path / "five", big, supply={"nonsense": right})
-    with pytest.raises(RerunError):
+    with pytest.raises(RestoreError):
         restore(tmp_path / "six", big, supply={"weights.bin": tmp_path / "absent"})
 
 

@@ -20,7 +20,7 @@ from trialbook.capture.code import CodeProbe
 from trialbook.capture.probe import Observation
 from trialbook.records.code import ROOT, CodeState
 from trialbook.records.coverage import Level
-from trialbook.rerun.restore import restore_code
+from trialbook.restoring.code import restore_code
 
 Tree = dict[bytes, tuple[str, bytes]]
 

@@ -15,9 +15,9 @@ import pytest
 
 from trialbook.capture.environment import EnvironmentProbe
 from trialbook.capture.packages import record_digest
-from trialbook.errors import RerunEnvironmentError
+from trialbook.errors import RestoreEnvironmentError
 from trialbook.records.environment import EnvironmentState, Package
-from trialbook.rerun.environment import recipe_of, recreate
+from trialbook.restoring.environment import recipe_of, recreate
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ _BUILD = """
 import sys, msgspec
 from pathlib import Path
 from trialbook.records.environment import EnvironmentState
-from trialbook.rerun.environment import recreate
+from trialbook.restoring.environment import recreate
 state = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=EnvironmentState)
 print(recreate(state, cache_dir=Path(sys.argv[2]), tell=print))
 """
@@ -101,7 +101,7 @@ def test_what_cannot_be_recreated_is_listed_before_anything_is_installed(observe
         packages=packages,
         interpreter=replace(observed.interpreter, version="3.1.4"),
     )
-    with pytest.raises(RerunEnvironmentError) as caught:
+    with pytest.raises(RestoreEnvironmentError) as caught:
         recreate(state, cache_dir=tmp_path / "cache")
     for named in ("3.1.4", "condaed 1", "edited 2", "built 3", "archived 4"):
         assert named in caught.value.what
@@ -144,7 +144,7 @@ def test_another_interpreter_is_found_on_the_path_by_its_exact_version(
     broken.write_text("#!/bin/sh\nexit 127\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{broken.parent}{os.pathsep}{tmp_path}")
-    with pytest.raises(RerunEnvironmentError, match=r"3\.99\.1 is not on the PATH"):
+    with pytest.raises(RestoreEnvironmentError, match=r"3\.99\.1 is not on the PATH"):
         recipe_of(state)
     fake.write_text("#!/bin/sh\necho CPython 3.99.1\n")
     assert recipe_of(state).python == fake
@@ -186,7 +186,7 @@ def test_an_environment_whose_building_was_interrupted_is_not_used(small, built)
 @pytest.mark.usefixtures("index")
 def test_a_version_that_the_index_does_not_have(small, tmp_path):
     missing = replace(small, packages=(replace(small.packages[0], version="0.0.0.dev99"),))
-    with pytest.raises(RerunEnvironmentError, match="iniconfig") as caught:
+    with pytest.raises(RestoreEnvironmentError, match="iniconfig") as caught:
         recreate(missing, cache_dir=tmp_path)
     assert "--env here" in caught.value.hint
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -194,7 +194,7 @@ def test_a_version_that_the_index_does_not_have(small, tmp_path):
 
 def test_a_cache_that_cannot_be_written(small, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RerunEnvironmentError, match="cannot be recreated"):
+    with pytest.raises(RestoreEnvironmentError, match="cannot be recreated"):
         recreate(small, cache_dir=tmp_path / "file" / "cache")
 
 

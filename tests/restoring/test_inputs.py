@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from trialbook.capture.data import DataProbe
-from trialbook.errors import InvalidInputError, RerunDataError
+from trialbook.errors import InvalidInputError, RestoreDataError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import CodeState, FileEntry
 from trialbook.records.data import DataState
-from trialbook.rerun.inputs import found_inputs, place_inputs
-from trialbook.rerun.places import CodePlaces
+from trialbook.restoring.inputs import found_inputs, place_inputs
+from trialbook.restoring.places import CodePlaces
 
 
 class Original:
@@ -60,7 +60,7 @@ def test_the_restored_tree_is_preferred_and_any_name_will_do(original):
     (original.restored / "data" / "a.csv").rename(original.restored / "moved.csv")
     entry = FileEntry("moved.csv", "100644", len(content), digest_of_bytes(content))
     shutil.rmtree(original.root)
-    with pytest.raises(RerunDataError) as caught:
+    with pytest.raises(RestoreDataError) as caught:
         original.found(original.places(entry))
     assert "'file'" not in str(caught.value)
     assert "'directory' is missing" in str(caught.value)
@@ -70,7 +70,7 @@ def test_the_restored_tree_is_preferred_and_any_name_will_do(original):
 @pytest.mark.parametrize("name", ["file", "directory", "glob"])
 def test_a_changed_file_is_found_out_in_every_kind_of_input(original, name):
     (original.root / "data" / "a.csv").write_text("content of z")
-    with pytest.raises(RerunDataError) as caught:
+    with pytest.raises(RestoreDataError) as caught:
         original.found()
     assert f"'{name}' has changed: expected" in str(caught.value)
     allowed = original.found(allow=True)
@@ -84,7 +84,7 @@ def test_a_mapping_is_looked_at_and_nothing_else(original, tmp_path):
     found = original.found(directory=copy, file=copy / "a.csv", glob=copy / "*.csv")
     assert found.paths["directory"] == copy
     (copy / "b.csv").write_text("edited")
-    with pytest.raises(RerunDataError, match="'directory' has changed"):
+    with pytest.raises(RestoreDataError, match="'directory' has changed"):
         original.found(directory=copy)
     with pytest.raises(InvalidInputError, match="no input 'other'"):
         original.found(other=copy)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trialbook.capture.data import DataProbe
-from trialbook.errors import CaptureError, InvalidInputError, RerunDataError
+from trialbook.errors import CaptureError, InvalidInputError, RestoreDataError
 from trialbook.records.data import DataState, InputState
 from trialbook.records.verdict import CoordinateDifference
-from trialbook.rerun.places import CodePlaces
+from trialbook.restoring.places import CodePlaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def found_inputs(
 
     Raises:
         InvalidInputError: The mapping names an input that the trial does not have.
-        RerunDataError: Inputs are missing or have other content; every one is named.
+        RestoreDataError: Inputs are missing or have other content; every one is named.
     """
     names = [item.name for item in data.inputs]
     unknown = [name for name in mapping if name not in names]
@@ -87,7 +87,7 @@ def found_inputs(
         ways = "give the recorded one with --data NAME=PATH"
         if wrong:
             ways += ", or run on what is there with --allow data"
-        raise RerunDataError("; ".join(faults), hint=ways)
+        raise RestoreDataError("; ".join(faults), hint=ways)
     return FoundInputs(paths, tuple(differences))
 
 

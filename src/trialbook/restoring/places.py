@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trialbook.errors import RerunError
+from trialbook.errors import RestoreError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
-from trialbook.rerun.restore import LINK, RestoredCode
+from trialbook.restoring.code import LINK, RestoredCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def require_loaded(restored: RestoredCode) -> None:
     """See that nothing is missing of what the trial had loaded.
 
     Raises:
-        RerunError: The book holds loaded files by digest only, and they are not on this machine.
+        RestoreError: The book holds loaded files by digest only, and they are not on this machine.
     """
     missing = [
         f"{file_label(entry)} ({entry.reason or 'not embedded'}; sha256:{entry.digest})"
@@ -145,7 +145,7 @@ def require_loaded(restored: RestoredCode) -> None:
         if entry.loaded
     ]
     if missing:
-        raise RerunError(
+        raise RestoreError(
             "the book holds only the digest of code that the trial had loaded: "
             + ", ".join(missing),
             hint="give a copy of each with --supply PATH=FILE",

@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from trialbook.capture.packages import index_url, normalized_name
-from trialbook.errors import RerunEnvironmentError
+from trialbook.errors import RestoreEnvironmentError
 from trialbook.records.canonical import digest_of
 from trialbook.records.environment import EnvironmentState, Interpreter, Package
 from trialbook.records.secrets import redacted_text, secret_values_of
@@ -81,7 +81,7 @@ def recreate(state: EnvironmentState, *, cache_dir: Path, tell: Tell = _silent) 
         Path of the interpreter.
 
     Raises:
-        RerunEnvironmentError: Something of the environment cannot be recreated (all of it is
+        RestoreEnvironmentError: Something of the environment cannot be recreated (all of it is
             listed, and nothing was installed), or the installation failed.
     """
     recipe = recipe_of(state)
@@ -95,7 +95,7 @@ def recreate(state: EnvironmentState, *, cache_dir: Path, tell: Tell = _silent) 
             if not _is_whole(directory):
                 _build(recipe, directory, tell)
     except OSError as error:
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             f"the recorded environment cannot be recreated: {error.strerror or error}",
             where=str(error.filename or directory),
             hint="make room there, or set XDG_CACHE_HOME to another directory",
@@ -107,7 +107,7 @@ def recipe_of(state: EnvironmentState) -> Recipe:
     """What a recorded environment is made of here; installs nothing.
 
     Raises:
-        RerunEnvironmentError: Something in it cannot be recreated; all of it is listed.
+        RestoreEnvironmentError: Something in it cannot be recreated; all of it is listed.
     """
     problems = [
         problem
@@ -121,7 +121,7 @@ def recipe_of(state: EnvironmentState) -> Recipe:
     if problems or python is None:
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             f"the recorded environment cannot be recreated: {shown}{more}",
             hint="make them available, or rerun with --env here and read the differences",
         )
@@ -314,14 +314,14 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
             check=False,
         )
     except OSError as error:
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             f"{Path(command[0]).name} cannot be started: {error.strerror}", where=command[0]
         ) from error
     if done.returncode != 0:
         said = redacted_text(
             done.stdout.decode("utf-8", "replace"), secrets=secret_values_of(os.environ)
         )[0]
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             f"the recorded environment cannot be installed: {_fault(said)}",
             where=f"{Path(command[0]).name}, exit status {done.returncode}",
             hint="make the package index reachable, or rerun with --env here",
@@ -340,11 +340,11 @@ def _check(recipe: Recipe, directory: Path) -> None:
     """Hold what was installed against what was recorded.
 
     Raises:
-        RerunEnvironmentError: A distribution is missing or has another version.
+        RestoreEnvironmentError: A distribution is missing or has another version.
     """
     answer = _answer([str(_python_of(directory)), "-I", "-c", _LIST_PROGRAM])
     if answer is None:
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             "the recreated interpreter does not start",
             where=str(_python_of(directory)),
             hint="rerun with --env here",
@@ -356,7 +356,7 @@ def _check(recipe: Recipe, directory: Path) -> None:
         if there.get(name) != version
     ]
     if wrong:
-        raise RerunEnvironmentError(
+        raise RestoreEnvironmentError(
             f"the recreated environment differs: {', '.join(wrong[:_SHOWN])}",
             hint="rerun with --env here and read the differences",
         )

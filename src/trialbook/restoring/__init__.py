@@ -1,0 +1,1 @@
+"""The way back from records into the world: code, data and environment put where they can run."""

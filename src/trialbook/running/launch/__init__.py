@@ -1,0 +1,1 @@
+"""Launchers: each places plain worker processes through one engine; the book hands out trials."""
