@@ -185,7 +185,8 @@ def test_a_look_changes_nothing(revision: str, thaw: Thaw, url: str, tmp_path: P
     thaw(revision)
     before, files = _rows(url), sorted(tmp_path.glob("*.backup*"))
     plan = upgrade_plan(url)
-    assert [name for name, _ in plan.steps] == list(migration.REVISIONS)[1:]
+    later = migration.REVISIONS[migration.REVISIONS.index(revision) + 1 :]
+    assert tuple(name for name, _ in plan.steps) == later
     assert all(brings for _, brings in plan.steps)
     assert (plan.backup is None) == url.startswith("postgresql")
     assert _rows(url) == before
