@@ -26,6 +26,7 @@ from sqlalchemy import Connection, delete, exists, or_, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
+from trialbook.book.references import named_by_references
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.study import StudyRecord, TrialRecord
@@ -173,7 +174,9 @@ def _empty_studies(connection: Connection, study_ids: Sequence[int]) -> None:
     """Drop everything of deleted studies but name, identity, directions and times."""
     for chunk in _chunks(study_ids):
         connection.execute(
-            update(schema.study).where(schema.study.c.study_id.in_(chunk)).values(spec=None)
+            update(schema.study)
+            .where(schema.study.c.study_id.in_(chunk))
+            .values(spec=None, reference=None)
         )
         connection.execute(delete(schema.study_attr).where(schema.study_attr.c.study_id.in_(chunk)))
 
@@ -257,6 +260,7 @@ def _full_studies(connection: Connection) -> Sequence[int]:
             s.deleted.is_not(None),
             or_(
                 s.spec.is_not(None),
+                s.reference.is_not(None),
                 exists().where(schema.study_attr.c.study_id == s.study_id),
             ),
         )
@@ -285,7 +289,7 @@ def _mentioned(connection: Connection, digests: Sequence[str]) -> dict[str, froz
 def _unnamed(
     connection: Connection, seen: dict[str, frozenset[str]]
 ) -> tuple[list[str], list[tuple[str, int, str | None]]]:
-    """Snapshots and blobs (digest, size, location) that no living trial names.
+    """Snapshots and blobs (digest, size, location) that no living trial or study names.
 
     A blob counts as named when its digest stands anywhere in a document that is kept or in an
     attempt's outcome: so it stays right when records learn to name blobs in new places.
@@ -324,7 +328,7 @@ def _checkpoints_in_use(connection: Connection) -> Collection[str]:
 
 def _named_snapshots(connection: Connection) -> set[str]:
     attempt, trial = schema.attempt.c, schema.trial.c
-    named: set[str] = set()
+    named = named_by_references(connection)
     for kind in _COORDINATES:
         column = attempt[kind]
         named.update(

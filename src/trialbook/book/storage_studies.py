@@ -5,15 +5,18 @@ A part of ``BookStorage``; what happens behind it is in ``studies.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from optuna.study._frozen import FrozenStudy
 from optuna.study._study_direction import StudyDirection
 
+from trialbook.book import references
 from trialbook.book.outlasting import all_outlasting
 from trialbook.book.storage_life import StorageLife
-from trialbook.records.coordinates import CoordinateDigests
+from trialbook.records.blobs import Blob
+from trialbook.records.coordinates import CoordinateDigests, Snapshot
+from trialbook.records.references import StudyReference
 from trialbook.records.study import StudyRecord, StudySpec
 
 
@@ -40,6 +43,51 @@ class StudyStorage(StorageLife):
     def first_coordinates(self, study_id: int) -> CoordinateDigests | None:
         """The coordinates of the oldest tracked attempt of a study, ``None`` without one."""
         return self._studies.tracked_coordinates(study_id, newest=False)
+
+    def reference(self, study_id: int) -> StudyReference | None:
+        """What the coordinates of a study's workers are held against, ``None`` for nothing yet.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        with self.book.reading() as connection:
+            return references.reference(connection, study_id)
+
+    def set_reference(
+        self,
+        study_id: int,
+        snapshots: Sequence[Snapshot],
+        blobs: Iterable[Blob] = (),
+        seed: int | None = None,
+    ) -> None:
+        """Write down what the coordinates of a study's workers are held against.
+
+        Args:
+            study_id: The study.
+            snapshots: The coordinates, at most one of each kind; they are stored with it.
+            blobs: Contents that they name.
+            seed: The objective's own seed, ``None`` when it has none.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        references.write(self.book, self._shelf.blobs, study_id, snapshots, blobs, seed)
+
+    def fix_reference(self, study_id: int) -> StudyReference | None:
+        """Write down the reference as it is now, unless one is; ``None`` when there is none.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        return references.fix(self.book, study_id)
+
+    def clear_reference(self, study_id: int) -> None:
+        """Let the study's newest tracked attempt be the reference again.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        references.clear(self.book, study_id)
 
     def discard_untouched_study(self, study_id: int) -> bool:
         """Forget a study that never had a trial; whether it was forgotten."""

@@ -28,6 +28,7 @@ from trialbook.book.blobs import BlobStore, removals
 from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import record_digest
+from trialbook.book.references import written
 from trialbook.book.rows import DAMAGE, STATES
 from trialbook.book.stitching import check_chain
 from trialbook.book.texts import queryable, value_of
@@ -259,6 +260,7 @@ class _Check:
 
     def _study(self, study: Row[Any]) -> None:
         t = schema.trial.c
+        self._reference(study)
         expected = 0
         while True:
             with self.book.reading() as connection:
@@ -282,6 +284,18 @@ class _Check:
             if len(found) < _CHUNK:
                 break
         self._gap(study, expected, self._next_number(study))
+
+    def _reference(self, study: Row[Any]) -> None:
+        """What the workers of a study are held against must be there."""
+        if study.reference is None or study.deleted is not None:
+            return
+        where = f"the reference of {study.name}"
+        with self.watching("study", where):
+            coordinates = written(study.reference).coordinates
+            for kind in Kind:
+                digest = coordinates.of(kind)
+                if digest is not None:
+                    self.snapshots_named.setdefault(digest, f"the {kind} of {where}")
 
     def _next_number(self, study: Row[Any]) -> int:
         """How many numbers the study has given; its row was read before its trials were."""

@@ -31,6 +31,8 @@ class LaunchState:
         job_id: The engine's id of the job.
         gpus: ``CUDA_VISIBLE_DEVICES`` of the worker, ``None`` when unset.
         redacted: Where credentials were left out, such as ``argv[3]``.
+        differs: How code, data or environment of this process differ from the study's, when it was
+            let in all the same: ``code: train.py``, ``environment: numpy 2.1.0 -> 2.2.0``.
     """
 
     host: str
@@ -47,6 +49,7 @@ class LaunchState:
     job_id: str | None = None
     gpus: str | None = None
     redacted: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""References: the one place where the names of studies and trials are built and parsed.
+"""References: the names of studies and trials, and what the workers of a study are held against.
 
-``STUDY``, ``STUDY/12``, ``STUDY/best`` and ``STUDY/best~1`` (the second best). A study's name may
-hold slashes: a reference is split at its last one.
+The one place where names are built and parsed: ``STUDY``, ``STUDY/12``, ``STUDY/best`` and
+``STUDY/best~1`` (the second best). A study's name may hold slashes: a reference is split at its
+last one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from trialbook.errors import BadReferenceError
+from trialbook.records.coordinates import CoordinateDigests
 
 _NUMBER = re.compile(r"[0-9]+")
 _BEST = re.compile(r"best(?:~([0-9]+))?")
@@ -33,6 +35,22 @@ class TrialReference:
         if self.number is not None:
             return f"{self.study}/{self.number}"
         return f"{self.study}/best" + (f"~{self.rank}" if self.rank else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReference:
+    """What the coordinates of every worker of a study are held against.
+
+    Args:
+        coordinates: Digests of the five snapshots; all of them are in the book.
+        seed: The objective's own seed, as in ``Seeds.decorator``; ``None`` when it has none.
+        fixed: Whether it was written down with the study. Otherwise it is that of the study's
+            newest tracked attempt, and moves with it.
+    """
+
+    coordinates: CoordinateDigests
+    seed: int | None = None
+    fixed: bool = False
 
 
 def trial_reference(text: str) -> TrialReference:
