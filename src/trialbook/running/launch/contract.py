@@ -48,13 +48,28 @@ class WorkerOrder:
         job = str(JobId(self.launch_id, index))
         return ("worker", "--job", job, *self.arguments, "--", self.study)
 
+    def command(self, python: str, index: int) -> tuple[str, ...]:
+        """The whole command line of one of them.
+
+        Args:
+            python: The interpreter on the worker's machine.
+            index: Which worker.
+        """
+        return (python, "-m", "trialbook", *self.worker_arguments(index))
+
 
 class Launcher(ABC):
     """One engine with the options that the user gave for it.
 
+    The command line gives every engine these under the same names, and only where the user gave
+    them: ``python`` (the interpreter on the worker's machine; without it ``sys.executable``),
+    ``gpus_per_worker`` (a whole number), ``hosts`` (a list of texts, from ``--host`` and
+    ``--hosts``), ``address`` (a text). What ``-o KEY=VALUE`` gives stands under its key as text, as
+    ``True`` without a value, as a list of both where the key was given several times.
+
     Args:
         options: As they were given, and as ``LaunchRecord.options`` keeps them: a later command
-            makes the same launcher again from them.
+            makes the same launcher again from them. Values that JSON can hold.
 
     Raises:
         InvalidInputError: Options that this engine does not have or cannot take, all at once.
@@ -65,6 +80,11 @@ class Launcher(ABC):
 
     @abstractmethod
     def __init__(self, options: Mapping[str, Any]) -> None: ...
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether every worker is certain to run on this machine, where a local book will do."""
+        return False
 
     @abstractmethod
     def submit(self, order: WorkerOrder, workers: int, placed: Placed) -> None:
