@@ -16,12 +16,12 @@ from typing import NoReturn
 
 from trialbook.capture.environment import EnvironmentProbe
 from trialbook.errors import ObjectiveNotFoundError, RerunError
-from trialbook.rerun.imports import use_search_path
 from trialbook.rerun.interception import studies_replaced
 from trialbook.rerun.numerics import set_determinism, set_threads, set_threads_to_come
 from trialbook.rerun.order import ReplayOrder, read_order
 from trialbook.rerun.replay import Performance, ReplayEnded, ReplayStudy
 from trialbook.rerun.scratch import RecordedAnswers
+from trialbook.restoring.search_path import use_search_path
 from trialbook.running.objectives import ObjectiveSource, load_objective
 from trialbook.tracking.objective import TrackedObjective, tracked_objective
 from trialbook.tracking.replaying import Replay, replaying

@@ -15,6 +15,7 @@ from trialbook.records.code import EntryPoint
 from trialbook.records.environment import ThreadPool
 from trialbook.records.execution import Seeds
 from trialbook.records.study import Direction, ParamRecord
+from trialbook.restoring.search_path import SearchPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,6 @@ class RecordedTrial:
     trial_id: int
     study_attrs: Mapping[str, Any] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPath:
-    """Where modules come from.
-
-    Args:
-        recorded: The recorded module search path, in the form of ``LaunchState.sys_path``.
-        originals: Base label to the directory that it was; nothing is imported from there.
-        restored: Base label to the directory in which it was restored.
-        tool: Directory through which Trialbook itself is found.
-    """
-
-    recorded: tuple[str, ...]
-    originals: dict[str, str]
-    restored: dict[str, str]
-    tool: str
 
 
 @dataclass(frozen=True, slots=True)

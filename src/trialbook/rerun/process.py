@@ -7,7 +7,6 @@ recorded variables in the place of today's.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import signal
 import subprocess
@@ -74,20 +73,6 @@ def _devices(here: str | None, recorded: str | None) -> str | None:
     if here is None:
         return ",".join(str(index) for index in range(count))
     return ",".join(here.split(",")[:count])
-
-
-def prepared_tool(directory: Path) -> Path:
-    """A directory from which nothing but Trialbook can be imported."""
-    directory.mkdir(parents=True)
-    package = Path(__file__).resolve().parents[1]
-    (directory / package.name).symlink_to(package, target_is_directory=True)
-    for own in importlib.metadata.distributions(name=package.name):
-        metadata = getattr(own, "_path", None)
-        if isinstance(metadata, Path):
-            # So that a recreated environment, where it is not installed, does not seem to lack it.
-            (directory / metadata.name).symlink_to(metadata.resolve(), target_is_directory=True)
-            break
-    return directory
 
 
 def run_child(

@@ -25,15 +25,17 @@ from trialbook.errors import BookError, BookReadOnlyError, NotFoundError, Trialb
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.verdict import RerunReport
 from trialbook.rerun.judgement import Circumstances, judged, unfinished
-from trialbook.rerun.order import RecordedTrial, ReplayOrder, SearchPath, write_order
+from trialbook.rerun.order import RecordedTrial, ReplayOrder, write_order
 from trialbook.rerun.plan import RerunPlan, rerun_plan
-from trialbook.rerun.process import child_environment, prepared_tool, run_child
+from trialbook.rerun.process import child_environment, run_child
 from trialbook.rerun.repeated import RepeatedReport, spreads
 from trialbook.rerun.results import End, ReplayOutcome, Results, read_outcome, recorded_results
 from trialbook.rerun.wishes import Environment, Wishes
 from trialbook.restoring.code import restore_code
 from trialbook.restoring.inputs import found_inputs, place_inputs
 from trialbook.restoring.places import CodePlaces, found_files, placed_code, require_loaded
+from trialbook.restoring.search_path import SearchPath
+from trialbook.restoring.tool import prepared_tool
 from trialbook.running.trust import require_trust
 
 _WORKERS_START = "/trialbook/running/start.py"
@@ -240,7 +242,8 @@ def _performed(
         (*found.differences, *place_inputs(states.data, code, found)),
         tuple(difference.what for difference in found.differences),
     )
-    order = _order(plan, code, found.paths, directory)
+    tool = prepared_tool(directory / "tool")
+    order = _order(plan, code, found.paths, directory, tool)
     path = directory / "order.json"
     write_order(order, path)
     wishes.tell(f"running {plan.reference}")
@@ -248,7 +251,7 @@ def _performed(
         python,
         plan.command.options,
         path,
-        Path(order.path.tool),
+        tool,
         child_environment(os.environ, states.environment, states.launch.gpus),
     )
     outcome = read_outcome(Path(order.results))
@@ -268,7 +271,7 @@ def _performed(
 
 
 def _order(
-    plan: RerunPlan, code: CodePlaces, data: Mapping[str, Path], directory: Path
+    plan: RerunPlan, code: CodePlaces, data: Mapping[str, Path], directory: Path, tool: Path
 ) -> ReplayOrder:
     """What the child is told; the directories that it needs are made."""
     results, trial = directory / "results", directory / "trial"
@@ -299,7 +302,7 @@ def _order(
             recorded=launch.sys_path,
             originals=launch.bases,
             restored={label: str(place) for label, place in code.restored.items()},
-            tool=str(prepared_tool(directory / "tool")),
+            tool=str(tool),
         ),
         data={name: str(path) for name, path in data.items()},
         thread_pools=environment.thread_pools,

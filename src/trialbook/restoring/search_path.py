@@ -1,4 +1,4 @@
-"""The child's module search path: the recorded one, with restored directories for original ones.
+"""The module search path of restored code: the recorded one, with restored directories.
 
 Nothing may come from the user's tree, which has moved on since. Search path entries of the
 original directories are left out, and what an editable install would still find there (by a
@@ -12,12 +12,29 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from trialbook.capture.imports import is_installed
-from trialbook.rerun.order import SearchPath
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """Where modules come from.
+
+    Args:
+        recorded: The recorded module search path, in the form of ``LaunchState.sys_path``.
+        originals: Base label to the directory that it was; nothing is imported from there.
+        restored: Base label to the directory in which it was restored.
+        tool: Directory through which Trialbook itself is found; ``None`` where it is installed.
+    """
+
+    recorded: tuple[str, ...]
+    originals: dict[str, str]
+    restored: dict[str, str]
+    tool: str | None = None
 
 
 class OriginalPlaces:
@@ -111,8 +128,9 @@ def use_search_path(path: SearchPath) -> None:
     """Make this process find modules where the recorded one did."""
     places = OriginalPlaces(path)
     sys.path[:] = search_path(path, places, [entry for entry in sys.path if entry != path.tool])
-    # Last, so that nothing is hidden by it: processes that the code starts find Trialbook too.
-    sys.path.append(path.tool)
+    if path.tool is not None:
+        # Last, so that nothing is hidden by it: processes that the code starts find it too.
+        sys.path.append(path.tool)
     sys.meta_path.insert(0, RestoredFinder(places))
 
 
@@ -158,7 +176,9 @@ def _entry_here(
     return recorded
 
 
-def _is_same(entry: str, tool: str) -> bool:
+def _is_same(entry: str, tool: str | None) -> bool:
     """Whether an entry is the checkout of Trialbook that the tool's directory stands for."""
+    if tool is None:
+        return False
     place = os.path.realpath(os.path.join(entry, "trialbook"))  # noqa: PTH118
     return place == os.path.realpath(os.path.join(tool, "trialbook"))  # noqa: PTH118
