@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from optuna.trial import TrialState
-from tests.book.conftest import config_snapshot
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.reading import Reader
@@ -21,6 +20,8 @@ from trialbook.records.coordinates import CoordinateDigests, Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import LaunchState, Seeds
 from trialbook.records.references import StudyReference
+
+from .conftest import config_snapshot
 
 
 def _code(content: bytes) -> tuple[Snapshot, list[Blob]]:
