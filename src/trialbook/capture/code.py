@@ -22,6 +22,7 @@ from trialbook.capture.listing import (
     code_root,
     git_listing,
     is_too_wide,
+    recorded_listing,
     walked_listing,
 )
 from trialbook.capture.loaded import LoadedFiles, main_module_gap
@@ -49,6 +50,8 @@ class CodeProbe:
         inputs: Declared inputs, absolute paths or globs: part of the tree, but not loaded code
             when read.
         cache_dir: Where digests of large files are remembered, see ``StatCache``.
+        origin: The record from which the root was restored: its files are the tree, and what git
+            said there is said here. ``None`` for a tree of its own.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class CodeProbe:
         limits: CodeLimits = CodeLimits(),  # noqa: B008 (frozen)
         inputs: Collection[Path] = (),
         cache_dir: Path | None = None,
+        origin: CodeState | None = None,
     ) -> None:
         install_import_watch()
+        self._origin = origin
         self._root = Path(os.path.abspath(root))  # noqa: PTH100
         self._limits = limits
         self._excluded = Excluded(exclude, self._root)
@@ -180,6 +185,8 @@ class CodeProbe:
         )
 
     def _listing(self) -> Listing:
+        if self._origin is not None:
+            return recorded_listing(self._root, self._origin)
         gaps: list[str] = []
         try:
             listing = git_listing(self._root, self._excluded)

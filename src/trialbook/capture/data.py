@@ -93,6 +93,7 @@ class DataProbe:
         cache_dir: Where digests are kept between processes; the user's cache by default.
         exclude: The book's files and directories, which are never opened.
         is_code: Whether an absolute path is in the code's manifest, which then records it.
+        scope: What the cache of digests is about; ``None`` for the base.
 
     Raises:
         InvalidInputError: A name or path that is none, or a mapping of an unknown name.
@@ -110,10 +111,11 @@ class DataProbe:
         cache_dir: Path | None = None,
         exclude: Sequence[Path] = (),
         is_code: Callable[[str], bool] | None = None,
+        scope: str | None = None,
     ) -> None:
         self._inputs = _checked(inputs, base, mapping)
         self._paranoid = paranoid
-        self._cache = StatCache(cache_dir, scope=f"data {base}")
+        self._cache = StatCache(cache_dir, scope=f"data {base if scope is None else scope}")
         self._reader = InputReader(self._cache, exclude=exclude, rehash=paranoid)
         self._exclude = exclusions(exclude)
         self._is_code = is_code

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trialbook.capture.git import GITLINK, Repository, TrackedFile, repository_at
-from trialbook.records.code import GitState
+from trialbook.records.code import ROOT, CodeState, GitState
 
 _BOOK_DIRECTORY = b".trialbook"
 _BOOK_COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
@@ -192,6 +192,25 @@ def walked_listing(root: Path, excluded: Excluded, limit: int) -> Listing:
             )
             break
     return listing
+
+
+def recorded_listing(root: Path, origin: CodeState) -> Listing:
+    """The files of a root that was restored from a record; what came there since is left out.
+
+    Args:
+        root: The restored root.
+        origin: What it was restored from.
+    """
+    names = [entry.path for entry in origin.files if entry.base == ROOT]
+    here = [name for name in names if os.path.lexists(os.path.join(root, name))]  # noqa: PTH118
+    missing = len(names) - len(here)
+    return Listing(
+        members=[Member(os.fsencode(name)) for name in here],
+        git=origin.git,
+        dirty=origin.git is not None and origin.git.dirty,
+        gaps=[f"{missing} files are not here: the book has only their digest"] if missing else [],
+        remarks=["the code was restored from the book"],
+    )
 
 
 def _walked(

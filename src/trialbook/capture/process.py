@@ -10,36 +10,49 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from trialbook.capture.imports import unwatched
 from trialbook.capture.placement import batch_job
-from trialbook.records.workers import WorkerIdentity
+from trialbook.records.workers import Placement, WorkerIdentity
 
 _TICKS_PER_S = 100
 """Unit of a start time where the kernel gives seconds."""
 
 
+def observed_placement(environ: Mapping[str, str]) -> Placement:
+    """The batch job that a process is part of.
+
+    Args:
+        environ: Its environment.
+    """
+    launcher, _, job = (batch_job(environ) or "local").partition(" ")
+    return Placement(launcher, job or None)
+
+
 def process_identity(
-    worker_id: str | None = None,
+    worker_id: str | None = None, placement: Placement | None = None
 ) -> WorkerIdentity:
-    """The identity of this process as a worker, and of the batch job that it is part of.
+    """The identity of this process as a worker.
 
     Args:
         worker_id: Its id, ``None`` for a new random one.
+        placement: What placed it, ``None`` for the batch job that it is part of.
     """
     pid = os.getpid()
-    launcher, _, job = (batch_job(os.environ) or "local").partition(" ")
+    placed = observed_placement(os.environ) if placement is None else placement
     return WorkerIdentity(
         worker_id=worker_id or secrets.token_hex(16),
         host=socket.gethostname(),
         pid=pid,
-        launcher=launcher,
-        job=job or None,
+        launcher=placed.launcher,
+        job=placed.job,
         boot=boot_identity(),
         start_ticks=start_ticks(pid),
+        launch=placed.launch,
     )
 
 

@@ -12,6 +12,21 @@ RENEWALS_PER_LEASE = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """What placed a worker.
+
+    Args:
+        launcher: The engine, or the batch system around it; ``local`` for neither.
+        job: Its id of the job, ``None`` when there is none.
+        launch: ``LAUNCH/INDEX`` when ``trialbook launch`` placed it.
+    """
+
+    launcher: str = "local"
+    job: str | None = None
+    launch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerIdentity:
     """A process that holds trials.
 

@@ -21,13 +21,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trialbook.capture.imports import install_import_watch
+from trialbook.capture.imports import install_import_watch, unwatched
 from trialbook.errors import TrialbookError
+from trialbook.records.code import ROOT
+from trialbook.restoring.search_path import use_search_path
 from trialbook.running.isolation import fork_safety, forked
 from trialbook.running.messages import (
     Began,
     Begin,
     Channel,
+    CodePlace,
     ConsoleText,
     Exited,
     Failed,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from trialbook.records.code import EntryPoint
     from trialbook.records.execution import Isolation
     from trialbook.tracking.console import CapturedConsole
+    from trialbook.tracking.launch import RestoredTree
     from trialbook.tracking.objective import TrackedObjective
 
 _PR_SET_PDEATHSIG = 1
@@ -154,6 +158,9 @@ class Child:
         install_import_watch()
         source = ObjectiveSource(job.name, job.file, job.module)
         sys.argv = [job.file or str(job.module)]
+        if job.place is not None:
+            os.chdir(job.place.cwd)
+            use_search_path(job.place.path)
         loaded = load_objective(source, job.search_path)
         # Only now: these import NumPy, whose settings are the objective's to make.
         from trialbook.records.coordinates import Kind
@@ -166,11 +173,14 @@ class Child:
             Launch(
                 isolation=self._isolation,
                 reason=reason,
-                entry=self._entry(loaded),
+                launcher=job.placement.launcher,
+                job_id=job.placement.job or job.placement.launch,
+                entry=job.entry or self._entry(loaded),
                 data={name: Path(path) for name, path in job.mapped.items()},
                 paranoid=job.paranoid,
                 console=None if self._isolation == "none" else lambda: WorkerConsole(self._channel),
                 beacon=self._beacon,
+                tree=None if job.place is None else restored_tree(job.place),
             )
         )
         session = self._objective.prepare(job.search, job.shown_book)
@@ -184,6 +194,8 @@ class Child:
             session.snapshot(Kind.CODE).document.decode(),
             session.snapshot(Kind.DATA).document.decode(),
             session.snapshot(Kind.CONFIG).document.decode(),
+            session.snapshot(Kind.ENVIRONMENT).document.decode(),
+            session.root,
         )
 
     def serve(self) -> None:
@@ -208,6 +220,8 @@ class Child:
         data = {
             name: entry.path if entry.digest is None else Data(entry.path, digest=entry.digest)
             for name, entry in job.data.items()
+            # A relative path of the record is one of the decorator's own.
+            if name not in tracked.data or Path(entry.path).is_absolute()
         }
         for name, path in job.mapped.items():
             # A path for a name that nobody declared declares it; for a declared one it is where
@@ -302,7 +316,7 @@ class Child:
         from trialbook.tracking.launch import current_launch, set_launch
 
         assert self._objective is not None
-        set_launch(replace(current_launch(), claimed=order.attempt))
+        set_launch(replace(current_launch(), claimed=order.attempt, differs=order.differs))
         self._beacon.forget_signals()
         try:
             storage = BookStorage(self._job.book, create=False, patience_s=PATIENCE_S)
@@ -346,6 +360,18 @@ class WorkerConsole:
             BoundedText.of(text.stdout, text.stdout_bytes),
             BoundedText.of(text.stderr, text.stderr_bytes),
         )
+
+
+def restored_tree(place: CodePlace) -> RestoredTree:
+    """What the record is to know of restored code."""
+    from trialbook.records.code import CodeState
+    from trialbook.records.coordinates import Snapshot
+    from trialbook.tracking.launch import RestoredTree
+
+    with unwatched():
+        snapshot = Snapshot.from_document(Path(place.snapshot).read_bytes())
+    root = Path(place.path.restored[ROOT])
+    return RestoredTree(root, snapshot.state_as(CodeState), Path(place.caches), place.scope)
 
 
 def flush_streams() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from trialbook.book.renewal import Drowsiness
 from trialbook.capture.process import process_identity
 from trialbook.errors import TrialbookError
-from trialbook.records.workers import RENEWALS_PER_LEASE, Claim, Holder
+from trialbook.records.workers import RENEWALS_PER_LEASE, Claim, Holder, Placement
 
 if TYPE_CHECKING:
     from trialbook.book.retrying import Reaped
@@ -40,12 +40,20 @@ class LeaseKeeper:
         study_id: The study that it works on.
         worker_id: The worker's id.
         lease_s: How long a lease lasts.
+        placement: What placed the worker, ``None`` for the batch job that it is part of.
     """
 
-    def __init__(self, storage: BookStorage, study_id: int, worker_id: str, lease_s: float) -> None:
+    def __init__(
+        self,
+        storage: BookStorage,
+        study_id: int,
+        worker_id: str,
+        lease_s: float,
+        placement: Placement | None = None,
+    ) -> None:
         self._storage = storage
         self._study_id = study_id
-        self.holder = Holder(process_identity(worker_id), lease_s)
+        self.holder = Holder(process_identity(worker_id, placement), lease_s)
         self._turn = threading.RLock()
         self._wake = threading.Event()
         self._drowsiness = Drowsiness(lease_s / RENEWALS_PER_LEASE)

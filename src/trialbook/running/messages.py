@@ -22,12 +22,44 @@ from typing import Any
 import msgspec
 
 from trialbook.records.canonical import tagged, untagged
+from trialbook.records.code import EntryPoint
 from trialbook.records.config import SearchSettings
 from trialbook.records.retries import TrialLimits
-from trialbook.records.workers import LEASE_S
+from trialbook.records.workers import LEASE_S, Placement
+from trialbook.restoring.search_path import SearchPath
 from trialbook.running.inputs import InputSpec
 
 _CHUNK_BYTES = 1 << 16
+
+
+class CodePlace(msgspec.Struct, frozen=True):
+    """Restored code, and how it is to be run.
+
+    Args:
+        path: Where modules come from.
+        cwd: Working directory.
+        snapshot: File with the document of the code snapshot that was restored.
+        caches: Directory for caches that are gone with the code.
+        scope: What the data are about, see ``RestoredTree``.
+    """
+
+    path: SearchPath
+    cwd: str
+    snapshot: str
+    caches: str
+    scope: str
+
+
+class Interpreter(msgspec.Struct, frozen=True):
+    """Another interpreter for the children.
+
+    Args:
+        python: Its path.
+        tool: Directory through which it finds Trialbook.
+    """
+
+    python: str
+    tool: str
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -50,11 +82,17 @@ class Job(msgspec.Struct, frozen=True):
         seed: The spec's seed.
         isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
         paranoid: Hash the data again even when its stat has not changed.
-        allowed: Which of ``code``, ``data`` and ``settings`` may have changed since the last trial.
+        allowed: Which of ``code``, ``data``, ``settings`` and ``environment`` may differ from the
+            study's.
         budget: Total of finished trials, ``None`` for no limit.
         lease_s: How long a worker holds a trial without a sign of life.
         limits: What ends a trial that takes too long.
         grace_s: How long a trial that does not ask may go on after the run was asked to stop.
+        joined: Whether it joins a study that is not its own: then it is to be as the study is.
+        placement: What placed the workers.
+        entry: How the study's record names the objective; ``None`` to find that out.
+        place: Where its code lies when it was restored from the book.
+        interpreter: Runs the children; ``None`` for this one.
     """
 
     book: str
@@ -78,6 +116,11 @@ class Job(msgspec.Struct, frozen=True):
     lease_s: float = LEASE_S
     limits: TrialLimits = TrialLimits()
     grace_s: float = 20.0
+    joined: bool = False
+    placement: Placement = Placement()
+    entry: EntryPoint | None = None
+    place: CodePlace | None = None
+    interpreter: Interpreter | None = None
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -106,10 +149,17 @@ class Begin(msgspec.Struct, frozen=True, tag=True):
 
 
 class RunTrial(msgspec.Struct, frozen=True, tag=True):
-    """Run this claimed trial, as the attempt of this number."""
+    """Run this claimed trial, as the attempt of this number.
+
+    Args:
+        trial_id: Which.
+        attempt: Number of the attempt.
+        differs: What its record says of how this process differs from the study.
+    """
 
     trial_id: int
     attempt: int
+    differs: tuple[str, ...] = ()
 
 
 class ConsoleText(msgspec.Struct, frozen=True, tag=True):
@@ -133,6 +183,8 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
         code: Document of the code snapshot.
         data: Document of the data snapshot.
         config: Document of the config snapshot.
+        environment: Document of the environment snapshot.
+        root: Directory of the code.
     """
 
     isolation: str
@@ -140,6 +192,8 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     code: str
     data: str
     config: str
+    environment: str
+    root: str
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -300,6 +354,12 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
     signal: str
 
 
+class Noticed(msgspec.Struct, frozen=True, tag=True):
+    """In what this machine differs from the study's; to be said once, whoever finds it."""
+
+    texts: tuple[str, ...]
+
+
 class Said(msgspec.Struct, frozen=True, tag=True):
     """Something the user should know."""
 
@@ -308,7 +368,16 @@ class Said(msgspec.Struct, frozen=True, tag=True):
 
 ToWorker = Employ | Next | Drain | Stop | Leave
 FromWorker = (
-    Idle | Refused | Claimed | NothingLeft | NothingYet | Finished | Returned | Asked | Said
+    Idle
+    | Refused
+    | Claimed
+    | NothingLeft
+    | NothingYet
+    | Finished
+    | Returned
+    | Asked
+    | Noticed
+    | Said
 )
 
 

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trialbook.running.messages import Channel
+from trialbook.running.messages import Channel, Interpreter
 from trialbook.running.signals import held_back
 
 _START = str(Path(__file__).with_name("start.py"))
+_OF_AN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME")
+"""Variables that would lead another interpreter into this one's libraries."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ def started(
     environment: Mapping[str, str] | None = None,
     inherited: Sequence[int] = (),
     patient: bool = True,
+    interpreter: Interpreter | None = None,
 ) -> RunProcess:
     """Start ``trialbook.running.PROGRAM`` in a fresh interpreter.
 
@@ -62,26 +65,32 @@ def started(
         environment: Variables on top of this process's own.
         inherited: Descriptors that it inherits under their numbers.
         patient: Whether sending to it waits for it to read (see ``Channel``).
+        interpreter: Runs it; ``None`` for this one.
     """
     here, there = socket.socketpair()
     output = subprocess.PIPE if piped else subprocess.DEVNULL
+    variables = {**os.environ, **(environment or {})}
+    if interpreter is not None:
+        for name in _OF_AN_INTERPRETER:
+            variables.pop(name, None)
     try:
         with held_back():
             process = subprocess.Popen(
                 [
-                    sys.executable,
+                    sys.executable if interpreter is None else interpreter.python,
                     *interpreter_flags(),
                     _START,
                     program,
                     str(there.fileno()),
                     str(os.getpid()),
+                    *([] if interpreter is None else [interpreter.tool]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output if piped else None,
                 pass_fds=(there.fileno(), *inherited),
                 start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env=variables,
             )
     except BaseException:
         here.close()

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
+from trialbook.capture.process import observed_placement
 from trialbook.errors import InputsChangedError, TrialbookError
 from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.running.coordinator import Coordinator
@@ -221,6 +222,7 @@ def _job(
         lease_s=conduct.lease_s,
         limits=conduct.limits,
         grace_s=options.grace_s,
+        placement=observed_placement(os.environ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the processes of a run begin: ``python start.py PROGRAM SOCKET PARENT``.
+"""Where the processes of a run begin: ``python start.py PROGRAM SOCKET PARENT [TOOL]``.
 
 A file is started, and not ``python -m``, because that puts the current directory in front of
 everything, where a user's ``socket.py`` could stand in the way before the program begins.
@@ -11,6 +11,8 @@ import sys
 if __name__ == "__main__":
     if sys.path[:1] == [__file__.rpartition("/")[0]]:
         del sys.path[0]  # this file's own directory, where nothing is to be found by name
+    if len(sys.argv) > 4:
+        sys.path.insert(0, sys.argv.pop())  # where Trialbook is found that is not installed here
     from importlib import import_module
 
     program, descriptor, parent = sys.argv[1:]

@@ -76,7 +76,14 @@ class SupervisedChild:
         self.beacon = Beacon.created()
         inherited = [d for d in (self.beacon.descriptor,) if d is not None]
         # A child that does not read what it is told must not hold up the worker.
-        self._run = started("child", FromChild, piped=True, inherited=inherited, patient=False)
+        self._run = started(
+            "child",
+            FromChild,
+            piped=True,
+            inherited=inherited,
+            patient=False,
+            interpreter=job.interpreter,
+        )
         process = self._run.process
         assert process.stdout is not None
         assert process.stderr is not None
@@ -96,7 +103,9 @@ class SupervisedChild:
         # Whether a forked trial died while an answer was on its way: what it left unread would be
         # taken for the beginning of the next message.
         self._out_of_step = False
+        # Whether the guard has let it in, and what its trials are to say of that.
         self.vetted = False
+        self.differs: tuple[str, ...] = ()
         self._memory_kills: int | None = None
         self._run.channel.send(Begin(job, self.beacon.descriptor))
 
@@ -184,7 +193,7 @@ class SupervisedChild:
         self.told = self.failed = self.trial_death = self._trial_pid = None
         self._begun = True
         self._out_of_step = False
-        self._run.channel.send(RunTrial(trial_id, attempt))
+        self._run.channel.send(RunTrial(trial_id, attempt, self.differs))
 
     @property
     def trial_over(self) -> bool:

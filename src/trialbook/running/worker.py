@@ -15,7 +15,6 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from trialbook.records.coordinates import Snapshot
 from trialbook.records.execution import EndReason
 from trialbook.records.workers import Claim, WaitFor
 from trialbook.running.child import fault_of
@@ -32,6 +31,7 @@ from trialbook.running.messages import (
     Next,
     NothingLeft,
     NothingYet,
+    Noticed,
     Refused,
     Said,
     Stop,
@@ -162,7 +162,8 @@ class Worker:
 
             job = self._job
             storage = BookStorage(job.book, create=False, patience_s=PATIENCE_S)
-            self._keeper = LeaseKeeper(storage, job.study_id, self._employ.worker_id, job.lease_s)
+            worker_id = self._employ.worker_id
+            self._keeper = LeaseKeeper(storage, job.study_id, worker_id, job.lease_s, job.placement)
             self._keeper.start()
         return self._keeper
 
@@ -184,17 +185,13 @@ class Worker:
                 raise _CannotPrepareError(self._died_preparing(child))
             self._wait()
         if not child.vetted:
-            ready = child.ready
-            here = [
-                Snapshot.from_document(document.encode())
-                for document in (ready.code, ready.data, ready.config)
-            ]
-            from trialbook.running.guard import require_unchanged
+            from trialbook.running.guard import admitted
 
-            job = self._job
             with self._leases.book() as storage:
-                require_unchanged(storage, job.study_id, job.study, here, job.allowed)
-            child.vetted = True
+                admission = admitted(storage, self._job, child.ready)
+            child.vetted, child.differs = True, admission.differs
+            if admission.told:
+                self._coordinator.send(Noticed(admission.told))
         return child
 
     def _died_preparing(self, child: SupervisedChild) -> Fault:

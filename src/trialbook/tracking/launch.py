@@ -6,10 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trialbook.records.code import EntryPoint
+from trialbook.records.code import CodeState, EntryPoint
 from trialbook.records.execution import Isolation
 from trialbook.tracking.beacon import Beacon
 from trialbook.tracking.console import ConsoleCapture
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredTree:
+    """Code that was restored from the book, where this process runs it.
+
+    Args:
+        root: Stands for the root of the code.
+        code: What it was restored from.
+        caches: For caches that are of no use when the tree is gone.
+        scope: What its data are about, for the cache of their digests: the tree lies elsewhere
+            each time.
+    """
+
+    root: Path
+    code: CodeState
+    caches: Path
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,8 @@ class Launch:
         beacon: What a trial shares with the supervisor of this process.
         claimed: Number of the attempt that the supervisor claimed for the trial that runs next;
             ``None`` when there is no supervisor.
+        differs: How this process differs from the study that it was let into, see ``LaunchState``.
+        tree: Where the code lies when it was restored from the book.
     """
 
     isolation: Isolation = "none"
@@ -41,6 +61,8 @@ class Launch:
     console: Callable[[], ConsoleCapture] | None = None
     beacon: Beacon = field(default_factory=Beacon)
     claimed: int | None = None
+    differs: tuple[str, ...] = ()
+    tree: RestoredTree | None = None
 
 
 _launch = Launch()

@@ -58,6 +58,9 @@ class Session:
         search: What was asked of the search.
         exclude: The book's own files, which no manifest holds and nothing opens.
 
+    Attributes:
+        root: Directory of the code.
+
     Raises:
         CaptureError: A coordinate cannot be observed.
     """
@@ -71,6 +74,7 @@ class Session:
         exclude: Sequence[Path],
     ) -> None:
         launch = current_launch()
+        tree = launch.tree
         self.data = DataProbe(
             inputs.data,
             base=inputs.base,
@@ -78,11 +82,14 @@ class Session:
             paranoid=inputs.paranoid or launch.paranoid,
             exclude=exclude,
             is_code=lambda path: code.holds(path),
+            scope=None if tree is None else tree.scope,
         )
         code = CodeProbe(
-            code_root(_directory_of(function)),
+            code_root(_directory_of(function)) if tree is None else tree.root,
             exclude=exclude,
             inputs=tuple(self.data.paths.values()),
+            cache_dir=None if tree is None else tree.caches,
+            origin=None if tree is None else tree.code,
         )
         self.config = ConfigProbe(
             inputs.config, overrides=inputs.overrides, base=inputs.base, search=search
@@ -95,13 +102,15 @@ class Session:
             isolation=launch.isolation,
             launcher=launch.launcher,
             job_id=launch.job_id,
+            differs=lambda: current_launch().differs,
         )
+        self.root = code.bases["."]
         self._remark = launch.reason
         self._probes: tuple[Probe, ...] = (
             code,
             self.data,
             self.config,
-            EnvironmentProbe(Path(code.bases["."])),
+            EnvironmentProbe(Path(self.root)),
             execution,
         )
         self._observations: dict[Kind, Observation] = {}
