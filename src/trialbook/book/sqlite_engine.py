@@ -121,6 +121,8 @@ class SqliteEngine:
         writer = self._writers.get(durable)
         if writer is None:
             pragmas = (
+                # A file that was exported or put back from a backup is not in this mode.
+                "PRAGMA journal_mode=WAL",
                 f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}",
                 "PRAGMA foreign_keys=ON",
                 "PRAGMA wal_autocheckpoint=0",

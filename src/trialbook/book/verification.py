@@ -121,10 +121,11 @@ def seal_of(book: Book, study_id: int) -> str:
         row = connection.execute(
             select(schema.study).where(schema.study.c.study_id == study_id)
         ).one()
-        return _study_seal(connection, row).seal
+        return study_seal(connection, row).seal
 
 
-def _study_seal(connection: Connection, study: Row[Any]) -> StudySeal:
+def study_seal(connection: Connection, study: Row[Any]) -> StudySeal:
+    """The seal of a study as a transaction sees it, from its row in ``tb_study``."""
     t = schema.trial.c
     found = connection.execute(
         select(t.number, t.state, t.record_digest, t.deleted)
@@ -234,7 +235,7 @@ class _Check:
             wanted = wanted.where(s.name == study, s.deleted.is_(None))
         with self.book.reading() as connection:
             studies = connection.execute(wanted).all()
-            seals = [_study_seal(connection, row) for row in studies]
+            seals = [study_seal(connection, row) for row in studies]
         if study is not None and not studies:
             raise NotFoundError(
                 f"the study {study!r} is not in the book", hint="run 'trialbook ls'"

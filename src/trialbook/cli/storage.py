@@ -6,11 +6,16 @@ import click
 
 from trialbook.cli.options import common_options, dry_run_option
 from trialbook.cli.output import size_text, write_line, write_note
+from trialbook.cli.storage_moving import copy, export
 
 
 @click.group()
 def storage() -> None:
-    """Create a book, or bring an older one up to date."""
+    """Create a book, bring an older one up to date, or move studies between books."""
+
+
+storage.add_command(copy)
+storage.add_command(export)
 
 
 @storage.command()
