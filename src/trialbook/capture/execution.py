@@ -8,7 +8,7 @@ import importlib.machinery
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +21,9 @@ from trialbook.records.coverage import Coverage
 from trialbook.records.execution import Isolation, LaunchState
 from trialbook.records.secrets import redacted_argv, secret_values_of
 
+_Facts = tuple[int, str | None, str | None, tuple[str, ...]]
+"""Process, working directory, devices, and how the process differs from its study."""
+
 
 class LaunchProbe:
     """Observes how this process was launched; another process, such as a fork, is a change.
@@ -32,6 +35,7 @@ class LaunchProbe:
         isolation: How trials are kept apart.
         launcher: Engine that placed the worker.
         job_id: The engine's id of the job.
+        differs: Tells how this process differs from the study that it was let into.
     """
 
     kind = Kind.EXECUTION
@@ -45,6 +49,7 @@ class LaunchProbe:
         isolation: Isolation,
         launcher: str = "local",
         job_id: str | None = None,
+        differs: Callable[[], tuple[str, ...]] = lambda: (),
     ) -> None:
         self._entry = entry
         self._bases = bases
@@ -52,11 +57,12 @@ class LaunchProbe:
         self._isolation: Isolation = isolation
         self._launcher = launcher
         self._job_id = job_id
-        self._observed: tuple[int, str | None, str | None] | None = None
+        self._differs = differs
+        self._observed: _Facts | None = None
 
     def observe(self) -> Observation:
         """Host, user, process, arguments, entry point."""
-        pid, cwd, gpus = self._observed = _facts()
+        pid, cwd, gpus, differs = self._observed = self._facts()
         argv, redacted = redacted_argv(sys.orig_argv, secrets=secret_values_of(os.environ))
         user = _user()
         gaps: list[str] = []
@@ -82,21 +88,21 @@ class LaunchProbe:
             job_id=self._job_id,
             gpus=gpus,
             redacted=redacted,
+            differs=differs,
         )
         return Observation(Snapshot.of(Kind.EXECUTION, Coverage.of(gaps), state))
 
     def changed(self) -> bool:
         """Whether this is another process or directory than the one observed."""
-        return self._observed is None or self._observed != _facts()
+        return self._observed is None or self._observed != self._facts()
 
-
-def _facts() -> tuple[int, str | None, str | None]:
-    """Process, working directory and devices: what may change while a process lives."""
-    try:
-        cwd: str | None = os.getcwd()  # noqa: PTH109
-    except FileNotFoundError:
-        cwd = None
-    return os.getpid(), cwd, os.environ.get("CUDA_VISIBLE_DEVICES")
+    def _facts(self) -> _Facts:
+        """What may change while a process lives."""
+        try:
+            cwd: str | None = os.getcwd()  # noqa: PTH109
+        except FileNotFoundError:
+            cwd = None
+        return os.getpid(), cwd, os.environ.get("CUDA_VISIBLE_DEVICES"), self._differs()
 
 
 def _user() -> str | None:

@@ -36,6 +36,7 @@ from trialbook.running.messages import (
     Next,
     NothingLeft,
     NothingYet,
+    Noticed,
     Refused,
     Returned,
     Said,
@@ -109,6 +110,7 @@ class Coordinator:
         self._end: RunEnd | None = None
         self._error: TrialbookError | None = None
         self._lost = 0
+        self._noticed: set[str] = set()
 
     def run(self) -> RunOutcome:
         """Run until the budget is met, or something else ends it."""
@@ -176,6 +178,11 @@ class Coordinator:
                 self._asked(employee, message.signal)
             case Said():
                 self._progress.said(message.text)
+            case Noticed():
+                for text in message.texts:
+                    if text not in self._noticed:
+                        self._noticed.add(text)
+                        self._progress.said(text)
             case Finished():
                 employee.trial_id = None
                 if employee.leaving_s is not None:
