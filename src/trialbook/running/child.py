@@ -36,6 +36,8 @@ from trialbook.running.messages import (
     Failed,
     Fault,
     Job,
+    Pin,
+    Pinned,
     Ready,
     RunTrial,
     ToChild,
@@ -200,7 +202,10 @@ class Child:
 
     def serve(self) -> None:
         """Run the trials that the worker names, until it is gone."""
-        while isinstance(message := self._channel.receive(), RunTrial):
+        while isinstance(message := self._channel.receive(), (RunTrial, Pin)):
+            if isinstance(message, Pin):
+                self._pin()
+                continue
             if self._isolation == "fork":
                 self._fork_for(message)
                 continue
@@ -208,6 +213,25 @@ class Child:
             self._run(message)
             if self._isolation == "fresh":
                 return
+
+    def _pin(self) -> None:
+        """Let the book keep what was observed here as the study's reference."""
+        from trialbook.book.storage import BookStorage
+
+        assert self._objective is not None
+        try:
+            session = self._objective.prepare(self._job.search, self._job.shown_book)
+            storage = BookStorage(self._job.book, create=False)
+            try:
+                storage.set_reference(
+                    self._job.study_id, session.snapshots, session.blobs, self._objective.seed
+                )
+            finally:
+                storage.close()
+        except BaseException as error:
+            self._channel.send(Failed(fault_of(error)))
+            return
+        self._channel.send(Pinned())
 
     def _with_settings(self, loaded: LoadedObjective) -> TrackedObjective:
         from trialbook.capture.data import Data

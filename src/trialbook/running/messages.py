@@ -162,6 +162,10 @@ class RunTrial(msgspec.Struct, frozen=True, tag=True):
     differs: tuple[str, ...] = ()
 
 
+class Pin(msgspec.Struct, frozen=True, tag=True):
+    """Write down what was observed, as what the study's workers are held against."""
+
+
 class ConsoleText(msgspec.Struct, frozen=True, tag=True):
     """What the trial wrote until now: what was kept of it, and how much it was in all."""
 
@@ -202,6 +206,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     fault: Fault
 
 
+class Pinned(msgspec.Struct, frozen=True, tag=True):
+    """What was observed is in the book, for the study's workers to be held against."""
+
+
 class Began(msgspec.Struct, frozen=True, tag=True):
     """A trial runs in this process."""
 
@@ -240,8 +248,8 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     peak_memory_bytes: int
 
 
-ToChild = Begin | RunTrial | ConsoleText
-FromChild = Ready | Failed | Began | WantConsole | Told | Exited
+ToChild = Begin | RunTrial | Pin | ConsoleText
+FromChild = Ready | Failed | Pinned | Began | WantConsole | Told | Exited
 
 
 # From the coordinator to a worker.

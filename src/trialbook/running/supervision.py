@@ -21,6 +21,8 @@ from trialbook.running.messages import (
     Failed,
     FromChild,
     Job,
+    Pin,
+    Pinned,
     Ready,
     RunTrial,
     Told,
@@ -96,6 +98,7 @@ class SupervisedChild:
         self._death: Death | None = None
         self.ready: Ready | None = None
         self.failed: Failed | None = None
+        self.pinned = False
         self.told: Told | None = None
         self.trial_death: Death | None = None
         self._trial_pid: int | None = None
@@ -170,6 +173,8 @@ class SupervisedChild:
                     self.ready = message
                 case Failed():
                     self.failed = message
+                case Pinned():
+                    self.pinned = True
                 case Told():
                     self.told = message
                     self._out_of_step = False
@@ -194,6 +199,10 @@ class SupervisedChild:
         self._begun = True
         self._out_of_step = False
         self._run.channel.send(RunTrial(trial_id, attempt, self.differs))
+
+    def pin(self) -> None:
+        """Let it write down what it has observed as the study's reference; ``pinned`` says when."""
+        self._run.channel.send(Pin())
 
     @property
     def trial_over(self) -> bool:
