@@ -311,6 +311,7 @@ class LaunchCase:
         lab.launches.append(launch)
         self.announce(lab, launch.order, options)
         launcher.submit(launch.order, WORKERS, launch.jobs.append)
+        launch.jobs.sort(key=lambda job: job.index)  # hosts answer in any order
         lab.storage.launches.set_jobs(launch.order.launch_id, launch.jobs)
         until(
             lambda: len(lab.running(launch)) == WORKERS,
