@@ -21,6 +21,7 @@ from typing import Literal, overload
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.reruns import add_rerun
+from trialbook.capture.cache_file import default_cache_dir
 from trialbook.errors import BookError, BookReadOnlyError, NotFoundError, TrialbookWarning
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.verdict import RerunReport
@@ -204,12 +205,7 @@ def _interpreter(subject: Subject, wishes: Wishes) -> Path:
 
     wishes.tell("recreating the recorded environment")
     state = subject.plan.states.environment
-    return recreate(state, cache_dir=_cache_directory(), tell=wishes.tell)
-
-
-def _cache_directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "trialbook" / "environments"
+    return recreate(state, cache_dir=default_cache_dir() / "environments", tell=wishes.tell)
 
 
 @contextmanager

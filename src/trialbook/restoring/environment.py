@@ -8,7 +8,6 @@ the running one importable.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -16,8 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,6 +25,7 @@ from trialbook.errors import RestoreEnvironmentError
 from trialbook.records.canonical import digest_of
 from trialbook.records.environment import EnvironmentState, Interpreter, Package
 from trialbook.records.secrets import redacted_text, secret_values_of
+from trialbook.restoring.lock import Tell, locked
 
 _OWN = "trialbook"
 _LAYOUT = 1
@@ -44,8 +43,6 @@ _PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_F
 _UV_VARIABLES = (
     "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_FIND_LINKS",
 )  # fmt: skip
-
-Tell = Callable[[str], None]
 
 
 def _silent(message: str) -> None:
@@ -91,7 +88,7 @@ def recreate(state: EnvironmentState, *, cache_dir: Path, tell: Tell = _silent) 
     directory = cache_dir / _key(state)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(directory.with_suffix(".lock"), tell):
+        with locked(directory.with_suffix(".lock"), tell, "builds the same environment"):
             if not _is_whole(directory):
                 _build(recipe, directory, tell)
     except OSError as error:
@@ -198,21 +195,6 @@ def _answer(command: Sequence[str]) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-@contextmanager
-def _locked(path: Path, tell: Tell) -> Iterator[None]:
-    """Hold the lock of one environment; the kernel lets go of it when this process dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("waiting for another process that builds the same environment")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _is_whole(directory: Path) -> bool:
