@@ -119,9 +119,7 @@ def remedies(refused: Differences, git: GitState | None) -> str:
     if Kind.CODE in found or Kind.CONFIG in found:
         steps.append(_remedy_of_code(found.get(Kind.CODE, ()), git))
     if Kind.DATA in found:
-        names = dict.fromkeys(item.what.partition("/")[0] for item in found[Kind.DATA])
-        flags = " ".join(f"--data {shlex.quote(f'{name}=')}PATH" for name in names)
-        steps.append(f"say where the study's data lies: {flags}")
+        steps.append(_remedy_of_data(found[Kind.DATA]))
     if Kind.ENVIRONMENT in found:
         steps.append(_remedy_of_environment(found[Kind.ENVIRONMENT]))
     flags = " ".join(f"--allow {FLAGS[kind]}" for kind in found)
@@ -135,6 +133,15 @@ def _remedy_of_code(differences: Differences, git: GitState | None) -> str:
     if git is not None and git.commit is not None and not git.dirty:
         step += f", or check out {git.commit[:12]}"
     return step
+
+
+def _remedy_of_data(differences: Differences) -> str:
+    # A file that was read without being declared goes by its absolute path.
+    declared = [item.what.partition("/")[0] for item in differences if item.what[:1] != "/"]
+    if not declared:
+        return "put the study's files there"
+    flags = " ".join(f"--data {shlex.quote(f'{name}=')}PATH" for name in dict.fromkeys(declared))
+    return f"say where the study's data lies: {flags}"
 
 
 def _remedy_of_environment(differences: Differences) -> str:
