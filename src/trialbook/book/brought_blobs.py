@@ -84,8 +84,7 @@ def bring_into_rows(
         with target.writing() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
-            # A row holds its digest, its size and some bytes of its own beside the content.
-            limit = driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1024
+            limit = row_limit_bytes(driver)
             for digest, size in portion.items():
                 if size > limit:
                     raise BookFullError(
@@ -97,6 +96,11 @@ def bring_into_rows(
                     )
                 _stream(driver, digest, size, of.chunks(digest))
                 brought(size)
+
+
+def row_limit_bytes(driver: sqlite3.Connection) -> int:
+    """How long a content in a row can be; the row holds some bytes beside it."""
+    return driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - 1024
 
 
 def _portions(blobs: Mapping[str, int]) -> Iterator[dict[str, int]]:
