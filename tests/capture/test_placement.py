@@ -11,6 +11,10 @@ from trialbook.capture.placement import batch_job, container
         ({}, None),
         ({"SLURM_JOB_ID": "4711"}, "slurm 4711"),
         ({"SLURM_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "0"}, "slurm 4711_0"),
+        (
+            {"SLURM_JOB_ID": "13", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"},
+            "slurm 12_3",
+        ),
         ({"PBS_JOBID": "12.server"}, "pbs 12.server"),
         ({"LSB_JOBID": "9", "LSB_JOBINDEX": "0"}, "lsf 9"),
         ({"LSB_JOBID": "9", "LSB_JOBINDEX": "3"}, "lsf 9_3"),

@@ -36,6 +36,9 @@ def batch_job(environ: Mapping[str, str]) -> str | None:
         if system == "kubernetes":
             return f"kubernetes {environ.get('JOB_NAME') or environ.get('HOSTNAME', '')}".strip()
         index = environ.get(index_variable or "")
+        if system == "slurm" and index:
+            # Each task of an array has a job id of its own besides, which no command shows.
+            value = environ.get("SLURM_ARRAY_JOB_ID") or value
         # A job that is no array has an index of 0 in LSF, "undefined" in Grid Engine.
         if index in (None, "", "0", "undefined") and system != "slurm":
             index = None
