@@ -117,8 +117,6 @@ class LocalLauncher(Launcher):
             **thread_shares(os.environ, workers, usable_cores()),
             **order.environment,
         }
-        # As in a run: a random one would give sets of text another order in every rerun.
-        shared.setdefault("PYTHONHASHSEED", "0")
         environments = [dict(shared) for _ in range(workers)]
         if self._gpus is not None:
             shares = device_shares(visible_devices(os.environ), workers, self._gpus)
