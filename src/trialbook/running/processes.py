@@ -101,8 +101,13 @@ def started(
 
 
 def interpreter_flags() -> list[str]:
-    """This interpreter's own flags (``-O``, ``-X``, ``-W``), so that all processes agree."""
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+    """This interpreter's own flags (``-O``, ``-X``, ``-W``), so that all processes agree.
+
+    Without ``-P``, which ``start.py`` makes good for: a worker that was placed with it records the
+    same flags as one of a run.
+    """
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [flag for flag in flags if flag != "-P"]
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

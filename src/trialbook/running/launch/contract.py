@@ -55,7 +55,8 @@ class WorkerOrder:
             python: The interpreter on the worker's machine.
             index: Which worker.
         """
-        return (python, "-m", "trialbook", *self.worker_arguments(index))
+        # What lies in the directory where it begins must not stand in the way of its modules.
+        return (python, "-P", "-m", "trialbook", *self.worker_arguments(index))
 
 
 class Launcher(ABC):
