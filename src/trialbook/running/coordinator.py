@@ -22,6 +22,7 @@ from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.storage import BookStorage
 from trialbook.errors import TooManyFailuresError, TrialbookError
 from trialbook.records.execution import EndReason, OutcomeState
+from trialbook.running.idling import Idling
 from trialbook.running.messages import (
     Asked,
     Claimed,
@@ -37,6 +38,7 @@ from trialbook.running.messages import (
     NothingLeft,
     NothingYet,
     Noticed,
+    Recalled,
     Refused,
     Returned,
     Said,
@@ -85,6 +87,7 @@ class Coordinator:
         environments: Variables of each worker; as many as there are workers.
         limits: What ends the run early.
         progress: Shows how it goes on.
+        idling: What becomes of a worker that finds no trial to claim.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Coordinator:
         environments: list[dict[str, str]],
         limits: Limits,
         progress: Progress,
+        idling: Idling | None = None,
     ) -> None:
         self._storage = storage
         self._job = job
@@ -111,18 +115,21 @@ class Coordinator:
         self._error: TrialbookError | None = None
         self._lost = 0
         self._noticed: set[str] = set()
+        self._idling = idling or Idling()
+        self._claims = 0
 
     def run(self) -> RunOutcome:
         """Run until the budget is met, or something else ends it."""
         state = self._standing.state(0)
         self._progress.began(state)
-        if state.to_go == 0:
+        if state.to_go == 0 and not self._idling.waits:
             self._progress.ended(state)
             return RunOutcome(self._job.study, RunEnd.BUDGET, state, ())
         with self._signals():
             try:
                 count = len(self._environments)
-                for number in range(count if state.to_go is None else min(count, state.to_go)):
+                useful = count if state.to_go is None else min(count, max(1, state.to_go))
+                for number in range(useful):
                     self._employ(number)
                 self._loop()
             finally:
@@ -166,16 +173,20 @@ class Coordinator:
                 self._order(employee)
             case Claimed():
                 employee.trial_id = message.trial_id
+                self._claims += 1
+                self._idling.busy()
                 self._given_back.pop(message.number, None)
             case NothingLeft():
-                self._drain(employee)
+                self._nothing_to_claim(employee, None)
             case NothingYet():
-                employee.waits_until_s = time.monotonic() + message.wait_s
+                self._nothing_to_claim(employee, message.wait_s)
             case Returned():
                 employee.trial_id = None
                 self._returned(message)
             case Asked():
                 self._asked(employee, message.signal)
+            case Recalled():
+                self._recalled(employee)
             case Said():
                 self._progress.said(message.text)
             case Noticed():
@@ -195,10 +206,25 @@ class Coordinator:
         """Let a worker that is free begin a trial, unless it has to wait for one."""
         if self._stopping or employee.leaving_s is not None or not employee.is_idle:
             return
+        if self._limits.trials is not None and self._claims >= self._limits.trials:
+            self._stop(RunEnd.SHARE)
+            return
         until_s = employee.waits_until_s
         if until_s is None or time.monotonic() >= until_s:
             employee.is_idle, employee.waits_until_s = False, None
-            employee.run.channel.send(Next(self._more_to_come()))
+            budget = self._idling.budget(self._job.budget)
+            employee.run.channel.send(Next(self._more_to_come(), budget))
+
+    def _nothing_to_claim(self, employee: _Employee, retry_s: float | None) -> None:
+        """Let a worker look again after a while, or leave."""
+        now_s = time.monotonic()
+        pause_s = self._idling.pause_s(now_s, retry_s)
+        if pause_s is not None:
+            employee.waits_until_s = now_s + pause_s
+            return
+        if self._idling.waits and self._end is None:
+            self._end = RunEnd.IDLE
+        self._drain(employee)
 
     def _returned(self, message: Returned) -> None:
         """A trial is to be tried again, or another worker has it."""
@@ -218,12 +244,24 @@ class Coordinator:
         if not self._requests.count:  # else every process of the run heard it
             self._progress.said(f"{name} asked worker {employee.number} to stop")
 
+    def _recalled(self, employee: _Employee) -> None:
+        """A worker was asked through the book to leave."""
+        if employee.leaving_s is None:
+            employee.leaving_s = time.monotonic()
+        if self._end is None and all(other.leaving_s is not None for other in self._employees):
+            self._end = RunEnd.ASKED
+        running = ", and finishes its trial first" if employee.trial_id is not None else ""
+        self._progress.said(f"worker {employee.number} was asked to leave{running}")
+
     @property
     def _stopping(self) -> bool:
         return self._end is not None or self._error is not None
 
     def _more_to_come(self) -> bool:
         to_go = self._standing.to_go_roughly
+        share = self._limits.trials
+        if share is not None and self._claims + 1 >= share:
+            return False
         return to_go is None or to_go - self._running > 1
 
     def _trial_ended(self, message: Finished) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from trialbook.book.renewal import Drowsiness
 from trialbook.capture.process import process_identity
 from trialbook.errors import TrialbookError
+from trialbook.records.launches import DRAIN
 from trialbook.records.workers import RENEWALS_PER_LEASE, Claim, Holder, Placement
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _AGAIN_S = 1.0
 
 _REST_S = 1.0
 """A connection that was not used for so long is closed: the trial's process has its own."""
+
+_LOOK_S = 1.0
+"""Whether something is asked of the worker is looked for no more often before a claim."""
 
 _REAP_S = 0.2
 """Expired leases are looked for no more often."""
@@ -62,7 +66,8 @@ class LeaseKeeper:
         self._is_lost = False
         self._used_s = time.monotonic()
         self._resting = False
-        self._reaped_s = -_REAP_S
+        self._reaped_s = self._looked_s = -_LOOK_S
+        self._is_recalled = False
         self._reaped: deque[Reaped] = deque()
         self._troubles: deque[str] = deque()
         self._troubled = False
@@ -117,6 +122,22 @@ class LeaseKeeper:
     def is_lost(self) -> bool:
         """Whether the trial that is held here has been given to another, or has ended."""
         return self._is_lost
+
+    @property
+    def is_recalled(self) -> bool:
+        """Whether somebody has asked the worker through the book to leave, as last looked."""
+        return self._is_recalled
+
+    def look(self) -> None:
+        """See whether something is asked of the worker, unless that was done a moment ago."""
+        if time.monotonic() - self._looked_s < _LOOK_S:
+            return
+        with self.book() as storage:
+            self._look(storage)
+
+    def _look(self, storage: BookStorage) -> None:
+        self._is_recalled = storage.launches.asked(self.holder.worker.worker_id) == DRAIN
+        self._looked_s = time.monotonic()
 
     def reaped(self) -> list[Reaped]:
         """Trials of others that were ended here since the last call."""
@@ -176,3 +197,4 @@ class LeaseKeeper:
             worker = self.holder.worker.worker_id
             held = storage.leases.renew(worker, attempts, self.holder.lease_s)
             self._is_lost = claim is not None and claim.attempt_id not in held
+            self._look(storage)

@@ -267,9 +267,11 @@ class Next(msgspec.Struct, frozen=True, tag=True):
 
     Args:
         more: Whether another one is likely to follow, so that it is worth preparing for.
+        budget: Total of the study's trials, ``None`` for no limit.
     """
 
     more: bool
+    budget: int | None
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
@@ -368,6 +370,10 @@ class Noticed(msgspec.Struct, frozen=True, tag=True):
     texts: tuple[str, ...]
 
 
+class Recalled(msgspec.Struct, frozen=True, tag=True):
+    """Somebody asked this worker through the book to leave; it begins no trial any more."""
+
+
 class Said(msgspec.Struct, frozen=True, tag=True):
     """Something the user should know."""
 
@@ -385,6 +391,7 @@ FromWorker = (
     | Returned
     | Asked
     | Noticed
+    | Recalled
     | Said
 )
 

@@ -17,6 +17,9 @@ class RunEnd(StrEnum):
     DRAINED = "interrupted; the running trials were finished"
     ABANDONED = "interrupted; the running trials were abandoned"
     PREEMPTED = "a signal asked the run to stop"
+    ASKED = "it was asked to leave"
+    SHARE = "it has run as many trials as it was to"
+    IDLE = "there was no trial to claim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class Limits:
     Args:
         time_s: Seconds, ``None`` for no limit.
         max_failures: Stop when the first so many trials all failed; 0 for never.
+        trials: Claim no more than this, ``None`` for no limit.
     """
 
     time_s: float | None
     max_failures: int
+    trials: int | None = None

@@ -32,6 +32,7 @@ from trialbook.running.messages import (
     NothingLeft,
     NothingYet,
     Noticed,
+    Recalled,
     Refused,
     Said,
     Stop,
@@ -211,8 +212,11 @@ class Worker:
     def _run_next(self, child: SupervisedChild, order: Next) -> None:
         keeper = self._leases
         keeper.reap()
+        keeper.look()
+        if self._heed_recall():
+            return
         with keeper.book() as storage:
-            claim = storage.claim(self._job.study_id, budget=self._job.budget, holder=keeper.holder)
+            claim = storage.claim(self._job.study_id, budget=order.budget, holder=keeper.holder)
             if isinstance(claim, Claim):
                 keeper.hold(claim)
         if claim is None:
@@ -299,6 +303,7 @@ class Worker:
                 case Next():
                     self._orders.append(message)
         self._heed_signals()
+        self._heed_recall()
         if self._coordinator.ended:
             raise _DismissedError(coordinator_gone())
         if self._draining and self._watch is None:
@@ -312,6 +317,15 @@ class Worker:
             raise _DismissedError(abandoned())
         self._coordinator.send(Asked(self._requests.name))
         self._stop()
+
+    def _heed_recall(self) -> bool:
+        """Whether this worker was asked through the book to leave; then it begins no trial."""
+        if self._keeper is None or not self._keeper.is_recalled:
+            return False
+        if not self._draining:
+            self._draining = True
+            self._coordinator.send(Recalled())
+        return True
 
     def _stop(self) -> None:
         """Begin no trial any more, and let the one that runs know."""
