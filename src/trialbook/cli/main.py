@@ -34,6 +34,23 @@ COMMANDS = (
         "run", "trialbook.cli.run:run", "Run a search up to its budget, every trial recorded."
     ),
     CommandEntry(
+        "launch",
+        "trialbook.cli.launch:launch",
+        "Place workers for a study, here or through SSH, SLURM or Ray.",
+    ),
+    CommandEntry(
+        "jobs", "trialbook.cli.jobs:jobs", "List placed workers: what engine and book say of them."
+    ),
+    CommandEntry(
+        "logs", "trialbook.cli.logs:logs", "Show what the workers of a launch have printed."
+    ),
+    CommandEntry(
+        "drain", "trialbook.cli.drain:drain", "Ask workers to finish the trial they run, and leave."
+    ),
+    CommandEntry(
+        "cancel", "trialbook.cli.cancel:cancel", "End the jobs of a launch; trials are given back."
+    ),
+    CommandEntry(
         "rerun",
         "trialbook.cli.rerun:rerun",
         "Run a recorded trial again and say whether it came out the same.",

@@ -119,7 +119,7 @@ def run(
     options = RunOptions(
         storage=storage,
         timeout_s=timeout,
-        mapped=_mapped(inputs),
+        mapped=mapped_inputs(inputs),
         allow=allow,
         gpus_per_worker=gpus_per_worker,
         paranoid=paranoid,
@@ -182,7 +182,12 @@ def _spec(
     )
 
 
-def _mapped(inputs: Sequence[str]) -> dict[str, str]:
+def mapped_inputs(inputs: Sequence[str]) -> dict[str, str]:
+    """Input name to path, from ``NAME=PATH``.
+
+    Raises:
+        click.UsageError: One has another form.
+    """
     mapped: dict[str, str] = {}
     for text in inputs:
         name, equals, path = text.partition("=")

@@ -18,7 +18,7 @@ from typing import Any
 from trialbook.book.launches import new_launch_id
 from trialbook.book.location import STORAGE_VARIABLE, book_url, sqlite_path
 from trialbook.book.storage import BookStorage
-from trialbook.errors import InvalidInputError, LaunchError, NotFoundError
+from trialbook.errors import BookNotFoundError, InvalidInputError, LaunchError, NotFoundError
 from trialbook.records.launches import LaunchPin, LaunchRecord, PlacedJob
 from trialbook.records.references import StudyReference
 from trialbook.records.secrets import redacted_mapping, secret_values_of
@@ -224,6 +224,21 @@ def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyRef
             hint="launch its study file, or FILE.py:FUNCTION with --study",
         )
     return reference
+
+
+def is_recorded(storage: str | None, study: str) -> bool:
+    """Whether there is a book that holds a study of this name."""
+    try:
+        book = BookStorage(storage, create=False)
+    except BookNotFoundError:
+        return False
+    try:
+        book.get_study_id_from_name(study)
+    except KeyError:
+        return False
+    finally:
+        book.close()
+    return True
 
 
 def launch_directory(launch_id: str) -> Path:
