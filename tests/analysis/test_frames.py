@@ -21,8 +21,8 @@ def test_a_row_a_trial_with_the_columns_that_are_documented(recorded):
         "number", "state", "value", "datetime_start", "datetime_complete", "duration",
         "params_x", "params_depth", "params_kind",
         "metrics_loss", "metrics_nan", "metrics_objective",
-        "coverage", "coverage_code", "coverage_data", "coverage_config", "coverage_environment",
-        "coverage_execution",
+        "differs", "coverage", "coverage_code", "coverage_data", "coverage_config",
+        "coverage_environment", "coverage_execution",
     ]  # fmt: skip
     assert frame["number"].tolist() == list(range(8))
     assert frame.index.tolist() == list(range(8))

@@ -12,6 +12,7 @@ What can be asked of a book from Python::
     analysis.diff("digits/12", "digits/best")   # TrialDifferences
     analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
+    analysis.differing("digits")                # trials whose worker differed from the study
     analysis.frame("digits")                    # pandas.DataFrame
 
 Each takes ``storage=`` as every command does; where a study's name is asked for, an Optuna study
@@ -22,6 +23,7 @@ from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
 from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
+from trialbook.analysis.marks import differing
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 
@@ -35,6 +37,7 @@ __all__ = [
     "best",
     "detail",
     "diff",
+    "differing",
     "frame",
     "front",
     "status",

@@ -59,6 +59,14 @@ class TrialDetail:
         """Whether the attempt is the one whose result is the trial's."""
         return self.attempt is not None and self.attempt.number == self.trial.current
 
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """In what the attempt's process differed from the study, see ``LaunchState.differs``."""
+        for coordinate in self.coordinates:
+            if coordinate.kind is Kind.EXECUTION and coordinate.snapshot is not None:
+                return tuple(coordinate.snapshot.state.get("differs", ()))
+        return ()
+
 
 def detail(
     reference: TrialReference | str | StudyOrName,

@@ -9,6 +9,7 @@ from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.errors import MissingPackageError
 from trialbook.records.coordinates import Kind
+from trialbook.records.marks import mark_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,8 @@ def frame(study: StudyOrName, *, storage: Storage = None) -> pd.DataFrame:
     * ``datetime_start``, ``datetime_complete`` (local wall time), ``duration``: NaT where unknown;
     * ``params_NAME`` for every param of any trial, as the objective saw it;
     * ``user_attrs_NAME``; ``metrics_NAME``: last value of the attempt that counts, ``float64``;
+    * ``differs``: in what the trial's process differed from the study, on one line, empty when in
+      nothing; ``None`` for a trial that was not tracked;
     * ``coverage``: the least complete coordinate's, and ``coverage_code`` and so on for each:
       ``complete``, ``partial`` or ``absent``, ``None`` for a trial that was not tracked.
 
@@ -70,6 +73,9 @@ def frame(study: StudyOrName, *, storage: Storage = None) -> pd.DataFrame:
         columns[f"metrics_{name}"] = pandas.Series(
             [row.metrics.get(name) for row in rows], dtype="float64"
         )
+    columns["differs"] = pandas.Series(
+        [mark_summary(row.differs) if row.coverage else None for row in rows], dtype=object
+    )
     columns.update(_coverage(rows))
     return pandas.DataFrame(columns)
 

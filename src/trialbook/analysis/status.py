@@ -18,6 +18,7 @@ from trialbook.book.activity import (
     activity,
 )
 from trialbook.book.leases import DEAD, LEFT
+from trialbook.book.marks import MarkedTrial
 from trialbook.book.reading import Reader
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.records.retries import BudgetUse, RetryBudgets, budget_use
@@ -170,6 +171,7 @@ class StudyStatus:
         unleased: Numbers of RUNNING trials that nobody has a lease on; nothing ends these.
         quarantined: Trials in quarantine, by number.
         endings: How many attempts ended for each reason, the most frequent first.
+        differing: Trials whose worker differed from the study, by number.
     """
 
     study: StudyRecord
@@ -182,6 +184,7 @@ class StudyStatus:
     unleased: tuple[int, ...]
     quarantined: tuple[QuarantinedTrial, ...]
     endings: dict[EndReason, int]
+    differing: tuple[MarkedTrial, ...] = ()
 
     @property
     def left_s(self) -> float | None:
@@ -224,6 +227,7 @@ def study_status(reader: Reader, study: str) -> StudyStatus:
         expired=tuple(trial for trial in held if trial.is_over),
         unleased=tuple(trial.number for trial in seen.running if trial.lease_s is None),
         quarantined=tuple(QuarantinedTrial(*entry) for entry in seen.quarantined),
+        differing=seen.marked,
         endings=dict(sorted(seen.endings.items(), key=lambda item: (-item[1], item[0]))),
     )
 

@@ -12,6 +12,8 @@ from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Level
+from trialbook.records.execution import LaunchState
+from trialbook.records.marks import MARKED
 from trialbook.records.study import AttemptRecord, StudyRecord, TrialRecord, TrialState
 
 _WORST_LAST = (Level.COMPLETE, Level.PARTIAL, Level.ABSENT)
@@ -33,6 +35,7 @@ class TrialRow:
         coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
         attempts: How often it was executed under tracking.
         record_digest: Digest of the finished record, ``None`` while unfinished.
+        differs: In what its process differed from the study, see ``LaunchState.differs``.
     """
 
     number: int
@@ -46,6 +49,7 @@ class TrialRow:
     coverage: dict[Kind, Level]
     attempts: int
     record_digest: str | None
+    differs: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float | None:
@@ -81,6 +85,7 @@ class CoverageIndex:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._levels: dict[str, Level] = {}
+        self._marks: dict[str, tuple[str, ...]] = {}
 
     def of(self, attempt: AttemptRecord | None) -> dict[Kind, Level]:
         """How complete each coordinate of an attempt is; empty when nothing was tracked."""
@@ -88,12 +93,20 @@ class CoverageIndex:
             return {}
         return {kind: self._level(attempt.coordinates.of(kind)) for kind in Kind}
 
+    def mark_of(self, attempt: AttemptRecord | None) -> tuple[str, ...]:
+        """In what the process of an attempt differed from the study; after ``of``."""
+        digest = None if attempt is None else attempt.coordinates.execution
+        return () if digest is None else self._marks.get(digest, ())
+
     def _level(self, digest: str | None) -> Level:
         if digest is None:
             return Level.ABSENT
         if digest not in self._levels:
             try:
-                self._levels[digest] = self._reader.snapshot(digest).coverage.level
+                snapshot = self._reader.snapshot(digest)
+                self._levels[digest] = snapshot.coverage.level
+                if snapshot.kind is Kind.EXECUTION and MARKED.encode() in snapshot.document:
+                    self._marks[digest] = snapshot.state_as(LaunchState).differs
             except (NotFoundError, BookCorruptError):
                 self._levels[digest] = Level.ABSENT
         return self._levels[digest]
@@ -130,6 +143,7 @@ def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]
             coverage=index.of(attempt),
             attempts=len(trial.attempts),
             record_digest=trial.record_digest,
+            differs=index.mark_of(attempt),
         )
 
 

@@ -21,6 +21,7 @@ from trialbook.book.book import Book
 from trialbook.book.claims import taken
 from trialbook.book.clock import database_time
 from trialbook.book.leases import worker_record
+from trialbook.book.marks import MarkedTrial, marked_trials
 from trialbook.book.reading import study_row
 from trialbook.records.canonical import parsed
 from trialbook.records.execution import EndReason, OutcomeState
@@ -126,6 +127,7 @@ class StudyActivity:
         lately_s: Of these seconds, those since the oldest attempt that runs or ended in them began.
         first_started_s: When its first attempt began, ``None`` without one.
         last_ended_s: When its last finished trial ended, ``None`` without one.
+        marked: Its trials that say that their worker differed from the study, by number.
     """
 
     study: StudyRecord
@@ -141,6 +143,7 @@ class StudyActivity:
     lately_s: float
     first_started_s: float | None
     last_ended_s: float | None
+    marked: tuple[MarkedTrial, ...] = ()
 
 
 def activity(book: Book, study: str) -> StudyActivity:
@@ -163,6 +166,7 @@ def activity(book: Book, study: str) -> StudyActivity:
             running=_running(connection, study_id),
             waiting=_waiting(connection, study_id),
             quarantined=_quarantined(connection, study_id),
+            marked=marked_trials(connection, study_id),
             **attempts,
         )
 

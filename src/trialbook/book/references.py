@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, not_, or_, select, update
 
 from trialbook.book import schema
 from trialbook.book.blobs import BlobStore, StaleError
 from trialbook.book.book import Book
+from trialbook.book.marks import is_marked
 from trialbook.book.rows import readable
 from trialbook.errors import NotFoundError
 from trialbook.records.blobs import Blob
@@ -23,8 +24,6 @@ from trialbook.records.execution import Seeds
 from trialbook.records.references import StudyReference
 
 _s, _t, _a, _n = schema.study.c, schema.trial.c, schema.attempt.c, schema.snapshot.c
-_DIFFERS = '"differs":["'
-"""In canonical JSON only a list of that name that is not empty reads so: quotes in texts do not."""
 
 
 def write(
@@ -140,7 +139,7 @@ def _newest(connection: Connection, study_id: int) -> StudyReference | None:
             _t.study_id == study_id,
             _t.deleted.is_(None),
             _a.seeds.is_not(None),
-            or_(_n.document.is_(None), _n.document.not_like(f"%{_DIFFERS}%")),
+            or_(_n.document.is_(None), not_(is_marked(_n.document))),
         )
         .order_by(_a.attempt_id.desc())
         .limit(1)

@@ -27,7 +27,7 @@ from trialbook.cli.output import (
     write_line,
     write_table,
 )
-from trialbook.cli.wording import counted, outcome_text, states_text
+from trialbook.cli.wording import counted, differing_text, outcome_text, states_text
 from trialbook.records.retries import BudgetUse
 from trialbook.records.workers import WorkerIdentity
 
@@ -97,6 +97,9 @@ def _csv(status: StudyStatus) -> Iterator[tuple[Cell, ...]]:
         yield "expired", str(trial.number), "attempt", trial.attempt
     for number in status.unleased:
         yield "unleased", str(number), "trial", number
+    for marked in status.differing:
+        for text in marked.differs:
+            yield "differing", str(marked.number), "differs", text
     for quarantined in status.quarantined:
         yield "quarantined", str(quarantined.number), "reason", quarantined.reason
 
@@ -142,6 +145,7 @@ def _head(status: StudyStatus) -> Iterator[tuple[str, str]]:
     yield "throughput", _throughput_text(status)
     yield "attempts", _endings_text(status)
     yield "workers", _workers_text(status)
+    yield "differing", differing_text(status.differing)
 
 
 def _budget_text(status: StudyStatus) -> str:

@@ -24,9 +24,17 @@ from trialbook.cli.output import (
     write_note,
     write_table,
 )
-from trialbook.cli.wording import counted, params_text, scalar_text, states_text, values_text
+from trialbook.cli.wording import (
+    counted,
+    differing_text,
+    params_text,
+    scalar_text,
+    states_text,
+    values_text,
+)
 from trialbook.records.config import ComponentSettings
 from trialbook.records.execution import EndReason
+from trialbook.records.marks import mark_summary
 from trialbook.records.study import StudyRecord, TrialRecord
 
 _ON_TERMINAL = 30
@@ -52,11 +60,11 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
         case Format.CSV:
             write_trials_csv(study, reader.param_names(study.name), rows)
         case Format.TABLE:
-            _write_head(reader, study)
+            differing = _write_head(reader, study)
             total = sum(study.states.values())
             if total:
                 write_line()
-                write_trials_table(study, rows)
+                write_trials_table(study, rows, marked=differing)
             if limit and total > limit:
                 write_note(f"the last {limit} of {counted(total, 'trial')}; --limit 0 shows all")
 
@@ -70,6 +78,7 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         "endings": status.endings,
         "retries": status.retries,
         "quarantined": status.quarantined,
+        "differing": status.differing,
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
     }
@@ -95,23 +104,27 @@ def row_json(row: TrialRow) -> dict[str, object]:
         "duration_s": row.duration_s,
         "coverage": {str(kind): level for kind, level in row.coverage.items()} or None,
         "attempts": row.attempts,
+        "differs": row.differs,
         "record_digest": row.record_digest,
     }
 
 
-def _write_head(reader: Reader, study: StudyRecord) -> None:
+def _write_head(reader: Reader, study: StudyRecord) -> bool:
+    """Print what is known of a study; whether trials of it differ from it."""
+    status = study_status(reader, study.name)
     write_heading(study.name)
-    for name, text in _head(reader, study):
+    for name, text in _head(reader, study, status):
         if text:
             write_line(f"  {name:<12}{text}")
+    return bool(status.differing)
 
 
-def _head(reader: Reader, study: StudyRecord) -> Iterator[tuple[str, str]]:
+def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
-    status = study_status(reader, study.name)
     yield "retries", _retries(status)
     yield "quarantine", _quarantine(status)
+    yield "differing", differing_text(status.differing)
     best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
@@ -173,9 +186,16 @@ def _budget(trials: int | None, hours: float | None) -> str:
 
 
 def write_trials_table(
-    study: StudyRecord, rows: Iterable[TrialRow], *, ranked: bool = False
+    study: StudyRecord, rows: Iterable[TrialRow], *, ranked: bool = False, marked: bool = False
 ) -> None:
-    """Print trials, one a line; with their rank in front when ``ranked``."""
+    """Print trials, one a line.
+
+    Args:
+        study: Their study.
+        rows: The trials.
+        ranked: Whether their rank stands in front.
+        marked: Whether it is said in what they differ from the study.
+    """
     columns = (
         *([Column("RANK", right=True)] if ranked else []),
         Column("TRIAL", right=True),
@@ -183,6 +203,7 @@ def write_trials_table(
         Column("VALUE" if len(study.directions) == 1 else "VALUES", right=True),
         Column("DURATION", right=True),
         Column("COVERAGE"),
+        *([Column("DIFFERS")] if marked else []),
         Column("PARAMS", wide=True),
     )
     brief = on_terminal()
@@ -196,6 +217,7 @@ def write_trials_table(
                 values_text(row.values, brief=brief),
                 duration_text(row.duration_s),
                 _coverage(row),
+                *([mark_summary(row.differs)] if marked else []),
                 params_text(row.params, brief=brief),
             )
             for rank, row in enumerate(rows, 1)
@@ -217,7 +239,8 @@ def write_trials_csv(
     """Print trials as CSV, a column for each param that any trial of the study has."""
     count = len(study.directions)
     values = ["value"] if count == 1 else [f"values_{i}" for i in range(count)]
-    header = ["number", "state", *values, "started", "completed", "duration_s", "coverage"]
+    times = ("started", "completed", "duration_s")
+    header = ["number", "state", *values, *times, "coverage", "differs"]
     write_csv(
         [*header, *(f"params_{name}" for name in param_names)],
         (_csv(row, count, param_names) for row in rows),
@@ -233,6 +256,7 @@ def _csv(row: TrialRow, objectives: int, param_names: Sequence[str]) -> tuple[Ce
         None if row.completed is None else row.completed.isoformat(),
         row.duration_s,
         None if row.worst_coverage is None else str(row.worst_coverage),
+        mark_summary(row.differs) or None,
         *(_cell(row.params[name]) if name in row.params else None for name in param_names),
     )
 
@@ -262,4 +286,5 @@ def write_ranking(
             names = dict.fromkeys(chain.from_iterable(row.params for row in rows))
             write_trials_csv(study, list(names), rows)
         case Format.TABLE:
-            write_trials_table(study, rows, ranked=ranked)
+            marked = any(row.differs for row in rows)
+            write_trials_table(study, rows, ranked=ranked, marked=marked)

@@ -26,6 +26,7 @@ from trialbook.cli.output import (
 )
 from trialbook.cli.wording import (
     coordinate_text,
+    differs_text,
     distribution_text,
     duration_s,
     resources_text,
@@ -64,6 +65,7 @@ def _json(detail: TrialDetail) -> dict[str, object]:
     return {
         "trial": trial,
         "attempt": None if detail.attempt is None else detail.attempt.number,
+        "differs": detail.differs,
         "duration_s": duration_s(detail.trial),
         "coordinates": {
             str(item.kind): {
@@ -86,6 +88,8 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
         yield "value", str(index), "value", value
     yield "trial", trial.reference, "duration_s", duration_s(trial)
     yield "trial", trial.reference, "record_digest", trial.record_digest
+    for text in detail.differs:
+        yield "trial", trial.reference, "differs", text
     for param in trial.params:
         yield "param", param.name, "value", _cell(param.value)
     for item in detail.coordinates:
@@ -141,6 +145,7 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
 def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
     trial, attempt = detail.trial, detail.attempt
     yield "state", trial.state
+    yield "differs", differs_text(detail.differs)
     yield "quarantine", str(trial.system_attrs.get(QUARANTINED, ""))
     yield "values", values_text(trial.values, brief=False)
     started = None if trial.started is None else trial.started.astimezone().timestamp()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trialbook.cli.output import duration_text, json_text, number_text
 
 if TYPE_CHECKING:
+    from trialbook.book.marks import MarkedTrial
     from trialbook.records.coordinates import Kind
     from trialbook.records.execution import OutcomeState
     from trialbook.records.study import StudyRecord, TrialRecord
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 DIGEST_SHOWN = 12
+_MARKS_NAMED = 3
 
 
 def counted(count: int, noun: str) -> str:
@@ -102,6 +104,27 @@ def verdict_text(report: RerunReport) -> str:
         )
     if report.reason:
         parts.append(report.reason)
+    return "; ".join(parts)
+
+
+def differs_text(differs: Sequence[str]) -> str:
+    """In what a trial differs from its study; empty when in nothing."""
+    from trialbook.records.marks import mark_summary
+
+    return f"from the study: {mark_summary(differs)}" if differs else ""
+
+
+def differing_text(trials: Sequence[MarkedTrial]) -> str:
+    """How many trials differ from their study, and in what: ``3 trials: code (train.py)``."""
+    from collections import Counter
+
+    from trialbook.records.marks import mark_summary
+
+    counts = Counter(mark_summary(trial.differs) for trial in trials)
+    parts = [f"{counted(n, 'trial')}: {text}" for text, n in counts.most_common(_MARKS_NAMED)]
+    if len(counts) > _MARKS_NAMED:
+        rest = len(trials) - sum(n for _, n in counts.most_common(_MARKS_NAMED))
+        parts.append(f"{counted(rest, 'trial')} otherwise")
     return "; ".join(parts)
 
 

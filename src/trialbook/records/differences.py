@@ -7,7 +7,8 @@ What counts is what can change a result, so not every byte of a snapshot is comp
 * data: declared inputs by name, directories file by file; undeclared files that both sides read.
 * config: every key of the resolved configuration, and the search where both sides know it.
 * environment: interpreter, machine, packages, libraries that both sides had loaded, variables.
-* execution: isolation and entry point; host, user and process are expected to differ.
+* execution: isolation, entry point, and whether it differs from its study; host, user and process
+  are expected to differ.
 """
 
 from __future__ import annotations
@@ -261,7 +262,12 @@ def _origin(package: Package) -> str:
 
 def _execution(recorded: LaunchState, here: LaunchState) -> Iterator[Pair]:
     yield "isolation", recorded.isolation, here.isolation
+    yield "differs from the study", _marks(recorded), _marks(here)
     yield from _united(_present(recorded.entry), _present(here.entry), "entry ")
+
+
+def _marks(launch: LaunchState) -> str | None:
+    return "; ".join(launch.differs) or None
 
 
 def _present(value: object) -> dict[str, str]:

@@ -12,7 +12,11 @@ from collections.abc import Iterable, Sequence
 from trialbook.records.coordinates import Kind
 from trialbook.records.verdict import CoordinateDifference
 
-_MARKED = 50
+MARKED = '"differs":["'
+"""What the canonical JSON of a launch holds when it is marked, and only then: a quote inside a text
+has a backslash in front of it."""
+
+_TEXTS = 50
 _SHOWN = 5
 _DIGEST_SHOWN = 8
 _VALUE_SHOWN = 60
@@ -22,9 +26,9 @@ _PACKAGE = "package "
 def mark_of(differences: Iterable[CoordinateDifference]) -> tuple[str, ...]:
     """The mark that says of a process in what it differs; at most some fifty texts."""
     found = list(differences)
-    texts = [f"{item.kind}: {difference_text(item)}" for item in found[:_MARKED]]
+    texts = [f"{item.kind}: {difference_text(item)}" for item in found[:_TEXTS]]
     rest: dict[str, int] = {}
-    for item in found[_MARKED:]:
+    for item in found[_TEXTS:]:
         rest[item.kind] = rest.get(item.kind, 0) + 1
     return (*texts, *(f"{kind}: {count} more" for kind, count in rest.items()))
 
