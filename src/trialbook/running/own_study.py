@@ -11,20 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
-
 from trialbook.book.location import book_url
 from trialbook.book.storage import BookStorage
 from trialbook.capture.code import code_root
 from trialbook.capture.process import observed_placement
 from trialbook.errors import InputsChangedError, TrialbookError
 from trialbook.records.study import StudyRecord, StudySpec
+from trialbook.running.budget import recorded_budget
 from trialbook.running.messages import Job
 from trialbook.running.objectives import ObjectiveSource
-from trialbook.running.samplers import grid_size
 from trialbook.running.spec import RunSpec
 from trialbook.running.study import Study, create_study, is_bare
-from trialbook.running.trust import require_trust
+from trialbook.running.trust import UNPICKLES, require_trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def own_study(spec: RunSpec, options: RunOptions) -> Iterator[OwnStudy]:
         recorded = _recorded(storage, spec.study)
         made = recorded is None
         if recorded is not None and not is_bare(storage, recorded):
-            require_trust(recorded, options.trust, because=_FOREIGN)
+            require_trust(recorded, options.trust, because=UNPICKLES)
         study = create_study(
             storage=storage,
             study_name=spec.study,
@@ -110,12 +108,6 @@ def own_study(spec: RunSpec, options: RunOptions) -> Iterator[OwnStudy]:
         raise
     finally:
         storage.close()
-
-
-_FOREIGN = (
-    "going on with study {name!r} would give what the book holds for it to Optuna, which unpickles "
-    "the state of some samplers"
-)
 
 
 def _recorded(storage: BookStorage, study: str) -> StudyRecord | None:
@@ -153,26 +145,6 @@ def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...])
         )
 
 
-def _budget(spec: RunSpec, study: Study) -> int | None:
-    """Total of trials, ``None`` for no limit: what was asked for, and no more than a grid needs.
-
-    When the last points of a grid are being worked at, or were lost and wait to be tried again,
-    Optuna would give them to further trials too. Where trials took no point of the grid, its
-    points no longer go by the trials' numbers, and Optuna finds out when all are done.
-    """
-    asked = spec.trials if spec.trials is not None else study.spec.search.trials
-    points = grid_size(study.spec.search.sampler)
-    if points is None or any(map(_is_off_the_grid, study.get_trials(deepcopy=False))):
-        return asked
-    return points if asked is None else min(asked, points)
-
-
-def _is_off_the_grid(trial: FrozenTrial) -> bool:
-    """Whether a trial took its params from elsewhere: it was enqueued, or added as it was."""
-    attrs = trial.system_attrs
-    return "grid_id" not in attrs and ("fixed_params" in attrs or trial.state.is_finished())
-
-
 def _job(
     spec: RunSpec, options: RunOptions, study: Study, conduct: StudySpec, urls: tuple[str, str]
 ) -> Job:
@@ -196,7 +168,7 @@ def _job(
         isolation=spec.isolation,
         paranoid=options.paranoid,
         allowed=tuple(options.allow),
-        budget=_budget(spec, study),
+        budget=recorded_budget(study._book, study._study_id, spec.trials),
         lease_s=conduct.lease_s,
         limits=conduct.limits,
         grace_s=options.grace_s,

@@ -42,6 +42,11 @@ def created_here(record: StudyRecord) -> bool:
 
 
 _CODE = "running this would execute code that the book holds for study {name!r}"
+UNPICKLES = (
+    "going on with study {name!r} would give what the book holds for it to Optuna, which unpickles "
+    "the state of some samplers"
+)
+"""What a run does with a study even when its code comes from elsewhere."""
 
 
 def require_trust(record: StudyRecord, trust: bool, because: str = _CODE) -> None:
