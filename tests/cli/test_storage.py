@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,61 @@ def test_a_place_that_is_given_twice_or_holds_no_book_is_refused(tmp_path, capsy
     assert exit_code_of_command(["storage", "upgrade", place]) == 3
     assert "there is no book" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def _said(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = exit_code_of_command(["storage", *arguments])
+    return code, *capsys.readouterr()
+
+
+def test_a_study_is_copied_into_a_book_that_is_made(recorded, tmp_path, capsys) -> None:
+    there = tmp_path / "new" / ".trialbook" / "book.db"
+    arguments = ("copy", "digits", "two", "--to", str(there), "--storage", recorded.storage)
+    code, out, messages = _said(capsys, *arguments)
+    assert (code, out) == (0, f"sqlite:///{there}\n" * 2)
+    assert "copied the study 'digits': 8 trials" in messages
+    code, out, messages = _said(capsys, *arguments, "--format", "json")
+    assert code == 0
+    assert [(copy["study"], copy["was_there"]) for copy in json.loads(out)] == [
+        ("digits", True),
+        ("two", True),
+    ]
+    code, _, messages = _said(capsys, *arguments[:2], *arguments[3:], "--as", "other")
+    assert code == 0
+    assert "the study 'digits' is there already, with the same seal" in messages
+    assert exit_code_of_command(["verify", "--storage", str(there)]) == 0
+    copied = capsys.readouterr().out
+    assert exit_code_of_command(["verify", "digits", "--storage", recorded.storage]) == 0
+    seal = capsys.readouterr().out.splitlines()[1].split()[-1]
+    assert seal in copied
+
+
+def test_what_cannot_be_copied_is_refused_before_a_book_is_made(recorded, tmp_path, capsys) -> None:
+    there = tmp_path / "there.db"
+    to = ("--to", str(there), "--storage", recorded.storage)
+    assert _said(capsys, "copy", "nix", *to)[0] == 3
+    assert _said(capsys, "copy", "digits", "two", "--as", "x", *to)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+    code, _, messages = _said(capsys, "copy", recorded.odd, *to)
+    assert code == 2
+    assert "are running" in messages
+    assert "\x1b" not in messages
+
+
+def test_a_study_in_one_file_is_verified_shown_and_not_overwritten(
+    recorded, tmp_path, capsys
+) -> None:
+    file = tmp_path / "digits.db"
+    arguments = ("export", "digits", "-o", str(file), "--storage", recorded.storage)
+    code, out, messages = _said(capsys, *arguments)
+    assert (code, out) == (0, f"sqlite:///{file}\n")
+    assert list(tmp_path.iterdir()) == [file]
+    for command in (["verify"], ["show", "digits/best"], ["best", "digits"], ["ls"]):
+        assert exit_code_of_command([*command, "--storage", str(file)]) == 0
+    assert list(tmp_path.iterdir()) == [file]
+    capsys.readouterr()
+    code, _, messages = _said(capsys, *arguments)
+    assert code == 2
+    assert "--force" in messages
+    code, out, _ = _said(capsys, *arguments, "--force", "--format", "csv")
+    assert (code, out.splitlines()[1].split(",")[0]) == (0, "digits")
