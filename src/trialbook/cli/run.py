@@ -109,7 +109,7 @@ def run(
 
     The same command again continues the study, and starts nothing when the budget is met. Ctrl-C
     finishes the running trials. SIGTERM, SIGUSR1 and SIGUSR2 let them save a checkpoint and give
-    them back. A second signal abandons them.
+    them back. A second signal does so at once.
     """
     from trialbook.cli.run_progress import run_progress
     from trialbook.errors import UntrustedCodeError

@@ -317,8 +317,8 @@ class Coordinator:
             self._preempt()
             if running:
                 self._progress.said(
-                    f"{self._requests.name}: asking {trials} to stop; a second signal, or Ctrl-C, "
-                    f"abandons {them} at once"
+                    f"{self._requests.name}: asking {trials} to stop; a second signal gives {them} "
+                    f"back at once, Ctrl-C abandons {them}"
                 )
             return
         if self._heeded == 1:
@@ -328,9 +328,11 @@ class Coordinator:
                     f"finishing {trials}; press Ctrl-C again to abandon {them} at once"
                 )
             return
-        self._end = RunEnd.ABANDONED
+        # A scheduler that asks twice has no time left, but wants the trials as before.
+        gives_back = self._interrupts == 0
+        self._end = RunEnd.PREEMPTED if gives_back else RunEnd.ABANDONED
         for employee in self._employees:
-            self._dismiss(employee)
+            self._dismiss(employee, gives_back=gives_back)
 
     def _stop(self, end: RunEnd | None, error: TrialbookError | None = None) -> None:
         """Begin no more trials; those that run may finish."""
@@ -355,10 +357,10 @@ class Coordinator:
             employee.leaving_s = time.monotonic()
             employee.run.channel.send(Drain())
 
-    def _dismiss(self, employee: _Employee) -> None:
+    def _dismiss(self, employee: _Employee, *, gives_back: bool = False) -> None:
         employee.leaving_s = time.monotonic()
         employee.abandoned = True
-        employee.run.channel.send(Leave())
+        employee.run.channel.send(Leave(gives_back))
 
     def _dismiss_all(self) -> None:
         """Whatever happened: no worker is left, and no trial of theirs is RUNNING."""

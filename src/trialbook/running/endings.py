@@ -43,6 +43,11 @@ def abandoned() -> Ending:
     return Ending(EndReason.ABANDONED, "the run was interrupted")
 
 
+def asked_again() -> Ending:
+    """Whoever asked for a trial to stop can wait no longer."""
+    return Ending(EndReason.PREEMPTED, "the trial was asked to stop once more before it had")
+
+
 def coordinator_gone() -> Ending:
     """The command that a worker belongs to is gone."""
     return Ending(EndReason.LOST, "the command that ran this trial was gone")

@@ -283,7 +283,13 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """End at once; a trial that runs is abandoned."""
+    """End at once.
+
+    Args:
+        gives_back: Whether a trial that runs is to be tried again; else it is abandoned.
+    """
+
+    gives_back: bool = False
 
 
 # From a worker to the coordinator.

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from trialbook.records.execution import EndReason
 from trialbook.records.workers import Claim, WaitFor
 from trialbook.running.child import fault_of
-from trialbook.running.endings import Ending, abandoned, coordinator_gone, ending_of, report_of
+from trialbook.running.endings import (
+    Ending,
+    abandoned,
+    asked_again,
+    coordinator_gone,
+    ending_of,
+    report_of,
+)
 from trialbook.running.messages import (
     Asked,
     Channel,
@@ -295,7 +302,7 @@ class Worker:
         for message in self._coordinator.waiting():
             match message:
                 case Leave():
-                    raise _DismissedError(abandoned())
+                    raise _DismissedError(asked_again() if message.gives_back else abandoned())
                 case Drain():
                     self._draining = True
                 case Stop():
@@ -314,7 +321,7 @@ class Worker:
             return
         self._heeded = self._requests.count
         if self._heeded > 1:
-            raise _DismissedError(abandoned())
+            raise _DismissedError(asked_again())
         self._coordinator.send(Asked(self._requests.name))
         self._stop()
 
