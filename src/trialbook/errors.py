@@ -25,6 +25,7 @@ caller would expect::
     │   ├── BookUnreachableError (ConnectionError)
     │   │   └── BookUncertainError             lost in a commit whose outcome is not known yet
     │   ├── BookNetworkError                   SQLite on a network file system
+    │   ├── ArtifactLocationError (OSError)    where larger contents go: none, or not to be reached
     │   └── AttemptFencedError                 a write of an attempt that is no longer current
     ├── MissingPackageError (ImportError)    a package that this function needs is not installed
     ├── NotABookError (TypeError)            a tracked objective under another storage
@@ -215,6 +216,10 @@ class BookUncertainError(BookUnreachableError):
 
 class BookNetworkError(BookError):
     """An SQLite book on a network file system, where its locks do not hold."""
+
+
+class ArtifactLocationError(BookError, OSError):
+    """A large content has no place: the book has none for it, or it cannot be reached."""
 
 
 class AttemptFencedError(BookError):

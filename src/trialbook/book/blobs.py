@@ -1,33 +1,61 @@
-"""Blobs in the book: small contents in their row, larger ones as files beside an SQLite file.
+"""Blobs in the book: small contents in their row, larger ones where the book's setting says.
 
-Content is stored once. It is checked against its digest on its way in and on its way out. A file
-is written and synced before the transaction and takes its place inside it, under the book's write
-lock; so whoever removes files under that lock never removes one that is about to be named.
+Content is stored once. It is checked against its digest on its way in and on its way out. What is
+no row is written before the transaction that names it: a file beside an SQLite book takes its place
+inside it (``blob_files.py``), an object of another location lies under a name of its content
+(``blob_parts.py``), and does no harm when nothing comes to name it. Where larger contents go is in
+``artifact_setting.py``; the row of each says where it lies.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
-import tempfile
+import shlex
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Connection, Integer, String, bindparam, cast, select, update
 
-from trialbook.book import schema
+from trialbook.book import blob_files, schema
+from trialbook.book.artifact_setting import (
+    Beside,
+    Elsewhere,
+    InDatabase,
+    Locations,
+    described,
+    locations,
+)
+from trialbook.book.blob_parts import downloaded, uploaded
+from trialbook.book.blob_places import Place, place_at
 from trialbook.book.book import Book
+from trialbook.book.place_patience import Patience
 from trialbook.book.statements import Statement, insert_if_absent
-from trialbook.errors import BookCorruptError, BookError, BookFullError, NotFoundError
-from trialbook.records.blobs import Blob
+from trialbook.errors import (
+    ArtifactLocationError,
+    BookCorruptError,
+    BookError,
+    MissingPackageError,
+    NotFoundError,
+)
+from trialbook.records.blobs import Blob, size_text
 from trialbook.records.coordinates import Snapshot
 
 IN_ROW_BYTES = 64 * 1024
 """Contents up to this length lie in their row."""
 
+ROW_AT_NEED_BYTES = 2 * 1024 * 1024
+"""Code and consoles up to this length lie in their row when their location cannot be reached."""
+
+READ_PATIENCE_S = 15.0
+"""How long whoever only reads a book waits for a location."""
+
+_AT_NEED_S = 3.0
 _CHUNK_BYTES = 1024 * 1024
 _NAMED = 500
 REMOVALS = "removals"
@@ -38,6 +66,7 @@ _insert_blob = insert_if_absent(schema.blob)
 _insert_snapshot = insert_if_absent(schema.snapshot)
 _find = Statement(select(_b.size, _b.content, _b.location).where(_b.digest == bindparam("digest")))
 _removals = Statement(select(schema.book.c.value).where(schema.book.c.key == REMOVALS))
+_logger = logging.getLogger(__name__)
 _removed = Statement(
     update(schema.book)
     .where(schema.book.c.key == REMOVALS)
@@ -66,14 +95,19 @@ class Prepared:
     Args:
         digest: SHA-256 of the content.
         size_bytes: Its length.
-        content: The bytes that go into the row, ``None`` for a file.
+        content: The bytes that go into the row: the content, or the list of its parts elsewhere.
         written: The finished file under a temporary name, ``None`` without one.
+        location: Where it lies already, ``None`` for a row and for a file.
+        mark: The count of removals before it was looked for there, ``None`` when nobody can have
+            removed it.
     """
 
     digest: str
     size_bytes: int
     content: bytes | None
     written: Path | None
+    location: str | None = None
+    mark: str | None = None
 
 
 class StaleError(Exception):
@@ -85,11 +119,14 @@ class BlobStore:
 
     Args:
         book: An open book.
+        patience_s: How long to wait for a location that cannot be reached.
     """
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, patience_s: float = READ_PATIENCE_S) -> None:
         self._book = book
         self._directory = book.blob_directory
+        self._patience_s = patience_s
+        self._places: dict[int, tuple[Place, Patience]] = {}
         self._lock = threading.Lock()
         self._stored: set[str] = set()
         self._removals: str | None = None
@@ -116,9 +153,13 @@ class BlobStore:
     def prepared(self, blobs: Iterable[Blob]) -> list[Prepared]:
         """Write and check what the book does not have yet, outside a transaction.
 
+        These are what the record itself is made of, so a short one does not depend on a location
+        that cannot be reached: it lies in its row then.
+
         Raises:
             BookError: A content is not what its digest says.
             BookFullError: No space is left.
+            ArtifactLocationError: A longer one cannot be written where the book keeps them.
         """
         done: list[Prepared] = []
         try:
@@ -130,12 +171,16 @@ class BlobStore:
         return done
 
     def _prepared(self, blob: Blob) -> Prepared:
-        if blob.content is not None:
-            found = self.taken_in(iter((blob.content,)), blob.size_bytes)
-        elif blob.path is not None:
-            found = self.taken_from(Path(blob.path))
-        else:
-            raise BookError("a blob has neither content nor path", where=blob.digest)
+        short = blob.size_bytes <= ROW_AT_NEED_BYTES
+        try:
+            found = self.taken_in(
+                _chunks_of(blob), blob.size_bytes, longest_s=_AT_NEED_S if short else None
+            )
+        except (ArtifactLocationError, MissingPackageError) as error:
+            if not short:
+                raise
+            _logger.warning("a content of the record lies in the database instead: %s", error.what)
+            found = _in_row(b"".join(_chunks_of(blob)))
         if found.digest != blob.digest:
             self.discard([found])
             raise BookError(
@@ -146,59 +191,138 @@ class BlobStore:
         return found
 
     def taken_from(self, path: Path) -> Prepared:
-        """A file's content as it is read now, with its digest."""
+        """A file's content as it is read now, with its digest; see ``taken_in``."""
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             return self.taken_in(iter(lambda: file.read(_CHUNK_BYTES), b""), size)
 
-    def taken_in(self, chunks: Iterator[bytes], expected_bytes: int) -> Prepared:
+    def taken_in(
+        self,
+        chunks: Iterator[bytes],
+        expected_bytes: int,
+        *,
+        longest_s: float | None = None,
+        unlike_others: bool = False,
+    ) -> Prepared:
         """A content that comes piece by piece, with its digest.
 
         Args:
             chunks: The content.
-            expected_bytes: About how long it is; decides whether it lies in a row or in a file.
+            expected_bytes: About how long it is.
+            longest_s: How long to wait at the most for a location that cannot be reached, ``None``
+                for as long as this store waits.
+            unlike_others: Whether no other content of the book can be the same: then nobody else
+                removes it.
 
         Raises:
             BookFullError: No space is left.
+            ArtifactLocationError: It is too long for the database, or cannot be written where the
+                book keeps such contents.
+            MissingPackageError: That needs a package that is not installed.
         """
-        if self._directory is None or expected_bytes <= IN_ROW_BYTES:
-            content = b"".join(chunks)
-            digest = hashlib.sha256(content).hexdigest()
-            return Prepared(digest, len(content), content, None)
-        with _space_watched(self._directory):
-            self._directory.mkdir(exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix="new-", dir=self._directory)
-            try:
-                sha, size = hashlib.sha256(), 0
-                with os.fdopen(descriptor, "wb") as file:
-                    for chunk in chunks:
-                        sha.update(chunk)
-                        size += len(chunk)
-                        file.write(chunk)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(name).unlink()
-                raise
-        return Prepared(sha.hexdigest(), size, None, Path(name))
+        head, whole = _begun(chunks)
+        if whole:
+            return _in_row(head)
+        found, mark = self._looked_up()
+        chunks = chain((head,), chunks)
+        match found.setting:
+            case Beside():
+                assert self._directory is not None
+                digest, size, draft = blob_files.draft_of(self._directory, chunks)
+                return Prepared(digest, size, None, draft)
+            case InDatabase(limit_bytes):
+                return _in_row(self._within(limit_bytes, chunks, expected_bytes))
+            case Elsewhere(url, number):
+                assert number is not None
+                place, patience = self._place(number, url)
+                put = uploaded(place, patience, chunks, longest_s=longest_s)
+                location = f"{number}:{put.key}"
+                return Prepared(
+                    put.digest,
+                    put.size_bytes,
+                    put.parts,
+                    None,
+                    location,
+                    None if unlike_others else mark,
+                )
+
+    def _within(self, limit_bytes: int, chunks: Iterable[bytes], expected_bytes: int) -> bytes:
+        """A content that goes into the database, up to its limit."""
+        content = bytearray()
+        if expected_bytes <= limit_bytes:
+            for chunk in chunks:
+                content += chunk
+                if len(content) > limit_bytes:
+                    break
+            else:
+                return bytes(content)
+        size_bytes = max(expected_bytes, len(content))
+        raise ArtifactLocationError(
+            f"a content of {size_text(size_bytes)} is too large: this book keeps contents "
+            f"{described(InDatabase(limit_bytes))}",
+            where=self._book.url,
+            hint="name a place for larger ones (a shared directory, s3://BUCKET/PREFIX): "
+            f"trialbook storage init --artifacts URL --storage {shlex.quote(self._book.url)}",
+        )
+
+    def _looked_up(self) -> tuple[Locations, str]:
+        """Where contents go, and the count of removals as it is now."""
+        with self._book.reading() as connection:
+            mark = removals(connection)
+            return locations(connection, on_sqlite=self._book.path is not None), mark
+
+    def _place(self, number: int, url: str) -> tuple[Place, Patience]:
+        with self._lock:
+            if number not in self._places:
+                outage = self._book.outage
+                self._places[number] = (
+                    place_at(url, self._book.book_id),
+                    Patience(self._patience_s, lambda: outage.given_up),
+                )
+            return self._places[number]
+
+    def _place_of(self, location: str) -> tuple[Place, Patience, str] | None:
+        """Place and key of a location that is not beside the book; ``None`` for one that is."""
+        number, colon, key = location.partition(":")
+        if not colon:
+            return None
+        with self._book.reading() as connection:
+            urls = locations(connection, on_sqlite=self._book.path is not None).urls
+        if int(number) not in urls:
+            raise BookCorruptError(
+                f"the book does not say where its artifact location {number} is",
+                where=self._book.url,
+            )
+        return (*self._place(int(number), urls[int(number)]), key)
 
     def discard(self, prepared: Sequence[Prepared]) -> None:
-        """Drop the files of blobs that will not be named."""
+        """Drop the files of blobs that will not be named; objects elsewhere do no harm."""
         for item in prepared:
             if item.written is not None:
                 with contextlib.suppress(OSError):
                     item.written.unlink(missing_ok=True)
 
     def unlink(self, locations: Iterable[str]) -> None:
-        """Remove the files of blobs whose rows are gone for good, and which nobody can name again.
+        """Remove what lay outside the database of blobs whose rows are gone for good.
 
-        What cannot be removed stays for ``collect_garbage``.
+        Nobody can name them again. What cannot be removed stays for ``collect_garbage``.
         """
-        if self._directory is not None:
-            for location in locations:
-                with contextlib.suppress(OSError):
+        for location in locations:
+            with contextlib.suppress(OSError, BookError, MissingPackageError):
+                found = self._place_of(location)
+                if found is not None:
+                    self._unlink_there(*found)
+                elif self._directory is not None:
                     (self._directory / location).unlink(missing_ok=True)
+
+    def _unlink_there(self, place: Place, patience: Patience, key: str) -> None:
+        def remove() -> None:
+            if key.endswith("/"):
+                place.remove_all(key.rstrip("/"))
+            else:
+                place.remove([key])
+
+        patience.ask(place, "a content cannot be removed", remove, longest_s=0.0)
 
     def mark_of(self, snapshots: Iterable[Snapshot] = ()) -> str | None:
         """The count of removals under which all of these are known to be in the book.
@@ -240,10 +364,13 @@ class BlobStore:
                 self._removals = mark
             if stale:
                 raise StaleError
+        if any(item.mark not in (None, mark) for item in prepared):
+            raise StaleError
         for item in prepared:
-            location = None
+            location = item.location
             if item.written is not None:
-                location = self._placed(item)
+                assert self._directory is not None
+                location = blob_files.placed(self._directory, item.digest, item.written)
             _insert_blob.run(
                 connection,
                 digest=item.digest,
@@ -273,45 +400,45 @@ class BlobStore:
             if mark == self._removals:
                 self._stored.update(digests)
 
-    def _placed(self, item: Prepared) -> str:
-        assert self._directory is not None
-        assert item.written is not None
-        location = f"{item.digest[:2]}/{item.digest}"
-        place = self._directory / location
-        with _space_watched(self._directory):
-            if item.written.exists():  # else it took its place in an earlier try
-                place.parent.mkdir(exist_ok=True)
-                item.written.replace(place)
-                for directory in (place.parent, self._directory):
-                    _sync_directory(directory)
-        return location
-
     def chunks(self, digest: str) -> Iterator[bytes]:
         """The content of a digest, checked against it at the end.
 
         Raises:
             NotFoundError: It is not in the book.
-            BookCorruptError: It is not what its digest says, or its file is missing.
+            BookCorruptError: It is not what its digest says, or its file or object is missing.
+            ArtifactLocationError: Its location cannot be reached.
+            MissingPackageError: Reading there needs a package that is not installed.
         """
         with self._book.reading() as connection:
             row = _find.row(connection, digest=digest)
         if row is None:
             raise NotFoundError(f"the blob {digest} is not in the book")
-        _, content, location = row
+        size, content, location = row
         sha = hashlib.sha256()
-        for chunk in (content,) if location is None else self._file_chunks(digest, location):
+        for chunk in (
+            (content,) if location is None else self._outside(digest, size, content, location)
+        ):
             sha.update(chunk)
             yield chunk
         if sha.hexdigest() != digest:
             raise _corrupt(digest, "its content is not what its digest says")
 
-    def _file_chunks(self, digest: str, location: str) -> Iterator[bytes]:
-        if self._directory is None:
-            raise _corrupt(digest, "its file is not in this kind of book")
+    def _outside(
+        self, digest: str, size_bytes: int, listed: bytes | None, location: str
+    ) -> Iterator[bytes]:
+        """The content of a blob that is not in its row."""
+        found = self._place_of(location)
         try:
-            with (self._directory / location).open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    yield chunk
+            if found is not None:
+                yield from downloaded(*found, size_bytes, listed)
+            elif self._directory is None:
+                raise _corrupt(digest, "its file is not in this kind of book")
+            else:
+                yield from blob_files.chunks_of(self._directory / location)
+        except BookError as error:
+            if isinstance(error, BookCorruptError):
+                error.where = error.where or f"blob {digest}"
+            raise
         except OSError as error:
             raise _corrupt(digest, f"its file cannot be read ({error.strerror})") from error
 
@@ -328,23 +455,23 @@ def _corrupt(digest: str, what: str) -> BookCorruptError:
     )
 
 
-@contextlib.contextmanager
-def _space_watched(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, BookError):
-            raise
-        raise BookFullError(
-            f"a blob cannot be written ({error.strerror})",
-            where=str(directory),
-            hint="free some space or look at the permissions, then run the same command again",
-        ) from error
+def _in_row(content: bytes) -> Prepared:
+    return Prepared(hashlib.sha256(content).hexdigest(), len(content), content, None)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _begun(chunks: Iterator[bytes]) -> tuple[bytes, bool]:
+    """As much of a content as a row takes, or a little more, and whether that is all of it."""
+    head = bytearray()
+    for chunk in chunks:
+        head += chunk
+        if len(head) > IN_ROW_BYTES:
+            return bytes(head), False
+    return bytes(head), True
+
+
+def _chunks_of(blob: Blob) -> Iterator[bytes]:
+    if blob.content is not None:
+        return iter((blob.content,))
+    if blob.path is None:
+        raise BookError("a blob has neither content nor path", where=blob.digest)
+    return blob_files.chunks_of(Path(blob.path))

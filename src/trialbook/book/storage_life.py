@@ -62,7 +62,7 @@ class StorageLife(BaseStorage):
         self._cache = TrialCache(book, self._spaces)
         self._held: dict[int, Attempt] = {}
         self._lost: set[int] = set()
-        self._shelf = self._new_shelf(BlobStore(book))
+        self._shelf = self._new_shelf(BlobStore(book, patience_s=book.outage.patience_s))
         self.leases = Leases(book)
         self.launches = Launches(book)
         self._registered: set[str] = set()

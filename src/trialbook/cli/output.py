@@ -25,6 +25,7 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from trialbook.cli.text import coloured, printable, styled
+from trialbook.records.blobs import size_text as size_text
 
 Cell = str | int | float | bool | None
 
@@ -144,16 +145,6 @@ def duration_text(seconds: float | None) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
-
-
-def size_text(size_bytes: int) -> str:
-    """A size in binary units: ``812 B``, ``1.4 KiB``."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 def time_text(seconds: float | None) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from trialbook.cli.options import common_options, dry_run_option
 from trialbook.cli.output import size_text, write_line, write_note
 from trialbook.cli.storage_moving import copy, export
+
+if TYPE_CHECKING:
+    from trialbook.book.book import Book
 
 
 @click.group()
@@ -20,12 +25,20 @@ storage.add_command(export)
 
 @storage.command()
 @click.argument("url", required=False)
+@click.option(
+    "--artifacts",
+    metavar="WHERE",
+    help="Where contents over 64 KiB go: 'beside' the SQLite file, 'database[:LIMIT]', a directory "
+    "that all machines see, or a URL such as s3://BUCKET/PREFIX.",
+)
 @common_options
-def init(url: str | None, storage: str | None) -> None:
+def init(url: str | None, artifacts: str | None, storage: str | None) -> None:
     """Create a book at URL, or where --storage and TRIALBOOK_STORAGE say.
 
     Without either it is .trialbook/book.db in this directory. A book that is there is left as it
-    is. Its URL is printed.
+    is, but for what --artifacts changes: new contents go there from now on, and older ones stay
+    where they are and can be read. The place is tried out first; credentials come from the
+    environment and are never kept. The book's URL is printed.
     """
     from pathlib import Path
 
@@ -42,13 +55,40 @@ def init(url: str | None, storage: str | None) -> None:
     try:
         Book.open(place, create=False, read_only=True).close()
     except (BookNotFoundError, BookForeignError):  # an empty database, or one that is refused again
+        _refuse_bad(artifacts, place)
         book = Book.open(place, create=True)
         write_note(f"made a book ({book.book_id})")
     else:
-        book = Book.open(place, create=False, read_only=True)
+        book = Book.open(place, create=False, read_only=artifacts is None)
         write_note(f"the book is there already ({book.book_id})")
-    write_line(book.url)
-    book.close()
+    try:
+        _say_where(book, artifacts)
+        write_line(book.url)
+    finally:
+        book.close()
+
+
+def _refuse_bad(artifacts: str | None, place: str) -> None:
+    """Refuse what --artifacts cannot mean before a book is made."""
+    from trialbook.book.artifact_setting import setting_of
+    from trialbook.book.location import book_url, sqlite_path
+
+    if artifacts is not None:
+        setting_of(artifacts, on_sqlite=sqlite_path(book_url(place)) is not None)
+
+
+def _say_where(book: Book, artifacts: str | None) -> None:
+    from trialbook.book.artifact_location import artifact_location, set_artifact_location
+    from trialbook.book.artifact_setting import described
+
+    if artifacts is None:
+        write_note(f"contents over 64 KiB lie {described(artifact_location(book))}")
+        return
+    before = artifact_location(book)
+    setting = set_artifact_location(book, artifacts)
+    write_note(f"new contents over 64 KiB lie {described(setting)}")
+    if setting != before:
+        write_note(f"older ones stay where they are ({described(before)})")
 
 
 @storage.command()
