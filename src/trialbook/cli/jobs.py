@@ -41,7 +41,7 @@ _CSV = (
 
 @click.command()
 @click.argument("name", metavar="[STUDY|LAUNCH|LAUNCH/INDEX]", required=False)
-@click.option("--all", "everything", is_flag=True, help="List those too that are over.")
+@click.option("--all", "everything", is_flag=True, help="List all that are over, too.")
 @format_option
 @common_options
 def jobs(name: str | None, everything: bool, format: Format, storage: str | None) -> None:  # noqa: A002
@@ -58,7 +58,12 @@ def jobs(name: str | None, everything: bool, format: Format, storage: str | None
         found = launched.jobs(book, name)
     finally:
         book.close()
-    shown = [row for row in found if everything or name is not None or not row.is_over]
+    newest = {row.study: row.job.launch for row in found}
+    shown = [
+        row
+        for row in found
+        if everything or name is not None or not row.is_over or row.job.launch in newest.values()
+    ]
     match format:
         case Format.JSON:
             write_json_rows(map(_json, shown))
