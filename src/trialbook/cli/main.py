@@ -34,6 +34,11 @@ COMMANDS = (
         "run", "trialbook.cli.run:run", "Run a search up to its budget, every trial recorded."
     ),
     CommandEntry(
+        "worker",
+        "trialbook.cli.worker:worker",
+        "Join a study and run trials of it, with nothing but its book.",
+    ),
+    CommandEntry(
         "launch",
         "trialbook.cli.launch:launch",
         "Place workers for a study, here or through SSH, SLURM or Ray.",

@@ -47,6 +47,7 @@ def found_inputs(
     *,
     allow_other: bool,
     scope: str | None = None,
+    elsewhere: Mapping[str, Path] | None = None,
 ) -> FoundInputs:
     """Find every declared input.
 
@@ -58,6 +59,7 @@ def found_inputs(
         scope: What the cache of digests is about that may answer for a file (see ``DataProbe``);
             an input of a declared digest then counts as what it is declared to be. ``None`` reads
             every file.
+        elsewhere: Input name to one more place where it may lie.
 
     Raises:
         InvalidInputError: The mapping names an input that the trial does not have.
@@ -76,7 +78,7 @@ def found_inputs(
     wrong = False
     for item in data.inputs:
         looked_at = []
-        for candidate in _candidates(item, code, mapping, scope):
+        for candidate in _candidates(item, code, mapping, scope, elsewhere or {}):
             looked_at.append(candidate)
             if candidate.digest == item.digest:
                 paths[item.name] = candidate.path
@@ -152,7 +154,11 @@ def _fault(item: InputState, looked_at: list[_Candidate]) -> str:
 
 
 def _candidates(
-    item: InputState, code: CodePlaces, mapping: Mapping[str, Path], scope: str | None
+    item: InputState,
+    code: CodePlaces,
+    mapping: Mapping[str, Path],
+    scope: str | None,
+    elsewhere: Mapping[str, Path],
 ) -> Iterator[_Candidate]:
     given = mapping.get(item.name)
     if given is not None:
@@ -168,6 +174,9 @@ def _candidates(
         for path in code.holding(item.digest):
             yield _candidate(item, path, scope)
     yield _candidate(item, Path(item.path), scope)
+    other = elsewhere.get(item.name)
+    if other is not None and str(other) != item.path:
+        yield _candidate(item, other, scope)
 
 
 def _candidate(item: InputState, path: Path, scope: str | None) -> _Candidate:

@@ -95,7 +95,7 @@ class Study(optuna.Study):
         """As in Optuna; the sampler is seeded for the new trial first."""
         # Optuna's own ask makes the trial and shows it to the sampler in one go, while the seed
         # depends on the number that the trial gets.
-        self._require_components()
+        self.require_components()
         self._thread_local.cached_all_trials = None
         trial_id = self._pop_waiting_trial_id()
         if trial_id is None:
@@ -105,8 +105,12 @@ class Study(optuna.Study):
             trial._suggest(name, distribution)
         return trial
 
-    def _require_components(self) -> None:
-        """Refuse to search on with another sampler or pruner than the recorded one."""
+    def require_components(self) -> None:
+        """Refuse to search on with another sampler or pruner than the recorded one.
+
+        Raises:
+            SettingsDifferError: It is recorded with one that the user built and did not pass.
+        """
         for component in (self.sampler, self.pruner):
             if isinstance(component, (MissingSampler, MissingPruner)):
                 raise component.refusal()
@@ -126,7 +130,7 @@ class Study(optuna.Study):
         Raises:
             Exception: The trial could not begin under tracking; nothing was told.
         """
-        self._require_components()
+        self.require_components()
         self._thread_local.cached_all_trials = None
         self._thread_local.in_optimize_loop = True
         error: BaseException | None = None
