@@ -16,28 +16,20 @@ import os
 import shlex
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from sqlalchemy import Connection, Integer, String, bindparam, cast, select, update
 
 from trialbook.book import blob_files, schema
-from trialbook.book.artifact_setting import (
-    Beside,
-    Elsewhere,
-    InDatabase,
-    Locations,
-    described,
-    locations,
-)
-from trialbook.book.blob_parts import downloaded, uploaded
-from trialbook.book.blob_places import Place, place_at
+from trialbook.book.artifact_setting import Beside, Elsewhere, InDatabase, Setting, described
+from trialbook.book.blob_locations import BookLocations
 from trialbook.book.book import Book
-from trialbook.book.place_patience import Patience
 from trialbook.book.statements import Statement, insert_if_absent
 from trialbook.errors import (
     ArtifactLocationError,
+    BookConflictError,
     BookCorruptError,
     BookError,
     MissingPackageError,
@@ -125,8 +117,7 @@ class BlobStore:
     def __init__(self, book: Book, *, patience_s: float = READ_PATIENCE_S) -> None:
         self._book = book
         self._directory = book.blob_directory
-        self._patience_s = patience_s
-        self._places: dict[int, tuple[Place, Patience]] = {}
+        self._locations = BookLocations(book, patience_s)
         self._lock = threading.Lock()
         self._stored: set[str] = set()
         self._removals: str | None = None
@@ -134,6 +125,7 @@ class BlobStore:
     def after_fork(self) -> None:
         """In a forked child: the lock may have been held by a thread that is not here."""
         self._lock = threading.Lock()
+        self._locations.after_fork()
 
     def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
         """Those of the blobs that the book does not have, each once."""
@@ -223,28 +215,19 @@ class BlobStore:
         head, whole = _begun(chunks)
         if whole:
             return _in_row(head)
-        found, mark = self._looked_up()
+        setting, mark = self._looked_up()
         chunks = chain((head,), chunks)
-        match found.setting:
+        match setting:
             case Beside():
                 assert self._directory is not None
                 digest, size, draft = blob_files.draft_of(self._directory, chunks)
                 return Prepared(digest, size, None, draft)
             case InDatabase(limit_bytes):
                 return _in_row(self._within(limit_bytes, chunks, expected_bytes))
-            case Elsewhere(url, number):
-                assert number is not None
-                place, patience = self._place(number, url)
-                put = uploaded(place, patience, chunks, longest_s=longest_s)
-                location = f"{number}:{put.key}"
-                return Prepared(
-                    put.digest,
-                    put.size_bytes,
-                    put.parts,
-                    None,
-                    location,
-                    None if unlike_others else mark,
-                )
+            case Elsewhere():
+                put, location = self._locations.upload(setting, chunks, longest_s)
+                known = None if unlike_others else mark
+                return Prepared(put.digest, put.size_bytes, put.parts, None, location, known)
 
     def _within(self, limit_bytes: int, chunks: Iterable[bytes], expected_bytes: int) -> bytes:
         """A content that goes into the database, up to its limit."""
@@ -265,35 +248,33 @@ class BlobStore:
             f"trialbook storage init --artifacts URL --storage {shlex.quote(self._book.url)}",
         )
 
-    def _looked_up(self) -> tuple[Locations, str]:
+    def _looked_up(self) -> tuple[Setting, str]:
         """Where contents go, and the count of removals as it is now."""
         with self._book.reading() as connection:
             mark = removals(connection)
-            return locations(connection, on_sqlite=self._book.path is not None), mark
+            return self._locations.said(connection).setting, mark
 
-    def _place(self, number: int, url: str) -> tuple[Place, Patience]:
-        with self._lock:
-            if number not in self._places:
-                outage = self._book.outage
-                self._places[number] = (
-                    place_at(url, self._book.book_id),
-                    Patience(self._patience_s, lambda: outage.given_up),
-                )
-            return self._places[number]
+    def looked_at_again(self, prepared: Iterable[Prepared]) -> list[Prepared]:
+        """The same after a ``StaleError``: what lies elsewhere is still there.
 
-    def _place_of(self, location: str) -> tuple[Place, Patience, str] | None:
-        """Place and key of a location that is not beside the book; ``None`` for one that is."""
-        number, colon, key = location.partition(":")
-        if not colon:
-            return None
-        with self._book.reading() as connection:
-            urls = locations(connection, on_sqlite=self._book.path is not None).urls
-        if int(number) not in urls:
-            raise BookCorruptError(
-                f"the book does not say where its artifact location {number} is",
-                where=self._book.url,
-            )
-        return (*self._place(int(number), urls[int(number)]), key)
+        Raises:
+            BookConflictError: It was removed meanwhile.
+            ArtifactLocationError: Its location cannot be reached.
+        """
+        _, mark = self._looked_up()
+        again = []
+        for item in prepared:
+            if item.mark is not None:
+                spot = self._locations.spot(item.location or "")
+                if spot is None or not spot.is_whole(item.content):
+                    raise BookConflictError(
+                        "a content was removed by somebody else while it was stored",
+                        where=f"blob {item.digest}",
+                        hint="run the same command again",
+                    )
+                item = replace(item, mark=mark)
+            again.append(item)
+        return again
 
     def discard(self, prepared: Sequence[Prepared]) -> None:
         """Drop the files of blobs that will not be named; objects elsewhere do no harm."""
@@ -309,20 +290,11 @@ class BlobStore:
         """
         for location in locations:
             with contextlib.suppress(OSError, BookError, MissingPackageError):
-                found = self._place_of(location)
-                if found is not None:
-                    self._unlink_there(*found)
+                spot = self._locations.spot(location)
+                if spot is not None:
+                    spot.remove()
                 elif self._directory is not None:
                     (self._directory / location).unlink(missing_ok=True)
-
-    def _unlink_there(self, place: Place, patience: Patience, key: str) -> None:
-        def remove() -> None:
-            if key.endswith("/"):
-                place.remove_all(key.rstrip("/"))
-            else:
-                place.remove([key])
-
-        patience.ask(place, "a content cannot be removed", remove, longest_s=0.0)
 
     def mark_of(self, snapshots: Iterable[Snapshot] = ()) -> str | None:
         """The count of removals under which all of these are known to be in the book.
@@ -427,10 +399,10 @@ class BlobStore:
         self, digest: str, size_bytes: int, listed: bytes | None, location: str
     ) -> Iterator[bytes]:
         """The content of a blob that is not in its row."""
-        found = self._place_of(location)
+        spot = self._locations.spot(location)
         try:
-            if found is not None:
-                yield from downloaded(*found, size_bytes, listed)
+            if spot is not None:
+                yield from spot.chunks(size_bytes, listed)
             elif self._directory is None:
                 raise _corrupt(digest, "its file is not in this kind of book")
             else:

@@ -57,6 +57,7 @@ def bring(
             except StaleError:  # something else was removed meanwhile; these are new all the same
                 if last:
                     raise
+                waiting[:] = to.looked_at_again(waiting)
             else:
                 break
         to.committed(waiting)

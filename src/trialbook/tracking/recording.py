@@ -137,9 +137,14 @@ class Recording:
         """Observe and commit the coordinates; nothing of the user's has run before this."""
         session, facts = self._session, self._facts
         with self._lock:
+            if facts.changes is None and current_launch().claimed is None:
+                # A worker's process asks its supervisor, and tells it.
+                session.data.ask_others(self._storage.known_digests)
             session.observe()
             if facts.changes is None:
                 facts.changes = self._changes()
+                if current_launch().claimed is None:
+                    self._storage.learn_digests(session.data.hashed_here)
             self._begun_with = snapshots = session.snapshots
             blobs = session.blobs
             config, data = deepcopy(session.config.config), dict(session.data.paths)
@@ -257,7 +262,13 @@ class Recording:
             peak_memory_bytes=used.peak_memory_bytes,
             gpu_memory_bytes=used.gpu_memory_bytes,
             redacted=(*written.redacted, *redacted),
-            gaps=(*written.gaps, *used.gaps, *tracked.gaps, *self._left_behind(tracked)),
+            gaps=(
+                *written.gaps,
+                *used.gaps,
+                *tracked.gaps,
+                *tracked.not_kept.gaps,
+                *self._left_behind(tracked),
+            ),
         )
         attempt.end(outcome, written.blobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import operator
 import time
@@ -17,9 +18,11 @@ import numpy as np
 import optuna
 
 from trialbook.errors import (
+    ArtifactLocationError,
     CaptureError,
     InvalidInputError,
     InvalidMetricError,
+    MissingPackageError,
     TrialbookWarning,
 )
 from trialbook.records.checkpoints import Told
@@ -27,6 +30,7 @@ from trialbook.records.study import ArtifactRecord
 from trialbook.tracking.beacon import PROGRESS, Beacon
 from trialbook.tracking.generators import RNG, set_again, taken
 from trialbook.tracking.kept_params import KeepingTrial
+from trialbook.tracking.not_kept import NotKept
 from trialbook.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -68,6 +72,7 @@ class TrackedTrial(KeepingTrial):
     _observed: bool
     logged_files: set[Path]
     gaps: list[str]
+    not_kept: NotKept
 
     @classmethod
     def of(cls, trial: optuna.Trial, surroundings: Surroundings) -> TrackedTrial:
@@ -81,6 +86,7 @@ class TrackedTrial(KeepingTrial):
         tracked._observed = False
         tracked.logged_files = set()
         tracked.gaps = []
+        tracked.not_kept = NotKept()
         return tracked
 
     def log(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
@@ -122,13 +128,16 @@ class TrackedTrial(KeepingTrial):
     def log_artifact(self, path: str | Path, name: str | None = None) -> ArtifactRecord:
         """Keep a file by content.
 
+        A file that the book has no place for, or whose place cannot be reached, costs no result:
+        the objective goes on, a warning says what to do, and the record says that it was not kept.
+
         Args:
             path: The file. It is read now; later changes do not matter.
             name: Its name in the record, by default the file's own. A name used again holds the
-                last file.
+                last file that could be kept.
 
         Returns:
-            Name, digest, size and media type as recorded.
+            Name, digest, size and media type of the file.
 
         Raises:
             InvalidInputError: The path is no regular file.
@@ -142,7 +151,15 @@ class TrackedTrial(KeepingTrial):
             )
         known = name if name is not None else source.name
         media_type = mimetypes.guess_type(known)[0] or "application/octet-stream"
-        artifact = self._surroundings.sink.add_artifact(known, source, media_type)
+        self._page[PROGRESS] = 1
+        try:
+            artifact = self._surroundings.sink.add_artifact(known, source, media_type)
+        except (ArtifactLocationError, MissingPackageError) as error:
+            artifact = _artifact_of(known, source, media_type)
+            self._warn(self.not_kept.artifact(artifact, error))
+        else:
+            self.not_kept.kept(known)
+        self._page[PROGRESS] = 1  # a large one takes its time
         self.logged_files.add(source.resolve())
         return artifact
 
@@ -152,7 +169,9 @@ class TrackedTrial(KeepingTrial):
         With it go the states of ``random``, NumPy's global generator, ``trial.rng`` and PyTorch's
         generators, and everything that the trial has recorded so far. It is in the book on return:
         a crash leaves this checkpoint or the one before, whole. The contents of the last two are
-        kept, until the trial has finished; keep what is to stay with ``log_artifact``.
+        kept, until the trial has finished; keep what is to stay with ``log_artifact``. One that the
+        book has no place for is not kept: a warning and the record say so, and the objective goes
+        on.
 
         Args:
             path: What to keep. It is read now; later changes do not matter.
@@ -165,11 +184,16 @@ class TrackedTrial(KeepingTrial):
         source, surroundings = Path(path), self._surroundings
         found = taken(self._generator, global_ones=surroundings.own_globals)
         told = Told(found.states, found.kinds, dict(self._next_steps))
-        if not surroundings.sink.save_checkpoint(source, told):
-            self._warn(
-                f"the checkpoint is not kept: another attempt of trial {self.number} has begun, "
-                "so this one does not count"
-            )
+        try:
+            if not surroundings.sink.save_checkpoint(source, told):
+                self._warn(
+                    f"the checkpoint is not kept: another attempt of trial {self.number} has "
+                    "begun, so this one does not count"
+                )
+        except (ArtifactLocationError, MissingPackageError) as error:
+            said = self.not_kept.checkpoint(error)
+            if said is not None:
+                self._warn(said)
         self._page[PROGRESS] = 1  # a large one takes its time
         files = source.rglob("*") if source.is_dir() else (source,)
         self.logged_files.update(file.resolve() for file in files)
@@ -269,6 +293,13 @@ class TrackedTrial(KeepingTrial):
 
     def _new_generator(self) -> np.random.Generator:
         return np.random.default_rng(self._surroundings.seed)
+
+
+def _artifact_of(name: str, path: Path, media_type: str) -> ArtifactRecord:
+    """What a file would be as an artifact."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return ArtifactRecord(name, digest, file.tell(), media_type)
 
 
 def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
