@@ -26,6 +26,7 @@ from sqlalchemy import Connection, delete, exists, or_, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
+from trialbook.book.hashed_files import forget_old
 from trialbook.book.references import named_by_references
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
@@ -213,6 +214,7 @@ def collect_garbage(book: Book) -> Garbage:
         _delete_by_digest(connection, schema.blob, [digest for digest, _, _ in blobs])
         if trials or studies or snapshots or blobs:
             note_removal(connection)
+        forget_old(connection)
     files = 0
     with book.writing(alone=True) as connection:
         named = _locations(connection)

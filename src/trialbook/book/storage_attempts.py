@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from trialbook.book import beginning, claims, retrying
+from trialbook.book import beginning, claims, hashed_files, retrying
 from trialbook.book.attempt import Attempt
 from trialbook.book.outlasting import all_outlasting
 from trialbook.book.reading import Reader
@@ -20,6 +20,7 @@ from trialbook.errors import (
 )
 from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import Snapshot
+from trialbook.records.data import HashedFile
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.workers import Claim, Holder, WaitFor
 
@@ -193,6 +194,14 @@ class AttemptStorage(StorageLife):
                 if done.worker_id is not None:
                     self.leases.leave(done.worker_id, dead=True)
         return reaped
+
+    def known_digests(self, keys: Sequence[str]) -> dict[str, str]:
+        """The digests of those of the data files that a worker has hashed, by their keys."""
+        return hashed_files.known(self.book, keys)
+
+    def learn_digests(self, files: Iterable[HashedFile]) -> None:
+        """Keep the digests of data files that were hashed here, for other workers."""
+        hashed_files.learned(self.book, files)
 
     def snapshot(self, digest: str) -> Snapshot:
         """The snapshot of that digest; see ``Reader.snapshot``."""

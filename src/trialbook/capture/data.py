@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from trialbook.capture.inputs import (
     signature,
 )
 from trialbook.capture.probe import Observation
+from trialbook.capture.shared_digests import Ask
 from trialbook.capture.stat_cache import StatCache
 from trialbook.capture.undeclared import (
     UndeclaredFiles,
@@ -32,7 +33,7 @@ from trialbook.capture.undeclared import (
 from trialbook.errors import CaptureError, InvalidInputError
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
-from trialbook.records.data import DataState, InputState
+from trialbook.records.data import DataState, HashedFile, InputState
 from trialbook.records.secrets import redacted_text
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -94,6 +95,7 @@ class DataProbe:
         exclude: The book's files and directories, which are never opened.
         is_code: Whether an absolute path is in the code's manifest, which then records it.
         scope: What the cache of digests is about; ``None`` for the base.
+        ask: Asks for digests that other workers have computed; not with ``paranoid``.
 
     Raises:
         InvalidInputError: A name or path that is none, or a mapping of an unknown name.
@@ -112,11 +114,12 @@ class DataProbe:
         exclude: Sequence[Path] = (),
         is_code: Callable[[str], bool] | None = None,
         scope: str | None = None,
+        ask: Ask | None = None,
     ) -> None:
         self._inputs = _checked(inputs, base, mapping)
         self._paranoid = paranoid
         self._cache = StatCache(cache_dir, scope=f"data {base if scope is None else scope}")
-        self._reader = InputReader(self._cache, exclude=exclude, rehash=paranoid)
+        self._reader = InputReader(self._cache, exclude=exclude, rehash=paranoid, ask=ask)
         self._exclude = exclusions(exclude)
         self._is_code = is_code
         self._undeclared = UndeclaredFiles((), (), {})
@@ -130,6 +133,17 @@ class DataProbe:
     def paths(self) -> dict[str, Path]:
         """Name to absolute path, mapped ones included: what ``trial.data`` holds."""
         return {item.name: item.path for item in self._inputs}
+
+    def ask_others(self, ask: Ask) -> None:
+        """Ask for digests that other workers have computed from now on."""
+        if not self._paranoid:
+            self._reader.ask_others(ask)
+
+    @property
+    def hashed_here(self) -> tuple[HashedFile, ...]:
+        """The large files whose digests this machine has computed, for other workers."""
+        listings = [item.listing for item in self._inputs if item.listing is not None]
+        return tuple(file for found in listings for file in self._reader.hashed_here(found))
 
     def observe(self) -> Observation:
         """Hash what has to be hashed, and digest what was read without being declared.
@@ -155,7 +169,8 @@ class DataProbe:
         self._cache.save()
         faults = [f"the import watch failed: {fault}" for fault in import_watch().faults]
         coverage = Coverage.of(
-            [*gaps, *self._undeclared.gaps, *faults], remarks=native_reader_remarks()
+            [*gaps, *self._undeclared.gaps, *faults],
+            remarks=(*self._borrowed_remarks(), *native_reader_remarks()),
         )
         data = DataState(tuple(states), self._undeclared.files)
         return Observation(Snapshot.of(Kind.DATA, coverage, data))
@@ -200,6 +215,13 @@ class DataProbe:
                 )
             gaps.append(f"{item.name} does not have its declared digest, sha256:{item.digest}")
         return _state(item, content.listing, content.digest, content), content.listing
+
+    def _borrowed_remarks(self) -> Iterator[str]:
+        for item in self._inputs:
+            count = 0 if item.listing is None else self._reader.borrowed(item.listing)
+            if count:
+                files = "1 file" if count == 1 else f"{count} files"
+                yield f"{item.name}: {files} hashed by another worker, told by path, size and time"
 
     def _remember_declared(self) -> None:
         files: set[str] = set()

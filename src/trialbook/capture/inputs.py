@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trialbook.capture.shared_digests import Ask, SharedDigests, SizedPath
 from trialbook.capture.stat_cache import StatCache
 from trialbook.errors import CaptureError, DataMissingError
-from trialbook.records.data import DataFile, manifest_digest
+from trialbook.records.data import DataFile, HashedFile, manifest_digest
 from trialbook.records.secrets import redacted_text
 
 InputKind = Literal["file", "directory", "glob"]
@@ -90,12 +91,19 @@ class InputReader:
         exclude: Files and directories that belong to no input: the book's own, which must not be
             opened.
         rehash: Read every file in any case.
+        ask: Asks for digests that other workers have computed; ``None`` when nobody can be asked.
     """
 
     def __init__(
-        self, cache: StatCache, *, exclude: Sequence[Path] = (), rehash: bool = False
+        self,
+        cache: StatCache,
+        *,
+        exclude: Sequence[Path] = (),
+        rehash: bool = False,
+        ask: Ask | None = None,
     ) -> None:
         self._cache = cache
+        self._shared = SharedDigests(cache, None if rehash else ask)
         self._exclude = exclusions(exclude)
         self._rehash = rehash
 
@@ -236,7 +244,20 @@ class InputReader:
         else:
             gaps.append(f"{name} is neither a file nor a directory")
 
+    def ask_others(self, ask: Ask) -> None:
+        """Ask for digests that other workers have computed from now on."""
+        self._shared = SharedDigests(self._cache, ask)
+
+    def hashed_here(self, listing: Listing) -> tuple[HashedFile, ...]:
+        """The large files of an input whose digests this machine has computed, for others."""
+        return self._shared.own(_sized(listing.files))
+
+    def borrowed(self, listing: Listing) -> int:
+        """Of how many files of an input the digests were computed elsewhere."""
+        return sum(self._cache.is_borrowed(file.path) for file in listing.files)
+
     def _digests(self, files: Sequence[FoundFile]) -> dict[str, tuple[str, int]]:
+        self._shared.borrow(_sized(files))
         if len(files) < 2 or sum(file.size_bytes for file in files) < _PARALLEL_FROM_BYTES:
             return {file.path: self._digest(file) for file in files}
         # hashlib lets go of the interpreter lock; the largest first, so that no core ends alone.
@@ -247,6 +268,10 @@ class InputReader:
 
     def _digest(self, file: FoundFile) -> tuple[str, int]:
         return self._cache.digest(file.path, rehash=self._rehash)
+
+
+def _sized(files: Sequence[FoundFile]) -> list[SizedPath]:
+    return [SizedPath(file.path, file.size_bytes) for file in files]
 
 
 def _content(listing: Listing, digests: dict[str, tuple[str, int]]) -> Content:

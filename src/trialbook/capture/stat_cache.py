@@ -6,6 +6,9 @@ entry is *racy*, and therefore not kept, when the file was touched so shortly be
 that a later write could leave the same times (git's ``Documentation/technical/racy-git.txt``).
 
 A cache that is missing, broken or not writable costs time and nothing else.
+
+Digests that another worker has computed can be borrowed (``shared_digests.py``); they hold for this
+process and are never saved.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class StatCache:
         self._lock = threading.Lock()
         self._fresh = False
         self._entries: dict[bytes, _Entry] | None = None
+        self._borrowed: dict[bytes, _Entry] = {}
         self._devices: dict[int, bool] | None = None
 
     def digest(self, path: str | Path, *, rehash: bool = False) -> tuple[str, int]:
@@ -73,7 +77,7 @@ class StatCache:
         Raises:
             OSError: The file cannot be read, or is no regular file.
         """
-        key = os.fsencode(os.path.abspath(path))  # noqa: PTH100
+        key = _key(path)
         if not rehash:
             known = self._known(key)
             if known is not None:
@@ -94,6 +98,47 @@ class StatCache:
             self._learn(key, after, digest.digest(), began_ns)
         return digest.hexdigest(), size
 
+    def knows(self, path: str | Path) -> bool:
+        """Whether a file need not be read; ``False`` too when it cannot be looked at."""
+        try:
+            return self._known(_key(path)) is not None
+        except OSError:
+            return False
+
+    def own_digest(self, path: str | Path) -> str | None:
+        """SHA-256 of a file as this machine has hashed it, ``None`` when it has not."""
+        key = _key(path)
+        with self._lock:
+            entry = self._loaded().get(key)
+        try:
+            return None if entry is None or not self._holds(key, entry) else entry[5].hex()
+        except OSError:
+            return None
+
+    def status(self, path: str | Path) -> os.stat_result | None:
+        """What ``stat`` says of a file, never what a network client remembers of it.
+
+        ``None`` when it cannot be looked at.
+        """
+        try:
+            return self._status(_key(path))
+        except OSError:
+            return None
+
+    def is_shared(self, status: os.stat_result) -> bool:
+        """Whether a file is known to lie on a network mount, where other machines see it too."""
+        return self._on_network(status.st_dev) and status.st_dev in (self._devices or {})
+
+    def borrow(self, path: str | Path, status: os.stat_result, digest: str) -> None:
+        """Take over a digest that was computed elsewhere, for as long as ``stat`` says the same."""
+        entry = (*self._signature(status), bytes.fromhex(digest))
+        with self._lock:
+            self._borrowed[_key(path)] = entry
+
+    def is_borrowed(self, path: str | Path) -> bool:
+        """Whether the digest of a file was taken over and not computed here."""
+        return _key(path) in self._borrowed
+
     def save(self) -> None:
         """Write what was learnt for later processes; does nothing when that is nothing."""
         with self._lock:
@@ -109,9 +154,16 @@ class StatCache:
 
     def _known(self, key: bytes) -> _Entry | None:
         with self._lock:
-            entry = self._loaded().get(key)
-        if entry is None:
-            return None
+            entries = (self._loaded().get(key), self._borrowed.get(key))
+        for entry in entries:
+            if entry is not None and self._holds(key, entry):
+                return entry
+        return None
+
+    def _holds(self, key: bytes, entry: _Entry) -> bool:
+        return entry[:5] == self._signature(self._status(key))
+
+    def _status(self, key: bytes) -> os.stat_result:
         status = os.stat(key)  # noqa: PTH116 (called for every file)
         if self._on_network(status.st_dev):
             # Opening makes a network client ask the server; stat may answer from its own cache.
@@ -121,7 +173,7 @@ class StatCache:
                     status = os.fstat(descriptor)
                 finally:
                     os.close(descriptor)
-        return entry if entry[:5] == self._signature(status) else None
+        return status
 
     def _learn(self, key: bytes, status: os.stat_result, digest: bytes, began_ns: int) -> None:
         margin = _RACY_NETWORK_NS if self._on_network(status.st_dev) else _RACY_NS
@@ -129,6 +181,7 @@ class StatCache:
         with self._lock:
             entries = self._loaded()
             entries.pop(key, None)
+            self._borrowed.pop(key, None)
             if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) > margin:
                 entries[key] = entry
                 self._fresh = True
@@ -150,6 +203,10 @@ class StatCache:
     def _read(self) -> dict[bytes, _Entry]:
         saved = self._file.read()
         return saved.entries if saved is not None and saved.version == _VERSION else {}
+
+
+def _key(path: str | Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))  # noqa: PTH100
 
 
 def _times(status: os.stat_result) -> tuple[int, int, int]:

@@ -19,6 +19,25 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file that a worker has hashed, as the book keeps it for other workers.
+
+    Args:
+        key: What identifies it, see ``capture/shared_digests.py``; 64 hexadecimal digits.
+        path: Absolute, for people; credentials redacted.
+        size_bytes: Its length.
+        mtime_ns: When it was modified last.
+        digest: SHA-256 of its content.
+    """
+
+    key: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class InputState:
     """One declared input.
 

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from trialbook.running.messages import (
     Failed,
     Fault,
     Job,
+    KnownDigests,
     Pin,
     Pinned,
     Ready,
@@ -43,6 +45,7 @@ from trialbook.running.messages import (
     ToChild,
     Told,
     WantConsole,
+    WantDigests,
 )
 from trialbook.running.objectives import LoadedObjective, ObjectiveSource, load_objective
 from trialbook.running.processes import exit_watch
@@ -149,6 +152,7 @@ class Child:
         self._signals = signals
         self._isolation: Isolation = "fresh"
         self._objective: TrackedObjective | None = None
+        self._is_ready = False
 
     def prepared(self) -> Ready:
         """Import the objective, decide on the isolation, observe the coordinates.
@@ -183,6 +187,7 @@ class Child:
                 console=None if self._isolation == "none" else lambda: WorkerConsole(self._channel),
                 beacon=self._beacon,
                 tree=None if job.place is None else restored_tree(job.place),
+                ask=self._known_digests,
             )
         )
         session = self._objective.prepare(job.search, job.shown_book)
@@ -190,6 +195,7 @@ class Child:
             from trialbook.running.rehearsal import rehearse
 
             rehearse(job.search, session.snapshots)
+        self._is_ready = True
         return Ready(
             self._isolation,
             reason,
@@ -198,7 +204,15 @@ class Child:
             session.snapshot(Kind.CONFIG).document.decode(),
             session.snapshot(Kind.ENVIRONMENT).document.decode(),
             session.root,
+            session.data.hashed_here,
         )
+
+    def _known_digests(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """What other workers have hashed, asked of the book by way of this child's worker."""
+        if self._is_ready or not self._channel.send(WantDigests(tuple(keys))):
+            return {}  # from now on what comes in are orders
+        answer = self._channel.receive()
+        return answer.digests if isinstance(answer, KnownDigests) else {}
 
     def serve(self) -> None:
         """Run the trials that the worker names, until it is gone."""

@@ -24,6 +24,7 @@ import msgspec
 from trialbook.records.canonical import tagged, untagged
 from trialbook.records.code import EntryPoint
 from trialbook.records.config import SearchSettings
+from trialbook.records.data import HashedFile
 from trialbook.records.retries import TrialLimits
 from trialbook.records.workers import LEASE_S, Placement
 from trialbook.restoring.search_path import SearchPath
@@ -166,6 +167,12 @@ class Pin(msgspec.Struct, frozen=True, tag=True):
     """Write down what was observed, as what the study's workers are held against."""
 
 
+class KnownDigests(msgspec.Struct, frozen=True, tag=True):
+    """The digests of those of the wanted files that a worker has hashed, by key."""
+
+    digests: dict[str, str]
+
+
 class ConsoleText(msgspec.Struct, frozen=True, tag=True):
     """What the trial wrote until now: what was kept of it, and how much it was in all."""
 
@@ -189,6 +196,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
         config: Document of the config snapshot.
         environment: Document of the environment snapshot.
         root: Directory of the code.
+        hashed: Large data files whose digests this machine has computed.
     """
 
     isolation: str
@@ -198,6 +206,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     config: str
     environment: str
     root: str
+    hashed: tuple[HashedFile, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -214,6 +223,12 @@ class Began(msgspec.Struct, frozen=True, tag=True):
     """A trial runs in this process."""
 
     pid: int
+
+
+class WantDigests(msgspec.Struct, frozen=True, tag=True):
+    """Data files that have to be hashed unless another worker has: their keys."""
+
+    keys: tuple[str, ...]
 
 
 class WantConsole(msgspec.Struct, frozen=True, tag=True):
@@ -248,8 +263,8 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     peak_memory_bytes: int
 
 
-ToChild = Begin | RunTrial | Pin | ConsoleText
-FromChild = Ready | Failed | Pinned | Began | WantConsole | Told | Exited
+ToChild = Begin | RunTrial | Pin | KnownDigests | ConsoleText
+FromChild = Ready | Failed | Pinned | Began | WantDigests | WantConsole | Told | Exited
 
 
 # From the coordinator to a worker.

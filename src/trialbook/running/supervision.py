@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialbook.capture.memory_kills import memory_kills
+from trialbook.capture.shared_digests import Ask
 from trialbook.records.blobs import Blob
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.running.messages import (
@@ -21,12 +22,14 @@ from trialbook.running.messages import (
     Failed,
     FromChild,
     Job,
+    KnownDigests,
     Pin,
     Pinned,
     Ready,
     RunTrial,
     Told,
     WantConsole,
+    WantDigests,
 )
 from trialbook.running.processes import exit_watch, kill_group, signal_group, started
 from trialbook.tracking.beacon import Beacon
@@ -72,9 +75,11 @@ class SupervisedChild:
 
     Args:
         job: What it prepares.
+        known_digests: Gives the digests of data files that workers have hashed, by their keys.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, known_digests: Ask = lambda keys: {}) -> None:
+        self._known_digests = known_digests
         self.beacon = Beacon.created()
         inherited = [d for d in (self.beacon.descriptor,) if d is not None]
         # A child that does not read what it is told must not hold up the worker.
@@ -184,6 +189,8 @@ class SupervisedChild:
                     self.trial_death = Death.of(
                         message.exit_code, message.cpu_s, message.peak_memory_bytes
                     )
+                case WantDigests():
+                    self._run.channel.send(KnownDigests(dict(self._known_digests(message.keys))))
                 case WantConsole():
                     self._drain()
                     self._out_of_step = True

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trialbook.records.execution import EndReason
@@ -126,7 +127,8 @@ class Worker:
         self._job = employ.job
         self._requests = requests
         self._heeded = 0
-        self._child: SupervisedChild | None = SupervisedChild(self._job)
+        self._told_digests = False
+        self._child: SupervisedChild | None = self._new_child()
         self._keeper: LeaseKeeper | None = None
         self._ahead: SupervisedChild | None = None
         self._leaving: list[tuple[SupervisedChild, float]] = []
@@ -175,6 +177,13 @@ class Worker:
             self._keeper.start()
         return self._keeper
 
+    def _new_child(self) -> SupervisedChild:
+        return SupervisedChild(self._job, self._known_digests)
+
+    def _known_digests(self, keys: Sequence[str]) -> Mapping[str, str]:
+        with self._leases.book() as storage:
+            return storage.known_digests(keys)
+
     def _children(self) -> list[SupervisedChild]:
         held = (self._child, self._ahead, *(child for child, _ in self._leaving))
         return [child for child in held if child is not None]
@@ -184,7 +193,7 @@ class Worker:
         if self._child is not None and not self._child.usable:
             self._retire()
         if self._child is None:
-            self._child, self._ahead = self._ahead or SupervisedChild(self._job), None
+            self._child, self._ahead = self._ahead or self._new_child(), None
         child = self._child
         while child.ready is None:
             if child.failed is not None:
@@ -197,6 +206,9 @@ class Worker:
 
             with self._leases.book() as storage:
                 admission = admitted(storage, self._job, child.ready)
+                if not self._told_digests:
+                    storage.learn_digests(child.ready.hashed)
+                    self._told_digests = True
             child.vetted, child.differs = True, admission.differs
             if admission.told:
                 self._coordinator.send(Noticed(admission.told))
@@ -237,7 +249,7 @@ class Worker:
             self._coordinator.send(Claimed(claim.trial_id, claim.number, claim.attempt))
             child.begin(claim.trial_id, claim.attempt)
             if order.more and not child.usable_again and self._ahead is None:
-                self._ahead = SupervisedChild(self._job)
+                self._ahead = self._new_child()
             self._see_to_its_end(child, watch)
         except BaseException as error:
             child.kill()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trialbook.capture.shared_digests import Ask
 from trialbook.records.code import CodeState, EntryPoint
 from trialbook.records.execution import Isolation
 from trialbook.tracking.beacon import Beacon
@@ -49,6 +50,7 @@ class Launch:
             ``None`` when there is no supervisor.
         differs: How this process differs from the study that it was let into, see ``LaunchState``.
         tree: Where the code lies when it was restored from the book.
+        ask: Asks for digests of data files that other workers have computed; ``None`` for nobody.
     """
 
     isolation: Isolation = "none"
@@ -63,6 +65,7 @@ class Launch:
     claimed: int | None = None
     differs: tuple[str, ...] = ()
     tree: RestoredTree | None = None
+    ask: Ask | None = None
 
 
 _launch = Launch()

@@ -83,6 +83,7 @@ class Session:
             exclude=exclude,
             is_code=lambda path: code.holds(path),
             scope=None if tree is None else tree.scope,
+            ask=launch.ask,
         )
         code = CodeProbe(
             code_root(_directory_of(function)) if tree is None else tree.root,
