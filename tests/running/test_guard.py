@@ -152,6 +152,7 @@ def test_a_worker_that_is_let_in_is_marked_and_moves_nothing(flag: str, desk: De
     desk.tracked(**OTHER[flag])
 
     assert admission.differs == (MARKS[flag],)
+    assert [text.partition(":")[0] for text in admission.told] == ["let in although it differs"]
     assert desk.reference == replace(before, fixed=True)
     assert desk.asks() == Admission()
 

@@ -22,7 +22,7 @@ from trialbook.errors import InputsChangedError
 from trialbook.records.code import CodeState, GitState
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
-from trialbook.records.marks import mark_of
+from trialbook.records.marks import mark_of, mark_summary
 from trialbook.records.references import StudyReference
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.running.admission import (
@@ -44,7 +44,7 @@ class Admission:
 
     Args:
         differs: What its trials say of it; empty when it is as the study is.
-        told: What its user should hear of this machine, a line each.
+        told: What its user should hear of it and of this machine, a line each.
     """
 
     differs: tuple[str, ...] = ()
@@ -79,9 +79,12 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
             where=socket.gethostname(),
             hint=remedies(verdict.refused, _git(storage, reference)),
         )
-    if verdict.allowed:
-        storage.fix_reference(job.study_id)
-    return Admission(mark_of(verdict.allowed), told_lines(verdict.told))
+    if not verdict.allowed:
+        return Admission(told=told_lines(verdict.told))
+    storage.fix_reference(job.study_id)
+    mark = mark_of(verdict.allowed)
+    let_in = f"let in although it differs: {mark_summary(mark)}; its trials say so"
+    return Admission(mark, (let_in, *told_lines(verdict.told)))
 
 
 _OWN = FLAGS[Kind.ENVIRONMENT]

@@ -23,7 +23,7 @@ import msgspec
 
 from trialbook.records.canonical import tagged, untagged
 from trialbook.records.code import EntryPoint
-from trialbook.records.config import SearchSettings
+from trialbook.records.config import ConfigState, SearchSettings
 from trialbook.records.data import HashedFile
 from trialbook.records.retries import TrialLimits
 from trialbook.records.workers import LEASE_S, Placement
@@ -94,6 +94,7 @@ class Job(msgspec.Struct, frozen=True):
         entry: How the study's record names the objective; ``None`` to find that out.
         place: Where its code lies when it was restored from the book.
         interpreter: Runs the children; ``None`` for this one.
+        config_of: The record that the configuration was taken from.
     """
 
     book: str
@@ -122,6 +123,7 @@ class Job(msgspec.Struct, frozen=True):
     entry: EntryPoint | None = None
     place: CodePlace | None = None
     interpreter: Interpreter | None = None
+    config_of: ConfigState | None = None
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -386,7 +388,7 @@ class Asked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Noticed(msgspec.Struct, frozen=True, tag=True):
-    """In what this machine differs from the study's; to be said once, whoever finds it."""
+    """How a worker differs from its study; to be said once, whoever finds it."""
 
     texts: tuple[str, ...]
 

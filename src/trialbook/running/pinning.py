@@ -36,9 +36,10 @@ def pinned_reference(own: OwnStudy) -> StudyReference:
         TrialbookError: The objective cannot be found or observed.
     """
     storage, study_id = own.storage, own.job.study_id
-    child = SupervisedChild(own.job)
+    child = SupervisedChild(own.job, storage.known_digests)
     try:
         ready = _ready(child)
+        storage.learn_digests(ready.hashed)  # the workers to come need not hash these
         before = storage.reference(study_id)
         if before is None or not _is_same(own, ready):
             admitted(storage, own.job, ready)
