@@ -1,6 +1,7 @@
 """What ``trialbook doctor`` looks at: this machine, its packages, the storage, and what won.
 
-Each check is a value; nothing is changed and nothing is printed.
+Each check is a value; nothing is printed, and nothing is changed but for a small object that is
+written to the artifact location and removed again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from trialbook.book.artifact_location import artifact_location, try_artifact_location
+from trialbook.book.artifact_setting import described
 from trialbook.book.book import Book
 from trialbook.book.leases import Leases
 from trialbook.book.location import (
@@ -31,7 +34,7 @@ from trialbook.book.project import project_storage
 from trialbook.errors import BookNotFoundError, TrialbookError
 
 _CORE = ("optuna", "numpy", "scipy", "sqlalchemy", "alembic", "msgspec", "psutil", "threadpoolctl")
-_OPTIONAL = ("pandas", "psycopg", "nvidia-ml-py", "scikit-learn")
+_OPTIONAL = ("pandas", "psycopg", "fsspec", "nvidia-ml-py", "scikit-learn")
 _OLDEST_PYTHON = (3, 11)
 _TIMEOUT_S = 10.0
 
@@ -172,6 +175,7 @@ def _storage(storage: str | Path | None) -> Iterator[Check]:
         return
     try:
         yield _book(book, url)
+        yield _artifacts(book)
         yield from _leases(book)
     finally:
         book.close()
@@ -189,6 +193,16 @@ def _book(book: Book, url: str) -> Check:
         return Check("book", Standing.OK, detail)
     hint = "make the file and its directory writable to run trials"
     return Check("book", Standing.NOTE, f"{detail}; it can only be read", hint)
+
+
+def _artifacts(book: Book) -> Check:
+    """Where larger contents go, and whether they can be written there."""
+    where = described(artifact_location(book))
+    try:
+        try_artifact_location(book)
+    except TrialbookError as error:
+        return Check("artifacts", Standing.FAILED, f"{where}; {error.what}", error.hint)
+    return Check("artifacts", Standing.OK, f"contents over 64 KiB lie {where}")
 
 
 def _leases(book: Book) -> Iterator[Check]:

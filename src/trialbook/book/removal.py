@@ -8,7 +8,8 @@ them.
 Collecting is safe while others write. Rows are marked and removed in one write transaction that
 runs alone, and each such transaction notes the removal: whoever remembers that something was in
 the book looks again (``blobs.note_removal``). Files are unlinked in a second such transaction, when
-their rows are gone for good; a writer moves a file to its place inside its own.
+their rows are gone for good; a writer moves a file to its place inside its own. Objects at other
+locations go likewise (``place_garbage.py``).
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
 from trialbook.book.hashed_files import forget_old
+from trialbook.book.place_garbage import (
+    ABANDONED_FILE_S,
+    Outside,
+    Strays,
+    find_strays,
+    remove_strays,
+)
 from trialbook.book.references import named_by_references
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.study import StudyRecord, TrialRecord
-
-ABANDONED_FILE_S = 24 * 3600.0
-"""Age from which a file under a temporary name counts as left behind by a process that died."""
 
 _NAMED = 500
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -51,7 +56,8 @@ class Garbage:
         snapshots: Number of snapshots.
         blobs: Number of blobs.
         size_bytes: Total size of the blobs.
-        files: Files in the blob directory that no row names.
+        files: Files in the blob directory, and objects at other locations, that no row names.
+        unreached: URLs of artifact locations that could not be looked at from here.
     """
 
     tombstones: int
@@ -59,6 +65,7 @@ class Garbage:
     blobs: int
     size_bytes: int
     files: int
+    unreached: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -195,7 +202,8 @@ def find_garbage(book: Book) -> Garbage:
         snapshots, blobs = _unnamed(connection, seen)
         named = _locations(connection) - {location for _, _, location in blobs}
     files = [path for path in _files(book) if _relative(book, path) not in named]
-    return _summary(tombstones, snapshots, blobs, len(files))
+    strays = find_strays(book, {digest for digest, _, _ in blobs})
+    return _summary(tombstones, snapshots, blobs, len(files), strays)
 
 
 def collect_garbage(book: Book) -> Garbage:
@@ -210,6 +218,7 @@ def collect_garbage(book: Book) -> Garbage:
         _empty_trials(connection, trials)
         _empty_studies(connection, studies)
         snapshots, blobs = _unnamed(connection, seen)
+        gone = _outside(connection, blobs)
         _delete_by_digest(connection, schema.snapshot, snapshots)
         _delete_by_digest(connection, schema.blob, [digest for digest, _, _ in blobs])
         if trials or studies or snapshots or blobs:
@@ -222,14 +231,33 @@ def collect_garbage(book: Book) -> Garbage:
             if _relative(book, path) not in named:
                 path.unlink(missing_ok=True)
                 files += 1
-    return _summary(len(trials) + len(studies), snapshots, blobs, files)
+    strays = remove_strays(book, gone)
+    return _summary(len(trials) + len(studies), snapshots, blobs, files, strays)
 
 
 def _summary(
-    tombstones: int, snapshots: Sequence[str], blobs: Sequence[tuple[str, int, Any]], files: int
+    tombstones: int,
+    snapshots: Sequence[str],
+    blobs: Sequence[tuple[str, int, Any]],
+    files: int,
+    strays: Strays,
 ) -> Garbage:
     size = sum(size for _, size, _ in blobs)
-    return Garbage(tombstones, len(snapshots), len(blobs), size, files)
+    files += strays.count
+    return Garbage(tombstones, len(snapshots), len(blobs), size, files, strays.unreached)
+
+
+def _outside(connection: Connection, blobs: Sequence[tuple[str, int, str | None]]) -> list[Outside]:
+    """Those of the blobs that lie at a location, with the lists of their parts."""
+    blob = schema.blob.c
+    there = [digest for digest, _, location in blobs if location is not None and ":" in location]
+    return [
+        Outside(row.location, row.content)
+        for chunk in _chunks(there)
+        for row in connection.execute(
+            select(blob.location, blob.content).where(blob.digest.in_(chunk))
+        )
+    ]
 
 
 def _delete_by_digest(connection: Connection, table: Any, digests: Sequence[str]) -> None:

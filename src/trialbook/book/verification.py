@@ -32,7 +32,13 @@ from trialbook.book.references import written
 from trialbook.book.rows import DAMAGE, STATES
 from trialbook.book.stitching import check_chain
 from trialbook.book.texts import queryable, value_of
-from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
+from trialbook.errors import (
+    ArtifactLocationError,
+    BookCorruptError,
+    MissingPackageError,
+    NotFoundError,
+    TrialbookError,
+)
 from trialbook.records.canonical import digest_of_bytes, parsed
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import OutcomeState
@@ -99,6 +105,7 @@ class Verification:
         series: Number of metrics decoded.
         snapshots: Number of snapshots hashed.
         blobs: Number of blobs hashed.
+        not_read: Number of blobs at artifact locations that were not to be read.
     """
 
     seals: tuple[StudySeal, ...]
@@ -107,6 +114,7 @@ class Verification:
     series: int
     snapshots: int
     blobs: int
+    not_read: int = 0
 
 
 def leaf(number: int, state: str, record: str | None) -> bytes:
@@ -153,6 +161,7 @@ def verify(
     *,
     seal: str | None = None,
     progress: Callable[[str], None] | None = None,
+    artifacts: bool = True,
 ) -> Verification:
     """Compute everything that has a digest again.
 
@@ -163,12 +172,16 @@ def verify(
         seal: A seal to hold the book against: with ``study`` that study must have it, else one of
             the studies must.
         progress: Called with what is looked at next.
+        artifacts: Whether to read what lies at artifact locations, outside the book's database and
+            the files beside it.
 
     Raises:
         NotFoundError: There is no such study.
+        ArtifactLocationError: An artifact location cannot be reached.
+        MissingPackageError: Reading there needs a package that is not installed.
     """
     for _ in range(_TRIES):
-        check = _Check(book, progress or (lambda _: None))
+        check = _Check(book, progress or (lambda _: None), artifacts)
         before = _removals(book)
         seals = check.run(study)
         # What was deleted between two looks is no mismatch: look again.
@@ -191,6 +204,7 @@ def verify(
         series=check.series,
         snapshots=len(check.snapshots_done),
         blobs=check.blobs,
+        not_read=check.not_read,
     )
 
 
@@ -204,10 +218,12 @@ class _Check:
 
     book: Book
     progress: Callable[[str], None]
+    artifacts: bool = True
     mismatches: list[Mismatch] = field(default_factory=list)
     trials: int = 0
     series: int = 0
     blobs: int = 0
+    not_read: int = 0
     # Digest to the first that names it.
     snapshots_named: dict[str, str] = field(default_factory=dict)
     blobs_named: dict[str, str] = field(default_factory=dict)
@@ -440,17 +456,27 @@ class _Check:
         store = BlobStore(self.book)
         digests = list(self.blobs_named)
         sizes: dict[str, int] = {}
+        elsewhere: set[str] = set()
+        b = schema.blob.c
         with self.book.reading() as connection:
-            for row in connection.execute(select(schema.blob.c.digest, schema.blob.c.size)):
+            for row in connection.execute(select(b.digest, b.size, b.location)):
                 sizes[row.digest] = row.size
+                if row.location is not None and ":" in row.location:
+                    elsewhere.add(row.digest)
         if everything:
             digests = list(dict.fromkeys([*digests, *sizes]))
         for digest in digests:
+            if digest in elsewhere and not self.artifacts:
+                self.not_read += 1
+                continue
             by = self.blobs_named.get(digest, "nothing that lives")
             where = f"{digest} ({by})"
             self.blobs += 1
             try:
                 size = sum(len(chunk) for chunk in store.chunks(digest))
+            except (ArtifactLocationError, MissingPackageError) as error:
+                error.hint = f"{error.hint}; 'trialbook verify --no-artifacts' reads the rest"
+                raise
             except (NotFoundError, BookCorruptError) as error:
                 if not self._was_let_go(digest):
                     self.found("blob", where, error.what)

@@ -36,6 +36,8 @@ def gc(dry_run: bool, yes: bool, format: Format, storage: str | None) -> int | N
     book = Book.open(storage, create=False, read_only=dry_run)
     try:
         found = find_garbage(book)
+        for url in found.unreached:
+            write_note(f"the artifact location {url} cannot be reached: what lies there is left")
         if dry_run or found.empty:
             _print(found, "would remove" if dry_run else "removed", format)
             return None

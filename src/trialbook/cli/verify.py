@@ -30,9 +30,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study", required=False)
 @click.option("--seal", metavar="DIGEST", help="Hold the book against this seal.")
+@click.option(
+    "--no-artifacts",
+    is_flag=True,
+    help="Leave out what lies at an artifact location (storage init --artifacts URL).",
+)
 @format_option
 @common_options
-def verify(study: str | None, seal: str | None, format: Format, storage: str | None) -> int:  # noqa: A002
+def verify(
+    study: str | None,
+    seal: str | None,
+    no_artifacts: bool,
+    format: Format,  # noqa: A002
+    storage: str | None,
+) -> int:
     """Recompute digests and seals; name every mismatch.
 
     Every record, point, snapshot and blob of STUDY is computed again, or of the whole book.
@@ -44,7 +55,9 @@ def verify(study: str | None, seal: str | None, format: Format, storage: str | N
     if seal is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", seal.strip()):
         raise click.UsageError("a seal is 64 hexadecimal digits.")
     with opened(storage) as reader:
-        found = verified(reader.book, study, seal=seal, progress=_progress())
+        found = verified(
+            reader.book, study, seal=seal, progress=_progress(), artifacts=not no_artifacts
+        )
     match format:
         case Format.JSON:
             write_json(found)
@@ -103,6 +116,8 @@ def _write(found: Verification, seal: str | None) -> None:
         f"{counted(found.trials, 'record')}, {counted(found.series, 'metric')}, "
         f"{counted(found.snapshots, 'snapshot')}, {counted(found.blobs, 'blob')}"
     )
+    if found.not_read:
+        write_note(f"{counted(found.not_read, 'blob')} at an artifact location not read")
     if found.mismatches:
         count = len(found.mismatches)
         write_line(f"{count} {'mismatch' if count == 1 else 'mismatches'} in {checked}")
