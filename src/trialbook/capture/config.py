@@ -63,6 +63,8 @@ class ConfigProbe:
             text).
         base: Directory that a relative path is relative to.
         search: What was asked of the search.
+        origin: The record that the configuration was taken from. As long as it is the same, it
+            comes from where that one came from.
 
     Raises:
         ConfigError: The file cannot be read, is no mapping, or an override does not fit.
@@ -77,7 +79,9 @@ class ConfigProbe:
         overrides: Mapping[str, Any] = {},
         base: Path,
         search: SearchSettings = SearchSettings(),  # noqa: B008 (frozen)
+        origin: ConfigState | None = None,
     ) -> None:
+        self._origin = origin
         self._source: Path | None = None
         self._declared: str | None = None
         self._given: dict[str, Any] = {}
@@ -122,6 +126,8 @@ class ConfigProbe:
             redacted=redacted,
             order=key_order(resolved),
         )
+        if self._origin is not None and _is_same(state, self._origin):
+            state = replace(self._origin, search=state.search)
         gaps = [f"the value of {key} looks like a credential and is left out" for key in redacted]
         return Observation(Snapshot.of(Kind.CONFIG, Coverage.of(gaps), state))
 
@@ -181,6 +187,12 @@ def _safe_search(search: SearchSettings, secrets: tuple[str, ...]) -> SearchSett
         return replace(component, settings=settings)
 
     return replace(search, sampler=safe(search.sampler), pruner=safe(search.pruner))
+
+
+def _is_same(here: ConfigState, recorded: ConfigState) -> bool:
+    """Whether two configurations have the same values, credentials left out alike."""
+    seen = [(state.resolved, state.order, sorted(state.redacted)) for state in (here, recorded)]
+    return seen[0] == seen[1]
 
 
 def _override(resolved: dict[str, Any], dotted: str, value: Any) -> None:

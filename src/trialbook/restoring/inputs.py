@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trialbook.capture.data import Data, DataProbe
+from trialbook.capture.shared_digests import Ask
 from trialbook.errors import CaptureError, InvalidInputError, RestoreDataError
 from trialbook.records.data import DataState, InputState
 from trialbook.records.verdict import CoordinateDifference
@@ -33,6 +34,19 @@ class FoundInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestSources:
+    """Who may answer for the digest of a file that has not changed, see ``DataProbe``.
+
+    Args:
+        scope: What the cache of digests is about.
+        ask: Asks other workers.
+    """
+
+    scope: str
+    ask: Ask | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     """A place that was looked at; ``digest`` is ``None`` when nothing is there."""
 
@@ -46,7 +60,7 @@ def found_inputs(
     mapping: Mapping[str, Path],
     *,
     allow_other: bool,
-    scope: str | None = None,
+    sources: DigestSources | None = None,
     elsewhere: Mapping[str, Path] | None = None,
 ) -> FoundInputs:
     """Find every declared input.
@@ -56,9 +70,8 @@ def found_inputs(
         code: The restored code.
         mapping: Input name to a path given for it; no other place is looked at then.
         allow_other: Accept content that is not the recorded one.
-        scope: What the cache of digests is about that may answer for a file (see ``DataProbe``);
-            an input of a declared digest then counts as what it is declared to be. ``None`` reads
-            every file.
+        sources: Who may answer for a file's digest; an input of a declared digest then counts as
+            what it is declared to be. ``None`` reads every file.
         elsewhere: Input name to one more place where it may lie.
 
     Raises:
@@ -78,7 +91,7 @@ def found_inputs(
     wrong = False
     for item in data.inputs:
         looked_at = []
-        for candidate in _candidates(item, code, mapping, scope, elsewhere or {}):
+        for candidate in _candidates(item, code, mapping, sources, elsewhere or {}):
             looked_at.append(candidate)
             if candidate.digest == item.digest:
                 paths[item.name] = candidate.path
@@ -102,7 +115,7 @@ def found_inputs(
 
 
 def place_inputs(
-    data: DataState, code: CodePlaces, found: FoundInputs, *, scope: str | None = None
+    data: DataState, code: CodePlaces, found: FoundInputs, *, sources: DigestSources | None = None
 ) -> tuple[CoordinateDifference, ...]:
     """Put into the restored tree what lay in the original one without being part of the code.
 
@@ -113,7 +126,7 @@ def place_inputs(
         data: What was recorded.
         code: The restored code.
         found: Where the declared inputs are.
-        scope: As in ``found_inputs``.
+        sources: As in ``found_inputs``.
 
     Returns:
         Undeclared files that are missing or have other content now. They stop nothing: what a
@@ -131,7 +144,7 @@ def place_inputs(
         if place is not None and os.path.lexists(place):
             continue
         item = InputState(file.path, "file", file.path, file.path, file.digest, file.size_bytes)
-        here = _candidate(item, Path(file.path), scope).digest
+        here = _candidate(item, Path(file.path), sources).digest
         if here != file.digest:
             differences.append(CoordinateDifference("data", file.path, file.digest, here))
         elif place is not None:
@@ -157,47 +170,53 @@ def _candidates(
     item: InputState,
     code: CodePlaces,
     mapping: Mapping[str, Path],
-    scope: str | None,
+    sources: DigestSources | None,
     elsewhere: Mapping[str, Path],
 ) -> Iterator[_Candidate]:
     given = mapping.get(item.name)
     if given is not None:
-        yield _candidate(item, given.expanduser().absolute(), scope)
+        yield _candidate(item, given.expanduser().absolute(), sources)
         return
     counterpart = code.counterpart(item.path)
     if counterpart is not None:
-        candidate = _candidate(item, counterpart, scope)
+        candidate = _candidate(item, counterpart, sources)
         # A tree restored without its data is no changed input.
         if candidate.digest == item.digest:
             yield candidate
     if item.kind == "file":
         for path in code.holding(item.digest):
-            yield _candidate(item, path, scope)
-    yield _candidate(item, Path(item.path), scope)
+            yield _candidate(item, path, sources)
+    yield _candidate(item, Path(item.path), sources)
     other = elsewhere.get(item.name)
     if other is not None and str(other) != item.path:
-        yield _candidate(item, other, scope)
+        yield _candidate(item, other, sources)
 
 
-def _candidate(item: InputState, path: Path, scope: str | None) -> _Candidate:
+def _candidate(item: InputState, path: Path, sources: DigestSources | None) -> _Candidate:
     """The digest of what lies at a path, taken as the recorded input was."""
     if item.kind != "glob" and not path.exists():
         return _Candidate(path, None)
     try:
-        if scope is not None and not item.verified:
+        if sources is not None and not item.verified:
             # Too large to hash, said who declared its digest; a size that fits must do.
             declared = Data(path, digest=f"sha256:{item.digest}")
-            candidate, size_bytes = _observed(item.name, declared, scope)
+            candidate, size_bytes = _observed(item.name, declared, sources)
             if size_bytes == item.size_bytes:
                 return candidate
-        return _observed(item.name, Data(path), scope)[0]
+        return _observed(item.name, Data(path), sources)[0]
     except CaptureError:
         return _Candidate(path, None)
 
 
-def _observed(name: str, data: Data, scope: str | None) -> tuple[_Candidate, int]:
+def _observed(name: str, data: Data, sources: DigestSources | None) -> tuple[_Candidate, int]:
     """What lies there, and its size."""
     base = Path(data.path).parent
-    probe = DataProbe({name: data}, base=base, paranoid=scope is None, scope=scope)
+    probe = DataProbe(
+        {name: data},
+        base=base,
+        paranoid=sources is None,
+        scope=None if sources is None else sources.scope,
+        ask=None if sources is None else sources.ask,
+    )
     state = probe.observe().snapshot.state_as(DataState).inputs[0]
     return _Candidate(probe.paths[name], state.digest), state.size_bytes

@@ -188,6 +188,7 @@ class Child:
                 beacon=self._beacon,
                 tree=None if job.place is None else restored_tree(job.place),
                 ask=self._known_digests,
+                config=job.config_of,
             )
         )
         session = self._objective.prepare(job.search, job.shown_book)

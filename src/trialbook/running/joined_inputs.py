@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trialbook.book.storage import BookStorage
 from trialbook.errors import ConfigError
 from trialbook.records.config import ConfigState
-from trialbook.restoring.inputs import found_inputs, place_inputs
+from trialbook.restoring.inputs import DigestSources, found_inputs, place_inputs
 from trialbook.running.inputs import InputSpec
 from trialbook.running.joined_code import JoinedCode, data_scope
 from trialbook.running.recorded_study import RecordedStudy
@@ -33,34 +34,39 @@ class JoinedData:
 def joined_data(
     study: RecordedStudy,
     code: JoinedCode,
+    storage: BookStorage,
     mapped: Mapping[str, str],
     *,
     allow_other: bool,
+    paranoid: bool,
 ) -> JoinedData:
     """Find the inputs of a study on this machine, each with its recorded content.
 
     Args:
         study: The study.
         code: Its code.
+        storage: Its book.
         mapped: Input name to a path given for it.
         allow_other: Accept other content.
+        paranoid: Read every file, whatever is known of it.
 
     Raises:
         RestoreDataError: Inputs are missing or have other content; every one is named.
         InvalidInputError: A path is given for an input that the study does not have.
     """
     scope = data_scope(study) if code.place is not None else str(code.places.restored["."])
+    sources = None if paranoid else DigestSources(scope, storage.known_digests)
     found = found_inputs(
         study.data,
         code.places,
         {name: Path(path).expanduser().absolute() for name, path in mapped.items()},
         allow_other=allow_other,
-        scope=scope,
+        sources=sources,
         elsewhere=study.earlier_paths,
     )
     remarks: tuple[str, ...] = ()
     if code.place is not None:
-        missing = place_inputs(study.data, code.places, found, scope=scope)
+        missing = place_inputs(study.data, code.places, found, sources=sources)
         remarks = tuple(
             f"the study's trials read {item.what} without declaring it, and it is not here or has "
             "other content"

@@ -183,7 +183,14 @@ def _job(
     config, overrides = joined_config(study.config, options.config, options.overrides)
     interpreter = _interpreter(study, options, directory, tell)
     code = _code(storage, study, options, directory, interpreter, tell)
-    data = joined_data(study, code, options.mapped, allow_other="data" in options.allow)
+    data = joined_data(
+        study,
+        code,
+        storage,
+        options.mapped,
+        allow_other="data" in options.allow,
+        paranoid=options.paranoid,
+    )
     for remark in data.remarks:
         tell(remark)
     spec = study.spec
@@ -201,6 +208,7 @@ def _job(
         mapped=data.paths,
         config=config,
         overrides=overrides,
+        config_of=study.config,
         seed=study.reference.seed,
         isolation=spec.isolation,
         paranoid=options.paranoid,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trialbook.capture.shared_digests import Ask
 from trialbook.records.code import CodeState, EntryPoint
+from trialbook.records.config import ConfigState
 from trialbook.records.execution import Isolation
 from trialbook.tracking.beacon import Beacon
 from trialbook.tracking.console import ConsoleCapture
@@ -51,6 +52,7 @@ class Launch:
         differs: How this process differs from the study that it was let into, see ``LaunchState``.
         tree: Where the code lies when it was restored from the book.
         ask: Asks for digests of data files that other workers have computed; ``None`` for nobody.
+        config: The record that the configuration was taken from, if it was.
     """
 
     isolation: Isolation = "none"
@@ -66,6 +68,7 @@ class Launch:
     differs: tuple[str, ...] = ()
     tree: RestoredTree | None = None
     ask: Ask | None = None
+    config: ConfigState | None = None
 
 
 _launch = Launch()

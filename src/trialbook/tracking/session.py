@@ -93,7 +93,11 @@ class Session:
             origin=None if tree is None else tree.code,
         )
         self.config = ConfigProbe(
-            inputs.config, overrides=inputs.overrides, base=inputs.base, search=search
+            inputs.config,
+            overrides=inputs.overrides,
+            base=inputs.base,
+            search=search,
+            origin=launch.config,
         )
         self.entry = launch.entry or entry_point(function, bases=code.bases)
         execution = LaunchProbe(
