@@ -472,8 +472,9 @@ class LauncherContract(LaunchCase):
         self.lose(lab.workers(second)[0], second.jobs[0])
         until(lambda: self.is_lost(launcher.status(second.jobs)[0]))
         # The engine's word changes nothing in the book: the lease does.
-        lab.open(held[1].number)
         lost = held[0].number
+        until(lambda: lab.trial(lost).state == "WAITING")
+        lab.open(held[1].number)
         until(lambda: len(lab.trial(lost).attempts) == 2)
         before, after = lab.trial(lost).attempts
         assert before.end_reason is EndReason.LOST
