@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 import pytest
@@ -34,22 +34,23 @@ class TestContract(LauncherContract):
     """Two hosts, and a book with a password on a third machine."""
 
     engine = "ssh"
-    network: Network
+    network: ClassVar[Network]
 
     @pytest.fixture(scope="class", autouse=True)
-    def at_the_desk(
-        self, request: pytest.FixtureRequest, network: Network, network_postgres: Server
-    ) -> Iterator[None]:
-        request.cls.network = network
+    @classmethod
+    def at_the_desk(cls, network: Network, network_postgres: Server) -> Iterator[None]:
+        cls.network = network
         with network["desk"].entered():
             yield
 
     @pytest.fixture(scope="class")
-    def book(self, at_the_desk: None, network_postgres: Server) -> str:
+    @classmethod
+    def book(cls, at_the_desk: None, network_postgres: Server) -> str:
         return network_postgres.new_user("ada", secrets.token_hex())
 
     @pytest.fixture(scope="class")
-    def options(self, network: Network) -> Mapping[str, Any]:
+    @classmethod
+    def options(cls, network: Network) -> Mapping[str, Any]:
         return {"hosts": ["alpha", "beta slots=1"], "config": str(network.ssh_config)}
 
     def half_failing(self, launcher: Launcher, order: WorkerOrder) -> None:
