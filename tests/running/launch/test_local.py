@@ -34,6 +34,7 @@ while not os.path.exists(os.environ["GATE"]):
 """
 
 
+@pytest.mark.slow
 class TestContract(LauncherContract):
     engine = "local"
 
