@@ -56,7 +56,7 @@ class RayLauncher(Launcher):
             faults.append(
                 f"{address} is the address of Ray's dashboard: give HOST:6379 or ray://HOST:10001"
             )
-        self._address = str(address or os.environ.get("RAY_ADDRESS") or "auto")
+        self.address = str(address or os.environ.get("RAY_ADDRESS") or "auto")
         self._python = str(options.get("python") or sys.executable)
         self._demand: dict[str, Any] = {
             "num_cpus": _amount(options, "num_cpus", 1.0, faults),
@@ -78,8 +78,8 @@ class RayLauncher(Launcher):
             employer = ray.remote(ray_actors.Employer)
             for index in range(workers):
                 name = _actor_name(order.launch_id, index)
-                command = [self._python, "-m", "trialbook", *order.worker_arguments(index)]
-                environment = {**order.environment, "TRIALBOOK_ENGINE_JOB": f"ray {name}"}
+                # As in a run: a random one would give sets of text another order in every rerun.
+                environment = {"PYTHONHASHSEED": "0", **order.environment}
                 try:
                     employer.options(
                         name=name,
@@ -89,10 +89,10 @@ class RayLauncher(Launcher):
                         max_concurrency=2,
                         scheduling_strategy="SPREAD",
                         **self._demand,
-                    ).remote(index, command, environment, ledger)
+                    ).remote(index, list(order.command(self._python, index)), environment, ledger)
                 except Exception as error:
                     raise LaunchError(
-                        f"Ray refused worker {index}: {_first_line(error)}", where=self._address
+                        f"Ray refused worker {index}: {_first_line(error)}", where=self.address
                     ) from error
                 placed(PlacedJob(index, name))
 
@@ -116,7 +116,7 @@ class RayLauncher(Launcher):
                 if ledger is None:
                     raise LaunchError(
                         "the log is gone with the node that kept it",
-                        where=f"the actor {_ledger_name(_launch_of(job))} at {self._address}",
+                        where=f"the actor {_ledger_name(_launch_of(job))} at {self.address}",
                     )
                 text, place = self._answer(ray, ledger.log.remote(job.index, place))
                 if text:
@@ -163,7 +163,7 @@ class RayLauncher(Launcher):
     def _connect(self, ray: Any) -> None:
         try:
             ray.init(
-                address=self._address,
+                address=self.address,
                 namespace=NAMESPACE,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -172,7 +172,7 @@ class RayLauncher(Launcher):
         except Exception as error:  # Ray raises many kinds, RuntimeError and ConnectionError alike
             raise MissingEngineError(
                 f"the Ray cluster cannot be reached: {_first_line(error)}",
-                where=self._address,
+                where=self.address,
                 hint="give its address with --address HOST:6379, and its token as Ray takes it "
                 "(RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH)",
             ) from error
@@ -209,7 +209,7 @@ class RayLauncher(Launcher):
             return ray.get(reference, timeout=_ANSWER_S)
         except Exception as error:
             raise LaunchError(
-                f"Ray gave no answer: {_first_line(error)}", where=self._address
+                f"Ray gave no answer: {_first_line(error)}", where=self.address
             ) from error
 
 
