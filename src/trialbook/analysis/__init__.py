@@ -12,6 +12,7 @@ What can be asked of a book from Python::
     analysis.diff("digits/12", "digits/best")   # TrialDifferences
     analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
+    analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
     analysis.differing("digits")                # trials whose worker differed from the study
     analysis.frame("digits")                    # pandas.DataFrame
 
@@ -19,6 +20,7 @@ Each takes ``storage=`` as every command does; where a study's name is asked for
 that lies in a book will do too.
 """
 
+from trialbook.analysis.compute import ComputeUse, compute
 from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
 from trialbook.analysis.frames import frame
@@ -28,6 +30,7 @@ from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 
 __all__ = [
+    "ComputeUse",
     "CoordinateDetail",
     "StudyStatus",
     "StudySummary",
@@ -35,6 +38,7 @@ __all__ = [
     "TrialDifferences",
     "TrialRow",
     "best",
+    "compute",
     "detail",
     "diff",
     "differing",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
+from trialbook.analysis.places import Place, Places
 from trialbook.book.reading import ConsoleText, Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind, Snapshot
@@ -45,6 +46,7 @@ class TrialDetail:
         coordinates: All five, in the order of ``Kind``.
         console: What the attempt wrote; both streams ``None`` when nothing was captured.
         console_problem: Why the console cannot be read, ``None`` when it can.
+        places: Where each attempt of the trial ran, oldest first.
     """
 
     trial: TrialRecord
@@ -53,6 +55,15 @@ class TrialDetail:
     coordinates: tuple[CoordinateDetail, ...]
     console: ConsoleText
     console_problem: str | None = None
+    places: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> Place | None:
+        """Where the attempt ran that the rest is about."""
+        for attempt, place in zip(self.trial.attempts, self.places, strict=False):
+            if attempt == self.attempt:
+                return place
+        return None
 
     @property
     def counts(self) -> bool:
@@ -132,7 +143,16 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
             console_problem = error.what
     own = () if attempt is None else attempt.series
     series = trial.series if attempt == trial.attempt else own
-    return TrialDetail(trial, attempt, series, tuple(coordinates), console, console_problem)
+    places = Places(reader)
+    return TrialDetail(
+        trial,
+        attempt,
+        series,
+        tuple(coordinates),
+        console,
+        console_problem,
+        tuple(map(places.of, trial.attempts)),
+    )
 
 
 def _chosen(trial: TrialRecord, number: int | None) -> AttemptRecord | None:

@@ -13,6 +13,7 @@ from typing import Any
 from trialbook.analysis.details import snapshot_of
 from trialbook.analysis.opening import Storage, opened
 from trialbook.analysis.patches import FileDifference, file_differences
+from trialbook.analysis.places import Places, place_facts
 from trialbook.book.reading import Reader
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind, Snapshot
@@ -82,6 +83,7 @@ class TrialDifferences:
         environment: Interpreter, machine, packages, variables.
         execution: Isolation and entry point.
         unknown: Coordinates that cannot be compared, with the reason: one sentence each.
+        places: Host, hardware and job; where trials ran is no difference that ``same`` counts.
     """
 
     first: str
@@ -95,6 +97,7 @@ class TrialDifferences:
     environment: tuple[CoordinateDifference, ...]
     execution: tuple[CoordinateDifference, ...]
     unknown: tuple[str, ...]
+    places: tuple[ResultLine, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -157,6 +160,19 @@ def trial_differences(reader: Reader, first: TrialRecord, second: TrialRecord) -
         environment=found.get(Kind.ENVIRONMENT, ()),
         execution=found.get(Kind.EXECUTION, ()),
         unknown=tuple(unknown),
+        places=_places(reader, first, second),
+    )
+
+
+def _places(reader: Reader, first: TrialRecord, second: TrialRecord) -> tuple[ResultLine, ...]:
+    if first.attempt is None or second.attempt is None:
+        return ()
+    places = Places(reader)
+    before, after = place_facts(places.of(first.attempt)), place_facts(places.of(second.attempt))
+    return tuple(
+        ResultLine(what, before[what], after[what])
+        for what in before
+        if before[what] != after[what]
     )
 
 

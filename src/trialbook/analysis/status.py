@@ -6,9 +6,10 @@ listed by itself: trials in quarantine, and leases that are over and that nobody
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from trialbook.analysis.compute import ComputeUse, compute_of
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.book.activity import (
     RunningTrial,
@@ -172,6 +173,7 @@ class StudyStatus:
         quarantined: Trials in quarantine, by number.
         endings: How many attempts ended for each reason, the most frequent first.
         differing: Trials whose worker differed from the study, by number.
+        compute: CPU and GPU time of its attempts, by host and device.
     """
 
     study: StudyRecord
@@ -185,6 +187,7 @@ class StudyStatus:
     quarantined: tuple[QuarantinedTrial, ...]
     endings: dict[EndReason, int]
     differing: tuple[MarkedTrial, ...] = ()
+    compute: ComputeUse = field(default_factory=ComputeUse)
 
     @property
     def left_s(self) -> float | None:
@@ -209,7 +212,7 @@ def status(study: StudyOrName, *, storage: Storage = None) -> StudyStatus:
 
 
 def study_status(reader: Reader, study: str) -> StudyStatus:
-    """How a study of an open book is doing now; one read transaction.
+    """How a study of an open book is doing now.
 
     Raises:
         NotFoundError: It is not in the book.
@@ -228,6 +231,7 @@ def study_status(reader: Reader, study: str) -> StudyStatus:
         unleased=tuple(trial.number for trial in seen.running if trial.lease_s is None),
         quarantined=tuple(QuarantinedTrial(*entry) for entry in seen.quarantined),
         differing=seen.marked,
+        compute=compute_of(reader, seen.study.study_id),
         endings=dict(sorted(seen.endings.items(), key=lambda item: (-item[1], item[0]))),
     )
 

@@ -36,6 +36,9 @@ class TrialRow:
         attempts: How often it was executed under tracking.
         record_digest: Digest of the finished record, ``None`` while unfinished.
         differs: In what its process differed from the study, see ``LaunchState.differs``.
+        host: The host of the attempt that counts, ``None`` when it is not recorded.
+        launch: ``LAUNCH/INDEX`` of its worker when ``trialbook launch`` placed it.
+        job: The engine's own id of that job, ``None`` without one.
     """
 
     number: int
@@ -50,6 +53,9 @@ class TrialRow:
     attempts: int
     record_digest: str | None
     differs: tuple[str, ...] = ()
+    host: str | None = None
+    launch: str | None = None
+    job: str | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -144,6 +150,9 @@ def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]
             attempts=len(trial.attempts),
             record_digest=trial.record_digest,
             differs=index.mark_of(attempt),
+            host=None if attempt is None else attempt.host,
+            launch=None if attempt is None else attempt.launch,
+            job=None if attempt is None else attempt.job,
         )
 
 

@@ -139,10 +139,10 @@ def _attempts(
     connection: Connection, trial_ids: Sequence[int], *, brief: bool
 ) -> tuple[dict[int, list[AttemptRecord]], dict[int, int]]:
     """The attempts of trials, oldest first, and which trial each attempt belongs to."""
-    table = schema.attempt
+    table, worker = schema.attempt, schema.worker.c
     found = connection.execute(
-        select(table, schema.worker.c.host, schema.worker.c.pid)
-        .outerjoin(schema.worker, schema.worker.c.worker_id == table.c.worker_id)
+        select(table, worker.host, worker.pid, worker.launcher, worker.job, worker.launch)
+        .outerjoin(schema.worker, worker.worker_id == table.c.worker_id)
         .where(table.c.trial_id.in_(trial_ids))
         .order_by(table.c.trial_id, table.c.number)
     ).all()

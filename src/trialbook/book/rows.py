@@ -137,7 +137,7 @@ def attempt_record(
     checkpoints: tuple[CheckpointRecord, ...] = (),
     resumed_from: CheckpointRecord | None = None,
 ) -> AttemptRecord:
-    """A row of ``tb_attempt`` (with ``host`` and ``pid`` of its worker) and what belongs to it."""
+    """A row of ``tb_attempt``, with what is known of its worker, and what belongs to it."""
     with readable(f"attempt {row.attempt_id}"):
         outcome = row.outcome
         return AttemptRecord(
@@ -161,6 +161,9 @@ def attempt_record(
             lease_s=row.lease,
             resumed_from=resumed_from,
             checkpoints=checkpoints,
+            launcher=row.launcher,
+            job=row.job,
+            launch=row.launch,
         )
 
 

@@ -5,9 +5,11 @@ A trial with one attempt that ran to its end has one line; every other history i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from trialbook.analysis.details import counted_until
+from trialbook.analysis.places import Place
+from trialbook.cli.compute_page import hardware_text, job_text
 from trialbook.cli.output import (
     Cell,
     Column,
@@ -28,12 +30,18 @@ _ORDINARY = (None, EndReason.COMPLETE, EndReason.PRUNED, EndReason.FAILED)
 _METRICS_NAMED = 8
 
 
-def write_attempts(trial: TrialRecord) -> None:
-    """Print the section, if the trial has attempts."""
+def write_attempts(trial: TrialRecord, places: Sequence[Place]) -> None:
+    """Print the section, if the trial has attempts.
+
+    Args:
+        trial: The trial.
+        places: Where each of its attempts ran.
+    """
     if not trial.attempts:
         return
     write_line()
     write_heading("ATTEMPTS")
+    jobs = any(attempt.job or attempt.launch for attempt in trial.attempts)
     whole = len(trial.attempts) > 1 or any(a.end_reason not in _ORDINARY for a in trial.attempts)
     columns = (
         Column("ATTEMPT", right=True),
@@ -43,15 +51,20 @@ def write_attempts(trial: TrialRecord) -> None:
         Column("END"),
         Column("HOST"),
         *([Column("PID", right=True)] if whole else []),
+        *([Column("JOB")] if jobs else []),
         Column("DETAIL", wide=True),
     )
-    write_table(columns, (_row(a, whole=whole) for a in trial.attempts), indent=2)
+    write_table(columns, (_row(a, whole=whole, jobs=jobs) for a in trial.attempts), indent=2)
+    if len({place.hardware for place in places}) > 1:
+        for attempt, place in zip(trial.attempts, places, strict=True):
+            hardware = hardware_text(place.hardware) or "hardware that is not recorded"
+            write_line(f"    - attempt {attempt.number} ran on {hardware}")
     for attempt in trial.attempts:
         for line in _notes(trial, attempt):
             write_line(f"    - {line}")
 
 
-def _row(attempt: AttemptRecord, *, whole: bool) -> tuple[str, ...]:
+def _row(attempt: AttemptRecord, *, whole: bool, jobs: bool) -> tuple[str, ...]:
     return (
         str(attempt.number),
         time_text(attempt.started_s),
@@ -60,6 +73,7 @@ def _row(attempt: AttemptRecord, *, whole: bool) -> tuple[str, ...]:
         "running" if attempt.end_reason is None else str(attempt.end_reason),
         attempt.host or "",
         *(["" if attempt.pid is None else str(attempt.pid)] if whole else []),
+        *([job_text(attempt.launcher, attempt.job, attempt.launch)] if jobs else []),
         outcome_text(attempt.outcome),
     )
 
@@ -130,7 +144,6 @@ def attempt_facts(trial: TrialRecord) -> Iterator[tuple[Cell, ...]]:
         yield "attempt", name, "counts", counted_text(trial, attempt)
         yield "attempt", name, "started_s", attempt.started_s
         yield "attempt", name, "ended_s", attempt.ended_s
-        yield "attempt", name, "host", attempt.host
         yield "attempt", name, "pid", attempt.pid
         if outcome is not None:
             for field in ("signal", "exit_code", "exception", "message"):

@@ -70,6 +70,7 @@ def _write(found: TrialDifferences) -> None:
     _coordinate("DATA", found.data)
     _coordinate("ENVIRONMENT", found.environment)
     _coordinate("EXECUTION", found.execution)
+    _section("RAN ON", [(p.what, _text(p.first), _text(p.second)) for p in found.places])
     if found.code:
         write_line()
         write_heading("CODE")
@@ -150,6 +151,8 @@ def _csv(found: TrialDifferences) -> Iterator[tuple[Cell, ...]]:
     for part in ("config", "data", "environment", "execution"):
         for item in getattr(found, part):
             yield part, item.what, item.recorded, item.here, None
+    for place in found.places:
+        yield "place", place.what, _cell(place.first), _cell(place.second), None
     for file in found.code:
         loaded = "loaded" if file.loaded else "not loaded"
         yield "code", file.label, file.first, file.second, f"{file.change}, {loaded}"

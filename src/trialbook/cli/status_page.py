@@ -15,6 +15,13 @@ from trialbook.analysis.status import (
     WorkerState,
     WorkerStatus,
 )
+from trialbook.cli.compute_page import (
+    compute_facts,
+    compute_json,
+    compute_text,
+    job_text,
+    write_hosts,
+)
 from trialbook.cli.output import (
     Cell,
     Column,
@@ -55,6 +62,7 @@ def status_json(status: StudyStatus) -> dict[str, object]:
     """The status as plain JSON values; the study by its name and states."""
     document: dict[str, object] = json_value(status)
     document["study"] = status.study.name
+    document["compute"] = compute_json(status.compute)
     return {
         "study": status.study.name,
         "states": json_value(status.study.states),
@@ -78,13 +86,14 @@ def _csv(status: StudyStatus) -> Iterator[tuple[Cell, ...]]:
         yield "attempts", study.name, str(reason), count
     for worker in status.workers:
         name = worker.worker.worker_id
-        for field in ("host", "pid", "launcher", "job"):
+        for field in ("host", "pid", "launcher", "job", "launch"):
             yield "worker", name, field, getattr(worker.worker, field)
         yield "worker", name, "state", str(worker.state)
         for field in ("silent_s", "finished", "per_hour"):
             yield "worker", name, field, getattr(worker, field)
         for trial in worker.holds:
             yield "worker", name, "holds", trial.number
+    yield from compute_facts(status.compute)
     for trial in chain.from_iterable(worker.holds for worker in status.workers):
         yield "held", str(trial.number), "attempt", trial.attempt
         yield "held", str(trial.number), "lease_left_s", trial.lease_left_s
@@ -113,6 +122,7 @@ def _write_page(status: StudyStatus, everybody: bool) -> None:
     if shown:
         _section("WORKERS")
         write_table(_WORKER_COLUMNS, chain.from_iterable(map(_worker_rows, shown)), indent=2)
+    write_hosts(status.compute)
     if status.retries:
         _section("TO BE TRIED AGAIN")
         write_table(_RETRY_COLUMNS, map(_retry_row, status.retries), indent=2)
@@ -146,6 +156,7 @@ def _head(status: StudyStatus) -> Iterator[tuple[str, str]]:
     yield "attempts", _endings_text(status)
     yield "workers", _workers_text(status)
     yield "differing", differing_text(status.differing)
+    yield "compute", compute_text(status.compute)
 
 
 def _budget_text(status: StudyStatus) -> str:
@@ -202,7 +213,7 @@ def _workers_text(status: StudyStatus) -> str:
 _WORKER_COLUMNS = (
     Column("HOST", wide=True),
     Column("PID", right=True),
-    Column("LAUNCHER"),
+    Column("JOB"),
     Column("STATE"),
     Column("SEEN", right=True),
     Column("TRIAL", right=True),
@@ -217,7 +228,7 @@ _WORKER_COLUMNS = (
 def _worker_rows(worker: WorkerStatus) -> Iterator[tuple[str, ...]]:
     """A line, or one for each trial that it holds."""
     identity = worker.worker
-    job = identity.launcher if identity.job is None else f"{identity.launcher} {identity.job}"
+    job = job_text(identity.launcher, identity.job, identity.launch) or identity.launcher
     head = (identity.host, str(identity.pid), job, str(worker.state), _ago(worker.silent_s))
     pace = (f"{worker.finished:,}", _pace(worker.per_hour))
     for index, trial in enumerate(worker.holds or (None,)):

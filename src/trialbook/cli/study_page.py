@@ -10,6 +10,7 @@ from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
 from trialbook.book.verification import seal_of
+from trialbook.cli.compute_page import compute_json, compute_text, write_hosts
 from trialbook.cli.output import (
     Cell,
     Column,
@@ -60,11 +61,12 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
         case Format.CSV:
             write_trials_csv(study, reader.param_names(study.name), rows)
         case Format.TABLE:
-            differing = _write_head(reader, study)
+            status = _write_head(reader, study)
             total = sum(study.states.values())
             if total:
                 write_line()
-                write_trials_table(study, rows, marked=differing)
+                several = len(status.compute.hosts) > 1
+                write_trials_table(study, rows, marked=bool(status.differing), placed=several)
             if limit and total > limit:
                 write_note(f"the last {limit} of {counted(total, 'trial')}; --limit 0 shows all")
 
@@ -79,6 +81,7 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         "retries": status.retries,
         "quarantined": status.quarantined,
         "differing": status.differing,
+        "compute": compute_json(status.compute),
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
     }
@@ -105,18 +108,22 @@ def row_json(row: TrialRow) -> dict[str, object]:
         "coverage": {str(kind): level for kind, level in row.coverage.items()} or None,
         "attempts": row.attempts,
         "differs": row.differs,
+        "host": row.host,
+        "launch": row.launch,
+        "job": row.job,
         "record_digest": row.record_digest,
     }
 
 
-def _write_head(reader: Reader, study: StudyRecord) -> bool:
-    """Print what is known of a study; whether trials of it differ from it."""
+def _write_head(reader: Reader, study: StudyRecord) -> StudyStatus:
+    """Print what is known of a study; how it is doing."""
     status = study_status(reader, study.name)
     write_heading(study.name)
     for name, text in _head(reader, study, status):
         if text:
             write_line(f"  {name:<12}{text}")
-    return bool(status.differing)
+    write_hosts(status.compute)
+    return status
 
 
 def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[tuple[str, str]]:
@@ -125,6 +132,7 @@ def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[t
     yield "retries", _retries(status)
     yield "quarantine", _quarantine(status)
     yield "differing", differing_text(status.differing)
+    yield "compute", compute_text(status.compute)
     best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
@@ -186,7 +194,12 @@ def _budget(trials: int | None, hours: float | None) -> str:
 
 
 def write_trials_table(
-    study: StudyRecord, rows: Iterable[TrialRow], *, ranked: bool = False, marked: bool = False
+    study: StudyRecord,
+    rows: Iterable[TrialRow],
+    *,
+    ranked: bool = False,
+    marked: bool = False,
+    placed: bool = False,
 ) -> None:
     """Print trials, one a line.
 
@@ -195,6 +208,7 @@ def write_trials_table(
         rows: The trials.
         ranked: Whether their rank stands in front.
         marked: Whether it is said in what they differ from the study.
+        placed: Whether it is said on which host each ran.
     """
     columns = (
         *([Column("RANK", right=True)] if ranked else []),
@@ -203,6 +217,7 @@ def write_trials_table(
         Column("VALUE" if len(study.directions) == 1 else "VALUES", right=True),
         Column("DURATION", right=True),
         Column("COVERAGE"),
+        *([Column("HOST")] if placed else []),
         *([Column("DIFFERS")] if marked else []),
         Column("PARAMS", wide=True),
     )
@@ -217,6 +232,7 @@ def write_trials_table(
                 values_text(row.values, brief=brief),
                 duration_text(row.duration_s),
                 _coverage(row),
+                *([row.host or ""] if placed else []),
                 *([mark_summary(row.differs)] if marked else []),
                 params_text(row.params, brief=brief),
             )
@@ -240,7 +256,7 @@ def write_trials_csv(
     count = len(study.directions)
     values = ["value"] if count == 1 else [f"values_{i}" for i in range(count)]
     times = ("started", "completed", "duration_s")
-    header = ["number", "state", *values, *times, "coverage", "differs"]
+    header = ["number", "state", *values, *times, "coverage", "differs", "host", "launch", "job"]
     write_csv(
         [*header, *(f"params_{name}" for name in param_names)],
         (_csv(row, count, param_names) for row in rows),
@@ -257,6 +273,9 @@ def _csv(row: TrialRow, objectives: int, param_names: Sequence[str]) -> tuple[Ce
         row.duration_s,
         None if row.worst_coverage is None else str(row.worst_coverage),
         mark_summary(row.differs) or None,
+        row.host,
+        row.launch,
+        row.job,
         *(_cell(row.params[name]) if name in row.params else None for name in param_names),
     )
 
@@ -287,4 +306,5 @@ def write_ranking(
             write_trials_csv(study, list(names), rows)
         case Format.TABLE:
             marked = any(row.differs for row in rows)
-            write_trials_table(study, rows, ranked=ranked, marked=marked)
+            placed = len({row.host for row in rows}) > 1
+            write_trials_table(study, rows, ranked=ranked, marked=marked, placed=placed)

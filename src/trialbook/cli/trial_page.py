@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from trialbook.analysis.details import TrialDetail
 from trialbook.cli.attempts_page import attempt_facts, counted_text, write_attempts
+from trialbook.cli.compute_page import job_text, place_facts_csv, place_text
 from trialbook.cli.output import (
     Cell,
     Column,
@@ -67,6 +68,7 @@ def _json(detail: TrialDetail) -> dict[str, object]:
         "attempt": None if detail.attempt is None else detail.attempt.number,
         "differs": detail.differs,
         "duration_s": duration_s(detail.trial),
+        "places": detail.places,
         "coordinates": {
             str(item.kind): {
                 "coverage": item.coverage,
@@ -109,6 +111,8 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
         yield "artifact", artifact.name, "digest", artifact.digest
         yield "artifact", artifact.name, "size_bytes", artifact.size_bytes
     yield from attempt_facts(trial)
+    for record, place in zip(trial.attempts, detail.places, strict=True):
+        yield from place_facts_csv(str(record.number), place)
     for rerun in trial.reruns:
         yield "rerun", str(rerun.rerun_id), "verdict", str(rerun.report.verdict)
     for key, value in trial.user_attrs.items():
@@ -132,7 +136,7 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
     if attempt is not None:
         _write_metrics(detail)
         _write_artifacts(attempt)
-    write_attempts(trial)
+    write_attempts(trial, detail.places)
     _write_reruns(trial)
     if trial.user_attrs:
         _section("ATTRIBUTES")
@@ -156,6 +160,10 @@ def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
     else:
         if not detail.counts:
             yield "shown", f"attempt {attempt.number}; its result is not the trial's"
+        place = detail.place
+        if place is not None:
+            yield "ran on", place_text(place)
+            yield "job", job_text(place.launcher, place.job, place.launch)
         yield "resources", resources_text(attempt.outcome)
         if attempt.seeds is not None:
             yield "seed", str(attempt.seeds.trial)

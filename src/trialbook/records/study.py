@@ -141,6 +141,9 @@ class AttemptRecord:
         lease_s: When its lease ends, on the book's clock; ``None`` without one.
         resumed_from: The checkpoint of an earlier attempt from which it went on, if it did.
         checkpoints: Those that it saved, oldest first.
+        launcher: What placed the worker, ``None`` when no worker is recorded.
+        job: The launcher's own id of its job, ``None`` without one.
+        launch: ``LAUNCH/INDEX`` when ``trialbook launch`` placed it.
     """
 
     attempt_id: int
@@ -161,6 +164,9 @@ class AttemptRecord:
     lease_s: float | None = None
     resumed_from: CheckpointRecord | None = None
     checkpoints: tuple[CheckpointRecord, ...] = ()
+    launcher: str | None = None
+    job: str | None = None
+    launch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
