@@ -74,7 +74,8 @@ def test_the_newest_attempt_is_the_reference(storage: BookStorage, study_id: int
 def test_an_attempt_that_differs_never_is(storage: BookStorage, study_id: int) -> None:
     usual, other = config_snapshot(layers=1), config_snapshot(layers=2)
     _attempt(storage, study_id, usual, _launch())
-    _attempt(storage, study_id, other, _launch("code: train.py"))
+    for _ in range(3):
+        _attempt(storage, study_id, other, _launch("code: train.py"))
 
     found = storage.reference(study_id)
     assert found is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, not_, or_, select, update
+from sqlalchemy import Connection, select, update
 
 from trialbook.book import schema
 from trialbook.book.blobs import BlobStore, StaleError
@@ -22,6 +22,8 @@ from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import CoordinateDigests, Kind, Snapshot
 from trialbook.records.execution import Seeds
 from trialbook.records.references import StudyReference
+
+_LOOKED_AT = 200
 
 _s, _t, _a, _n = schema.study.c, schema.trial.c, schema.attempt.c, schema.snapshot.c
 
@@ -131,24 +133,30 @@ def named_by_references(connection: Connection) -> set[str]:
 
 
 def _newest(connection: Connection, study_id: int) -> StudyReference | None:
-    row = connection.execute(
-        select(_a.code, _a.data, _a.config, _a.environment, _a.execution, _a.seeds)
+    """That of the newest tracked attempt that is not marked."""
+    query = (
+        select(_a.attempt_id, *(_a[str(kind)] for kind in Kind), _a.seeds)
         .join(schema.trial, _t.trial_id == _a.trial_id)
-        .outerjoin(schema.snapshot, _n.digest == _a.execution)
-        .where(
-            _t.study_id == study_id,
-            _t.deleted.is_(None),
-            _a.seeds.is_not(None),
-            or_(_n.document.is_(None), not_(is_marked(_n.document))),
-        )
+        .where(_t.study_id == study_id, _t.deleted.is_(None), _a.seeds.is_not(None))
         .order_by(_a.attempt_id.desc())
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    with readable("the seeds of an attempt"):
-        seeds = msgspec.convert(parsed(row[-1]), Seeds)
-    return StudyReference(CoordinateDigests(*row[:-1]), seeds.decorator)
+    )
+    # The newest alone will do nearly always; looking into the snapshots of all takes long.
+    found = connection.execute(query.limit(1)).all()
+    while found:
+        digests = {row.execution for row in found if row.execution is not None}
+        marked = set(
+            connection.scalars(
+                select(_n.digest).where(_n.digest.in_(digests), is_marked(_n.document))
+            )
+        )
+        for row in found:
+            if row.execution not in marked:
+                with readable("the seeds of an attempt"):
+                    seeds = msgspec.convert(parsed(row.seeds), Seeds)
+                return StudyReference(CoordinateDigests(*row[1:-1]), seeds.decorator)
+        last = found[-1].attempt_id
+        found = connection.execute(query.where(_a.attempt_id < last).limit(_LOOKED_AT)).all()
+    return None
 
 
 def _text(reference: StudyReference) -> str:
