@@ -7,6 +7,7 @@ writes what it saw; nothing of the user's code runs in the one that asks.
 from __future__ import annotations
 
 import select
+from collections.abc import Mapping
 
 import msgspec
 
@@ -21,7 +22,7 @@ from trialbook.running.supervision import SupervisedChild
 _TICK_S = 0.1
 
 
-def pinned_reference(own: OwnStudy) -> StudyReference:
+def pinned_reference(own: OwnStudy, environment: Mapping[str, str]) -> StudyReference:
     """The reference of a study, fixed: as it is, or as the objective is observed now.
 
     A study that has none gets what is observed. One that has keeps it where the objective is as
@@ -30,6 +31,8 @@ def pinned_reference(own: OwnStudy) -> StudyReference:
 
     Args:
         own: The study.
+        environment: Variables that its workers will have on top of this process's own, so that
+            they are no difference later.
 
     Raises:
         InputsChangedError: Code, data or configuration differ and are not allowed to.

@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +77,15 @@ class SupervisedChild:
     Args:
         job: What it prepares.
         known_digests: Gives the digests of data files that workers have hashed, by their keys.
+        environment: Variables on top of this process's own.
     """
 
-    def __init__(self, job: Job, known_digests: Ask = lambda keys: {}) -> None:
+    def __init__(
+        self,
+        job: Job,
+        known_digests: Ask = lambda keys: {},
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._known_digests = known_digests
         self.beacon = Beacon.created()
         inherited = [d for d in (self.beacon.descriptor,) if d is not None]
@@ -87,6 +94,7 @@ class SupervisedChild:
             "child",
             FromChild,
             piped=True,
+            environment=environment,
             inherited=inherited,
             patient=False,
             interpreter=job.interpreter,

@@ -67,6 +67,7 @@ from trialbook.records.study import TrialRecord
 from trialbook.records.workers import WorkerRecord
 from trialbook.running.launch.contract import Launcher, WorkerOrder
 from trialbook.running.launch.engines import launcher as launcher_of
+from trialbook.running.launch.jobs import jobs
 from trialbook.testing import invariants
 
 WORKERS = 2
@@ -413,6 +414,20 @@ class LauncherContract(LaunchCase):
         assert {index: status.state for index, status in found.items()} == dict.fromkeys(
             range(WORKERS), JobState.RUNNING
         )
+
+    def test_a_later_command_asks_the_same_engine_and_sees_the_same(
+        self, lab: Laboratory, first: Launched
+    ) -> None:
+        rows = jobs(lab.storage, first.order.launch_id)
+        assert [row.placed for row in rows] == first.jobs
+        assert [row.remark for row in rows] == [None] * WORKERS
+        for row in rows:
+            assert row.status is not None
+            assert row.status.state is JobState.RUNNING
+            assert row.worker is not None
+            assert [t.number for t in row.worker.holds] == [
+                lab.running(first)[row.job.index].number
+            ]
 
     def test_hostile_texts_execute_nothing_and_arrive_unchanged(
         self, lab: Laboratory, first: Launched

@@ -87,6 +87,15 @@ class Launcher(ABC):
         """Whether every worker is certain to run on this machine, where a local book will do."""
         return False
 
+    def environment(self, workers: int) -> Mapping[str, str]:
+        """Variables that each of so many workers gets from this engine, all of them alike.
+
+        What is observed as a study's reference is observed with these, so that the workers need
+        not tell of them as a difference.
+        """
+        del workers
+        return {}
+
     @abstractmethod
     def submit(self, order: WorkerOrder, workers: int, placed: Placed) -> None:
         """Place so many workers.

@@ -160,7 +160,8 @@ def launch(
     name = target if isinstance(target, str) else target.study
     here = engine.stays_here or options.same_machine
     require_reachable(url, name, everybody_is_here=here)
-    reference = _fixed_reference(target, url, options)
+    environment = {**_hash_seed(), **engine.environment(options.workers)}
+    reference = _fixed_reference(target, url, options, environment)
     storage = BookStorage(url, create=False)
     try:
         code = reference.coordinates.code
@@ -191,14 +192,16 @@ def _checked_launcher(options: LaunchOptions) -> Launcher:
     return found
 
 
-def _fixed_reference(target: str | RunSpec, url: str, options: LaunchOptions) -> StudyReference:
+def _fixed_reference(
+    target: str | RunSpec, url: str, options: LaunchOptions, environment: Mapping[str, str]
+) -> StudyReference:
     """What the workers of the study are held to, from now on."""
     if isinstance(target, RunSpec):
         # Inputs that the workers find elsewhere may lie there on this machine too.
         mapped = {n: path for n, path in options.settings.data.items() if Path(path).exists()}
         given = RunOptions(url, mapped=mapped, allow=options.settings.allow, trust=options.trust)
         with own_study(target, given) as own:
-            return pinned_reference(own)
+            return pinned_reference(own, environment)
     storage = BookStorage(url, create=False)
     try:
         return _fixed(storage, target, options)
@@ -295,11 +298,15 @@ def _order(record: LaunchRecord, url: str, settings: WorkerSettings) -> WorkerOr
         environment={
             **server,
             STORAGE_VARIABLE: url,
-            # As in a run: a random one would give sets of text another order in every rerun.
-            "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
+            **_hash_seed(),
         },
         directory=Path(str(record.place)),
     )
+
+
+def _hash_seed() -> dict[str, str]:
+    # As in a run: a random one would give sets of text another order in every rerun.
+    return {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
 
 
 def _placed(

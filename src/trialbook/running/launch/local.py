@@ -84,6 +84,10 @@ class LocalLauncher(Launcher):
         """Always."""
         return True
 
+    def environment(self, workers: int) -> Mapping[str, str]:
+        """Threads for a share of the cores."""
+        return thread_shares(os.environ, workers, usable_cores())
+
     def submit(self, order: WorkerOrder, workers: int, placed: Placed) -> None:
         """See ``Launcher``."""
         environments = self._environments(order, workers)
@@ -114,7 +118,7 @@ class LocalLauncher(Launcher):
     def _environments(self, order: WorkerOrder, workers: int) -> list[dict[str, str]]:
         shared = {
             **os.environ,
-            **thread_shares(os.environ, workers, usable_cores()),
+            **self.environment(workers),
             **order.environment,
         }
         environments = [dict(shared) for _ in range(workers)]
