@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import select, text, update
 
 from trialbook.book import brought_blobs, copied_rows, schema, study_contents
+from trialbook.book.artifact_location import contents_outside, set_artifact_location
 from trialbook.book.blobs import IN_ROW_BYTES, BlobStore
 from trialbook.book.book import Book
 from trialbook.book.copying import copy_study
@@ -54,6 +56,13 @@ def target(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Iterator
     book = Book.open(there)
     yield book
     book.close()
+
+
+def sizes(book: Book) -> dict[str, int]:
+    """The blobs of a book."""
+    with book.reading() as connection:
+        b = schema.blob.c
+        return {row.digest: row.size for row in connection.execute(select(b.digest, b.size))}
 
 
 def test_there_and_back_and_into_a_file_everything_is_as_it_was(
@@ -184,6 +193,21 @@ def test_a_content_that_is_damaged_is_named(source: Book, target: Book) -> None:
         copy_study(source, target, "digits")
     assert caught.value.where == f"blob {digest}"
     assert verify(target).seals == ()
+
+
+def test_large_contents_go_where_the_other_book_keeps_its_own(
+    source: Book, target: Book, tmp_path: Path
+) -> None:
+    set_artifact_location(target, str(tmp_path / "shared"))
+    copy_study(source, target, "digits")
+    large = [d for d, size in sizes(source).items() if size > IN_ROW_BYTES]
+    assert contents_outside(target) == len(large) >= 3
+    export_study(target, "digits", tmp_path / "digits.db")
+    shutil.rmtree(tmp_path / "shared")
+    file = Book.open(tmp_path / "digits.db", create=False, read_only=True)
+    assert whole(file)["blob"].keys() >= set(large)
+    assert invariants(file) == []
+    file.close()
 
 
 def test_contents_that_arrived_do_not_come_again_and_those_that_went_do(

@@ -50,13 +50,11 @@ def bring(
     waiting: list[Prepared] = []
 
     def name_them() -> None:
-        for last in (False, True):
+        while True:
             try:
                 with target.writing() as connection:
                     to.name(connection, waiting)
             except StaleError:  # something else was removed meanwhile; these are new all the same
-                if last:
-                    raise
                 waiting[:] = to.looked_at_again(waiting)
             else:
                 break
