@@ -53,8 +53,9 @@ COMMANDS = dict(commands())
 
 
 def options(command: click.Command) -> set[str]:
-    """The long options of a command, without ``--help``."""
-    names = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+    """The long options of a command, without ``--help`` and those that users have no use for."""
+    shown = [p for p in command.params if not getattr(p, "hidden", False)]
+    names = {name for p in shown for name in (*p.opts, *p.secondary_opts)}
     return {name for name in names if name.startswith("--")}
 
 

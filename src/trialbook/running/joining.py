@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from trialbook.book.location import book_url
+from trialbook.book.outlasting import PATIENCE_S
 from trialbook.book.storage import BookStorage
 from trialbook.capture.cache_file import default_cache_dir
 from trialbook.capture.process import observed_placement
@@ -106,7 +107,9 @@ def join_study(options: JoinOptions, progress: Progress | None = None) -> RunOut
     """
     progress = progress or Silence()
     url = book_url(options.storage)
-    storage = BookStorage(url, create=False)
+    # Nobody looks at a worker that a launcher placed: it waits for a server that is away.
+    patience_s = None if options.job is None else PATIENCE_S
+    storage = BookStorage(url, create=False, patience_s=patience_s)
     try:
         study = recorded_study(storage, options.study)
         _require_permission(storage, study, options)
