@@ -166,7 +166,11 @@ def test_a_wrong_token_is_refused_by_name(cluster: RayCluster, tmp_path: Path) -
     )
     done = subprocess.run(
         [sys.executable, "-c", program, cluster.address],
-        env={**os.environ, "RAY_AUTH_TOKEN": secrets.token_hex(24)},
+        env={
+            **os.environ,
+            "RAY_AUTH_TOKEN": secrets.token_hex(24),
+            "RAY_NUM_REDIS_GET_RETRIES": "2",  # of a second each, else 20
+        },
         capture_output=True,
         text=True,
         check=False,
