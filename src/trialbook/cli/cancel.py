@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -58,7 +59,9 @@ def cancel(name: str, yes: bool, dry_run: bool, storage: str | None) -> int:
     for result in failed:
         write_note(f"{result.job}: {result.failure}")
     if failed:
-        write_note(f"'trialbook drain {name}' reaches workers that their engine does not")
+        write_note(
+            f"'trialbook drain {shlex.quote(name)}' reaches workers that their engine does not"
+        )
     return ExitCode.FAILED if failed else ExitCode.DONE
 
 
