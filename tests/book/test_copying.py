@@ -153,8 +153,35 @@ def test_again_nothing_is_done_and_another_state_is_refused(source: Book, target
     with pytest.raises(BookError, match="in another state: trial 2 has another record there"):
         copy_study(source, target, "digits")
     remove_study(target, Reader(target).study("elsewhere"))
-    with pytest.raises(BookError, match="deleted in the other book"):
+    with pytest.raises(BookError, match="keeps the digest of another trial 2"):
         copy_study(source, target, "digits")
+
+
+@pytest.mark.parametrize("how", ["rm", "Optuna"])
+def test_a_study_that_went_on_takes_the_place_of_its_deleted_copy(
+    source: Book, target: Book, how: str
+) -> None:
+    copy_study(source, target, "digits")
+    here, there = BookStorage(source.url), BookStorage(target.url)
+    study_id = here.get_study_id_from_name("digits")
+    for _ in range(3):
+        claim = here.claim(study_id)
+        assert isinstance(claim, Claim)
+        here.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+    with pytest.raises(BookError, match=r"trial 7 is COMPLETE here and WAITING there"):
+        copy_study(source, target, "digits")
+    if how == "rm":
+        remove_study(target, Reader(target).study("digits"))
+    else:
+        there.delete_study(there.get_study_id_from_name("digits"))
+    copy_study(source, target, "digits")
+    for table in ("trial", "attempt", "tb_series", "tb_launch", "tb_checkpoint"):
+        assert whole(target)[table] == whole(source)[table]
+    assert [seal.study_deleted for seal in verify(target).seals] == [False]
+    assert invariants(target) == []
+    assert find_garbage(target).tombstones == 0
+    here.close()
+    there.close()
 
 
 def test_what_cannot_be_copied_is_refused_and_leaves_nothing(source: Book, target: Book) -> None:

@@ -17,6 +17,7 @@ from trialbook.book import schema
 from trialbook.book.book import Book
 from trialbook.book.brought_blobs import Bringing, bring
 from trialbook.book.copied_rows import copy_rows, let_it_last
+from trialbook.book.removal import forget_tombstone
 from trialbook.book.rows import STATES
 from trialbook.book.study_contents import (
     absent,
@@ -165,6 +166,7 @@ def _rows_copied(
             let_it_last(to)
             if _is_there(of, to, study, name, target.url) or absent(to, schema.blob, named.blobs):
                 return False
+            forget_tombstone(to, study.uid)
             copy_rows(of, to, study, name=name, snapshots=named.snapshots, progress=say)
     except BookError as error:
         if is_duplicate(error):  # somebody else copied it, or made one of its name
@@ -181,13 +183,9 @@ def _is_there(of: Connection, to: Connection, study: Row[Any], name: str, where:
         InvalidInputError: Another study has its name there.
     """
     there = to.execute(select(schema.study).where(_s.uid == study.uid)).one_or_none()
-    if there is not None:
-        if there.deleted is not None:
-            raise BookError(
-                f"the study {study.name!r} was deleted in the other book, and its tombstone stays",
-                where=where,
-                hint="copy it into another book",
-            )
+    if there is not None and there.deleted is not None:
+        _require_covered(of, to, study, there, where)
+    elif there is not None:
         if study_seal(of, study).seal == study_seal(to, there).seal:
             return True
         raise BookError(
@@ -195,7 +193,7 @@ def _is_there(of: Connection, to: Connection, study: Row[Any], name: str, where:
             f"{'' if there.name == study.name else f' as {there.name!r}'} in another state: "
             f"{_difference(of, to, study.study_id, there.study_id)}",
             where=where,
-            hint="copy it into another book, and compare the two with 'trialbook verify'",
+            hint="delete the one that is to go ('trialbook rm'), or copy into another book",
         )
     if to.scalar(select(_s.study_id).where(_s.name == name, _s.deleted.is_(None))) is not None:
         raise InvalidInputError(
@@ -204,6 +202,25 @@ def _is_there(of: Connection, to: Connection, study: Row[Any], name: str, where:
             hint="give it another name there with --as NAME",
         )
     return False
+
+
+def _require_covered(
+    of: Connection, to: Connection, study: Row[Any], there: Row[Any], where: str
+) -> None:
+    """Refuse to take the place of a tombstone that proves something else than this study.
+
+    Raises:
+        BookError: It keeps the digest of a trial that the study does not have so.
+    """
+    mine = _leaves(of, study.study_id)
+    for number, leaf in sorted(_leaves(to, there.study_id).items()):
+        if leaf[1] is not None and mine.get(number) != leaf:
+            raise BookError(
+                f"the study {study.name!r} was deleted in the other book, and its tombstone there "
+                f"keeps the digest of another trial {number}",
+                where=where,
+                hint="copy it into another book",
+            )
 
 
 def _difference(of: Connection, to: Connection, here: int, there: int) -> str:

@@ -133,6 +133,27 @@ def remove_study(book: Book, study: StudyRecord, *, running: bool = False) -> No
         note_removal(connection)
 
 
+def forget_tombstone(connection: Connection, uid: str) -> None:
+    """Remove a deleted study altogether, for a copy of it that covers what its tombstone keeps.
+
+    Args:
+        connection: The write transaction that brings the copy.
+        uid: The study's identity; nothing is done when no deleted study has it.
+    """
+    s, t, w = schema.study.c, schema.trial.c, schema.worker.c
+    study_id = connection.scalar(select(s.study_id).where(s.uid == uid, s.deleted.is_not(None)))
+    if study_id is None:
+        return
+    _empty_trials(
+        connection, connection.scalars(select(t.trial_id).where(t.study_id == study_id)).all()
+    )
+    _empty_studies(connection, [study_id])
+    connection.execute(update(schema.worker).where(w.study_id == study_id).values(study_id=None))
+    for table in (schema.launch, schema.trial, schema.study):
+        connection.execute(delete(table).where(table.c.study_id == study_id))
+    note_removal(connection)
+
+
 def _refuse_running(found: Iterable[Any], study: str) -> None:
     numbers = [row.number for row in found if row.state == _RUNNING]
     if numbers:
