@@ -6,9 +6,12 @@ its time, its node) is taken away by SLURM itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from subprocess import CalledProcessError
 from textwrap import dedent
 from typing import Any
 
@@ -19,19 +22,22 @@ from trialbook.book.storage import BookStorage
 from trialbook.errors import InvalidInputError, LaunchError, MissingEngineError
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import EndReason, LaunchState
-from trialbook.records.launches import JobState, JobStatus, LaunchRecord, PlacedJob
+from trialbook.records.launches import JobState, JobStatus, PlacedJob
 from trialbook.records.study import TrialRecord
+from trialbook.records.workers import WorkerRecord
 from trialbook.running.launch.contract import WorkerOrder
 from trialbook.running.launch.launching import LaunchOptions, WorkerSettings, launch
 from trialbook.running.launch.slurm import SlurmLauncher
 from trialbook.running.launch.slurm_options import SlurmOptions
 from trialbook.running.launch.slurm_queue import Standing, accounts_of, standing_of
-from trialbook.running.spec import read_spec
+from trialbook.running.spec import RunSpec, read_spec
 from trialbook.testing.launching import LauncherContract, until
 
 from ...slurm import Cluster, missing
 
 HOSTILE = "$(touch executed) `touch executed`; touch executed\n'\" --wrap=x %j \\ ünï ✓"
+
+BACK = "there is more to do: this job is back in the queue"
 
 OBJECTIVE = """
     import time
@@ -43,10 +49,8 @@ OBJECTIVE = """
         x = trial.suggest_float("x", 0, 1)
         found = trial.load_checkpoint()
         trial.set_user_attr("went on from", None if found is None else found.read_text())
-        while not (PLACE / "open").exists():
-            if trial.should_stop():
-                if (PLACE / "finish").exists():
-                    break
+        while not (PLACE / f"open-{{trial.number}}").exists():
+            if not (PLACE / "deaf").exists() and trial.should_stop():
                 state = trial.dir / "state.txt"
                 state.write_text("half of it")
                 trial.save_checkpoint(state)
@@ -71,7 +75,8 @@ class TestContract(LauncherContract):
     ended_well = ("COMPLETED",)
 
     @pytest.fixture(scope="class")
-    def options(self, cluster: Cluster) -> Mapping[str, Any]:
+    @classmethod
+    def options(cls, cluster: Cluster) -> Mapping[str, Any]:
         return {"job-name": HOSTILE, "comment": HOSTILE, "partition": "lab"}
 
     def test_slurm_shows_no_secret(self, cluster, lab, first) -> None:
@@ -95,163 +100,150 @@ class Lab:
     place: Path
     cluster: Cluster
     storage: BookStorage
-    launched: LaunchRecord | None = None
 
-    @property
-    def name(self) -> str:
-        return self.place.name
-
-    @property
-    def jobs(self) -> tuple[PlacedJob, ...]:
-        assert self.launched is not None
-        return self.launched.jobs
-
-    @property
-    def launcher(self) -> SlurmLauncher:
-        return SlurmLauncher({})
-
-    def launch(self, workers: int, **options: Any) -> None:
-        self.launched = launch(
-            read_spec(self.place / "s.yaml"),
+    def launch(
+        self, target: str | RunSpec, *, idle_exit_s: float | None = None, **options: Any
+    ) -> Job:
+        """Place one worker."""
+        record = launch(
+            target,
             LaunchOptions(
                 engine="slurm",
-                workers=workers,
                 storage=f"sqlite:///{self.place / 'book.db'}",
                 engine_options=options,
-                settings=WorkerSettings(grace_s=30),
+                settings=WorkerSettings(grace_s=30, idle_exit_s=idle_exit_s),
                 same_machine=True,
             ),
         )
+        return Job(self, f"{record.launch_id}/0", *record.jobs)
 
-    def open(self) -> None:
-        """Let every trial go on to its end."""
-        (self.place / "open").touch()
+    def open(self, trial: TrialRecord) -> None:
+        """Let a trial go on to its end."""
+        (self.place / f"open-{trial.number}").touch()
 
-    def trials(self, state: str | None = None) -> list[TrialRecord]:
-        found = Reader(self.storage.book).trials(self.name)
-        return [trial for trial in found if state in (None, trial.state)]
+    @property
+    def trials(self) -> list[TrialRecord]:
+        return list(Reader(self.storage.book).trials("s"))
 
-    def running(self, count: int) -> None:
-        """Wait until so many trials run."""
-        until(lambda: len(self.trials("RUNNING")) == count, lambda: (self.states(), self.logs()))
-
-    def ended(self) -> None:
-        """Wait until every job has."""
-        until(lambda: {s.state for s in self.statuses()} == {JobState.ENDED}, self.logs)
-
-    def statuses(self) -> list[JobStatus]:
-        return list(self.launcher.status(self.jobs).values())
-
-    def states(self) -> list[str | None]:
-        return [status.says for status in self.statuses()]
-
-    def logs(self) -> list[str]:
-        files = [Path(str(job.log)) for job in self.jobs]
-        return [file.read_text() for file in files if file.exists()]
-
-    def hurry(self) -> None:
-        """Wait until a job is back in the queue, and let it begin at once."""
-        for job in self.jobs:
-            until(lambda job=job: self.launcher.status([job])[job.index].state is PENDING)
-            self.cluster.asked("scontrol", "update", f"jobid={job.engine_id}", "starttime=now")
+    @property
+    def workers(self) -> list[WorkerRecord]:
+        return self.storage.leases.workers(self.storage.get_study_id_from_name("s"))
 
 
-PENDING = JobState.PENDING
+@dataclass(frozen=True)
+class Job:
+    """One worker's job; in the course of time it may have several workers."""
+
+    lab: Lab
+    launched_as: str
+    placed: PlacedJob
+
+    @property
+    def status(self) -> JobStatus:
+        return SlurmLauncher({}).status([self.placed])[0]
+
+    @property
+    def log(self) -> str:
+        log = Path(str(self.placed.log))
+        return log.read_text() if log.exists() else ""
+
+    @property
+    def workers(self) -> list[WorkerRecord]:
+        return [w for w in self.lab.workers if w.identity.launch == self.launched_as]
+
+    def holds(self, runs: int = 1) -> TrialRecord:
+        """Wait until so many runs of the job have begun, and the last of them holds a trial."""
+        return until(partial(self._held, runs), lambda: (self.status, self.log))
+
+    def _held(self, runs: int) -> TrialRecord | None:
+        if self.status.says and self.status.says.startswith("PENDING"):
+            with suppress(CalledProcessError):  # it has just begun
+                job = f"jobid={self.placed.engine_id}"
+                self.lab.cluster.asked("scontrol", "update", job, "starttime=now")
+        if len(workers := self.workers) < runs:
+            return None
+        last = workers[-1].identity.worker_id
+        held = [t for t in self.lab.trials if t.attempt and t.attempt.worker_id == last]
+        return next((trial for trial in held if trial.state == "RUNNING"), None)
+
+    def ended(self) -> str | None:
+        """Wait until it has; what SLURM says of it."""
+        until(lambda: self.status.state is JobState.ENDED, lambda: (self.status, self.log))
+        return self.status.says
 
 
 @pytest.fixture
-def lab_of(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """Makes a study that is not launched yet."""
-    made: list[Lab] = []
-
-    def make(name: str, trials: int) -> Lab:
-        place = tmp_path / name
-        place.mkdir()
-        (place / "train.py").write_text(dedent(OBJECTIVE).format(place=str(place)))
-        (place / "s.yaml").write_text(
-            f"study: {name}\nobjective: train.py:objective\nseed: 7\n"
-            f"budget: {{trials: {trials}}}\nlease: 5\nretries: {{backoff_s: 0.1}}\n"
-        )
-        lab = Lab(place, cluster, BookStorage(f"sqlite:///{place / 'book.db'}"))
-        made.append(lab)
-        return lab
-
-    try:
-        yield make
-    finally:
-        for lab in made:
-            if lab.launched is not None:
-                lab.launcher.cancel(lab.jobs)
-            lab.storage.close()
+def lab(cluster: Cluster, tmp_path: Path) -> Iterator[Lab]:
+    (tmp_path / "train.py").write_text(dedent(OBJECTIVE).format(place=str(tmp_path)))
+    (tmp_path / "s.yaml").write_text(
+        "study: s\nobjective: train.py:objective\nseed: 7\n"
+        "budget: {trials: 3}\nlease: 5\nretries: {backoff_s: 0.1}\n"
+    )
+    with closing(BookStorage(f"sqlite:///{tmp_path / 'book.db'}")) as storage:
+        yield Lab(tmp_path, cluster, storage)
+    for line in cluster.asked("squeue", "--noheader", "--array", "--format=%i").splitlines():
+        cluster.asked("scancel", line)
 
 
 @pytest.mark.slow
-def test_what_slurm_takes_away_goes_on_where_it_was(cluster, lab_of) -> None:
-    """A place is wanted, with a time of grace and without; the time is over; a node is lost."""
-    # The controller looks at time limits every half a minute, so these begin first.
-    out_of_time, over = lab_of("out-of-time", 1), lab_of("over", 1)
-    (over.place / "finish").touch()
-    for lab in (out_of_time, over):
-        lab.launch(1, time="1", signal="600", nodelist="node2")
-    graceful, abrupt = lab_of("graceful", 1), lab_of("abrupt", 1)
-    graceful.launch(1, partition="lab", nodelist="node1")
-    abrupt.launch(1, partition="short", nodelist="node1")
-    for lab in (graceful, abrupt):
-        lab.running(1)
+def test_what_slurm_takes_away_goes_on_where_it_was(cluster: Cluster, lab: Lab) -> None:
+    """The time is over; a place is wanted, with a time of grace and without; a node is lost."""
+    # The controller looks at time limits every half a minute, so this one begins first.
+    limited = lab.launch(
+        read_spec(lab.place / "s.yaml"), idle_exit_s=60, time="1", signal="600", nodelist="node2"
+    )
+    graceful = lab.launch("s", partition="lab", nodelist="node1")
+    abrupt = lab.launch("s", partition="short", nodelist="node1")
+    for job in (limited, graceful, abrupt):
+        job.holds()
 
     urgent = ("--partition=urgent", "--nodelist=node1", "--exclusive", "--output=/dev/null")
     cluster.asked("sbatch", *urgent, "--wrap=sleep 1")
-    for lab in (graceful, abrupt):
-        lab.hurry()
-        lab.open()
-        lab.ended()
-        went_on(lab)
-    assert "announces a preemption" in graceful.logs()[0], "when its grace began"
-    assert "announces SIGTERM" in abrupt.logs()[0]
+    until(lambda: BACK in limited.log, lambda: limited.log)
+    # Else this one is told again half a minute later.
+    cluster.asked("scontrol", "update", f"jobid={limited.placed.engine_id}", "timelimit=100:00")
+    own = limited.holds(runs=2)
+    done, lost = graceful.holds(runs=2), abrupt.holds(runs=2)
+    assert "announces SIGUSR1" in limited.log
+    assert "announces a preemption" in graceful.log, "when its time of grace began"
+    assert "announces SIGTERM" in abrupt.log
+    for job in (limited, graceful, abrupt):
+        assert BACK in job.log
+    lab.open(done)
+    assert graceful.ended() == "COMPLETED"
 
-    lost = lab_of("lost", 3)
-    lost.launch(3)
-    lost.running(3)
-    places = [status.place for status in lost.statuses()]
-    assert set(places) == {"node1", "node2"}
     cluster.lose_node("node1")
-    lost.running(3)
-    until(lambda: [status.place for status in lost.statuses()] == ["node2"] * 3)
-    lost.open()
-    lost.ended()
-    assert [trial.state for trial in lost.trials()] == ["COMPLETE"] * 3
-    reasons = sorted(trial.attempts[0].end_reason for trial in lost.trials())
-    assert reasons == sorted(
-        [EndReason.LOST] * places.count("node1") + ["complete"] * places.count("node2")
-    )
+    (lab.place / "deaf").touch()
+    lab.open(own)
+    until(lambda: (held := limited.holds(runs=2)) is not None and held.number == lost.number)
+    cluster.asked("scancel", "--signal=USR1", "--batch", limited.placed.engine_id)
+    until(lambda: limited.log.count("announces SIGUSR1") == 2)
+    lab.open(lost)
+    assert limited.ended() == "COMPLETED"
+    assert "nothing is left to do for this job" in limited.log
     cluster.start_node("node1")
+    assert abrupt.ended() == "COMPLETED", "it came back, and there was nothing left to do"
 
-    out_of_time.hurry()
-    out_of_time.open()
-    out_of_time.ended()
-    went_on(out_of_time)
-    over.ended()
-    (trial,) = over.trials()
-    assert (trial.state, len(trial.attempts)) == ("COMPLETE", 1)
-    assert "nothing is left to do" in over.logs()[0]
+    assert [trial.state for trial in lab.trials] == ["COMPLETE"] * 3
+    reasons = {trial.number: [a.end_reason for a in trial.attempts] for trial in lab.trials}
+    there_and_back = [EndReason.PREEMPTED, EndReason.COMPLETE]
+    assert reasons[done.number] == reasons[own.number] == there_and_back
+    assert reasons[lost.number] == [EndReason.PREEMPTED, EndReason.LOST, EndReason.COMPLETE]
+    assert {trial.user_attrs["went on from"] for trial in lab.trials} == {"half of it"}
+    require_named_by_slurm(lab, [limited, graceful, abrupt])
 
 
-def went_on(lab: Lab) -> None:
-    """A trial was given back with a checkpoint, and its own job has finished it."""
-    (trial,) = lab.trials()
-    assert trial.state == "COMPLETE"
-    assert [a.end_reason for a in trial.attempts] == [EndReason.PREEMPTED, EndReason.COMPLETE]
-    assert trial.user_attrs["went on from"] == "half of it"
-    workers = lab.storage.leases.workers(lab.storage.get_study_id_from_name(lab.name))
-    (job,) = lab.jobs
-    assert [(w.identity.launcher, w.identity.job) for w in workers] == [
-        ("slurm", job.engine_id)
-    ] * 2
-    for attempt in trial.attempts:
+def require_named_by_slurm(lab: Lab, jobs: list[Job]) -> None:
+    """Every worker and every attempt knows its job by the id that SLURM's commands take."""
+    ids = {job.launched_as: job.placed.engine_id for job in jobs}
+    workers = {worker.identity.worker_id: worker.identity for worker in lab.workers}
+    for identity in workers.values():
+        assert (identity.launcher, identity.job) == ("slurm", ids[str(identity.launch)])
+    for attempt in (attempt for trial in lab.trials for attempt in trial.attempts):
         digest = attempt.coordinates.of(Kind.EXECUTION)
         assert digest is not None
         state = Reader(lab.storage.book).snapshot(digest).state_as(LaunchState)
-        assert (state.launcher, state.job_id) == ("slurm", job.engine_id)
+        assert (state.launcher, state.job_id) == ("slurm", workers[attempt.worker_id].job)
 
 
 def test_options_of_sbatch_are_single_arguments() -> None:
