@@ -31,7 +31,6 @@ from trialbook.running.messages import (
     Began,
     Begin,
     Channel,
-    CodePlace,
     ConsoleText,
     Exited,
     Failed,
@@ -50,6 +49,7 @@ from trialbook.running.messages import (
 from trialbook.running.objectives import LoadedObjective, ObjectiveSource, load_objective
 from trialbook.running.processes import exit_watch
 from trialbook.running.signals import TrialSignals, held_back
+from trialbook.running.surroundings import CodePlace
 from trialbook.tracking.beacon import Beacon, stop_text
 from trialbook.tracking.redaction import without_secrets
 

@@ -21,9 +21,9 @@ from trialbook.restoring.code import restore_code
 from trialbook.restoring.contents import KeptContents
 from trialbook.restoring.places import CodePlaces, found_files, placed_code, require_loaded
 from trialbook.restoring.search_path import SearchPath
-from trialbook.running.messages import CodePlace
 from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.recorded_study import RecordedStudy
+from trialbook.running.surroundings import CodePlace
 
 _SEARCHES = frozenset({"optimize", "ask", "enqueue_trial", "run_study"})
 _FROM_A_CHECKOUT = (

@@ -33,13 +33,14 @@ from trialbook.running.coordinator import Coordinator
 from trialbook.running.idling import Idling
 from trialbook.running.joined_code import JoinedCode, code_from_book, code_here
 from trialbook.running.joined_inputs import joined_config, joined_data
-from trialbook.running.messages import Interpreter, Job
+from trialbook.running.messages import Job
 from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.progress import Progress, RunState, Silence
 from trialbook.running.reaping import reap, reaped_text
 from trialbook.running.recorded_study import RecordedStudy, recorded_study, require_search
 from trialbook.running.signals import STOP_SIGNALS, Handler
 from trialbook.running.standing import Standing
+from trialbook.running.surroundings import Interpreter
 from trialbook.running.trust import UNPICKLES, require_trust
 
 

@@ -27,40 +27,10 @@ from trialbook.records.config import ConfigState, SearchSettings
 from trialbook.records.data import HashedFile
 from trialbook.records.retries import TrialLimits
 from trialbook.records.workers import LEASE_S, Placement
-from trialbook.restoring.search_path import SearchPath
 from trialbook.running.inputs import InputSpec
+from trialbook.running.surroundings import CodePlace, Interpreter
 
 _CHUNK_BYTES = 1 << 16
-
-
-class CodePlace(msgspec.Struct, frozen=True):
-    """Restored code, and how it is to be run.
-
-    Args:
-        path: Where modules come from.
-        cwd: Working directory.
-        snapshot: File with the document of the code snapshot that was restored.
-        caches: Directory for caches that are gone with the code.
-        scope: What the data are about, see ``RestoredTree``.
-    """
-
-    path: SearchPath
-    cwd: str
-    snapshot: str
-    caches: str
-    scope: str
-
-
-class Interpreter(msgspec.Struct, frozen=True):
-    """Another interpreter for the children.
-
-    Args:
-        python: Its path.
-        tool: Directory through which it finds Trialbook.
-    """
-
-    python: str
-    tool: str
 
 
 class Job(msgspec.Struct, frozen=True):

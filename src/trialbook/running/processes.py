@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trialbook.running.messages import Channel, Interpreter
+from trialbook.running.messages import Channel
 from trialbook.running.signals import held_back
+from trialbook.running.surroundings import Interpreter
 
 _START = str(Path(__file__).with_name("start.py"))
 _OF_AN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME")
