@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,16 @@ def test_what_the_engine_and_the_workers_are_told(desk: Desk) -> None:
     assert row["remark"] == "never came"
 
 
+def test_workers_understand_all_that_they_can_be_told() -> None:
+    from trialbook.cli.worker import worker
+    from trialbook.running.launch.launching import WorkerSettings
+
+    settings = WorkerSettings(1, 1.0, 1.0, {"a": "b"}, "here", "here", ("code",), 1.0)
+    assert len(settings.arguments) == 2 * len(fields(WorkerSettings))
+    told = {*settings.arguments[::2], "--pinned", "--job"}
+    assert told <= {flag for option in worker.params for flag in option.opts}
+
+
 def test_options_of_an_engine_are_given_by_their_names(desk: Desk) -> None:
     from trialbook.cli.launch import _engine_options
 
@@ -261,8 +272,6 @@ def test_a_launch_of_another_machine_says_whom_to_ask(desk: Desk) -> None:
 
 
 def place_elsewhere(storage: BookStorage, launch: LaunchRecord) -> None:
-    from dataclasses import replace
-
     jobs = [replace(job, place="elsewhere") for job in launch.jobs]
     storage.launches.set_jobs(launch.launch_id, jobs)
 

@@ -39,7 +39,7 @@ def pinned_reference(own: OwnStudy, environment: Mapping[str, str]) -> StudyRefe
         TrialbookError: The objective cannot be found or observed.
     """
     storage, study_id = own.storage, own.job.study_id
-    child = SupervisedChild(own.job, storage.known_digests)
+    child = SupervisedChild(own.job, storage.known_digests, environment)
     try:
         ready = _ready(child)
         storage.learn_digests(ready.hashed)  # the workers to come need not hash these

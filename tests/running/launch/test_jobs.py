@@ -212,6 +212,16 @@ def test_what_was_not_placed_is_listed_with_the_rest(scene: Scene) -> None:
     assert [row.remark for row in rows] == [Remark.NOT_COME, Remark.NOT_COME, Remark.NOT_PLACED]
 
 
+def test_an_engine_that_breaks_is_named_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Launcher:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(jobs_module, "launcher", broken)
+    (row,) = jobs(scene.storage)
+    assert row.remark is Remark.ENGINE_SILENT
+    assert row.text == "asking the engine failed: ZeroDivisionError: a bug"
+
+
 def test_one_engine_that_cannot_be_asked_does_not_hide_the_others(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,10 +23,13 @@ from trialbook.errors import (
     UntrustedCodeError,
 )
 from trialbook.records.coordinates import Kind
+from trialbook.records.environment import EnvironmentState
 from trialbook.records.launches import LaunchRecord
+from trialbook.records.references import StudyReference
 from trialbook.running.launch import launching
 from trialbook.running.launch.launching import LaunchOptions, WorkerSettings, launch
 from trialbook.running.launch.reach import require_reachable, server_host, server_variables
+from trialbook.running.launch.threads import THREAD_VARIABLES, thread_shares, usable_cores
 from trialbook.running.spec import RunSpec, parsed_spec
 from trialbook.running.trust import key_file
 
@@ -85,6 +88,14 @@ class Launchpad:
         finally:
             storage.close()
 
+    def environment(self, reference: StudyReference) -> EnvironmentState:
+        storage = BookStorage(self.lab.book)
+        try:
+            snapshot = storage.snapshot(str(reference.coordinates.environment))
+            return snapshot.state_as(EnvironmentState)
+        finally:
+            storage.close()
+
     def launches(self) -> list[LaunchRecord]:
         storage = BookStorage(self.lab.book)
         try:
@@ -98,13 +109,21 @@ def pad(lab: Lab) -> Launchpad:
     return Launchpad(lab)
 
 
-def test_a_study_without_a_trial_gets_what_lies_here_as_its_reference(pad: Launchpad) -> None:
+def test_a_study_without_a_trial_gets_what_lies_here_as_its_reference(
+    pad: Launchpad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("PYTHONHASHSEED", *THREAD_VARIABLES):
+        monkeypatch.delenv(variable, raising=False)
     record = pad.launch(workers=2)
     assert pad.lab.study().states == {}
     assert not (pad.lab.place / "ran").exists()
     reference = pad.reference()
     assert reference.fixed
     assert all(reference.coordinates.of(kind) is not None for kind in Kind)
+    observed = pad.environment(reference)
+    # As its workers have them, so that none of them tells of a difference.
+    told = {"PYTHONHASHSEED": "0", **thread_shares(os.environ, 2, usable_cores())}
+    assert told.items() <= observed.variables.items()
     assert record.pin is not None
     assert record.pin.code == reference.coordinates.code
     (kept,) = pad.launches()

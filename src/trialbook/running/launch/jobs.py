@@ -152,7 +152,8 @@ def jobs(storage: BookStorage, name: str | None = None) -> list[JobRow]:
     chosen = selected(storage, name)
     answers = asked_engines(chosen)
     # After the engines, so that a worker that has just come is not taken for a missing one.
-    studies = {launch.study: activity(storage.book, launch.study) for launch in chosen.launches}
+    names = {launch.study for launch in chosen.launches}
+    studies = {name: activity(storage.book, name) for name in names}
     rows: list[JobRow] = []
     for launch in chosen.launches:
         came = _workers(studies[launch.study])
@@ -170,6 +171,8 @@ def asked_engines(chosen: Selection) -> Answers:
             return launcher(launch.engine, launch.options).status(placed) if placed else {}
         except TrialbookError as error:
             return error.what
+        except Exception as error:  # whatever an engine does, the others are to be listed
+            return f"asking the engine failed: {type(error).__name__}: {error}"
 
     with ThreadPoolExecutor(_ENGINES_AT_ONCE) as pool:
         answers = pool.map(answer, chosen.launches)
