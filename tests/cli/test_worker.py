@@ -157,7 +157,7 @@ def test_a_placed_worker_is_trusted_preempted_and_drained(site: Site) -> None:
 
 
 def test_what_no_record_holds_is_asked_for(site: Site) -> None:
-    (site.place / "secret.yaml").write_text("api_key: sk-live-0123456789abcdef\n")
+    (site.place / "secret.yaml").write_text("api_key: not a real one\n")
     code = (
         "from trialbook import tracked_objective\n"
         f"@tracked_objective(config={str(site.place / 'secret.yaml')!r})"
