@@ -11,24 +11,30 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from subprocess import CalledProcessError
 from textwrap import dedent
 from typing import Any
 
 import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import InvalidInputError, LaunchError, MissingEngineError
+from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import EndReason, LaunchState
-from trialbook.records.launches import JobState, JobStatus, PlacedJob
-from trialbook.records.study import TrialRecord
-from trialbook.records.workers import WorkerRecord
+from trialbook.records.launches import DRAIN, JobState, JobStatus, LaunchRecord, PlacedJob
+from trialbook.records.study import StudySpec, TrialRecord
+from trialbook.records.workers import Claim, Holder, WorkerIdentity, WorkerRecord
 from trialbook.running.launch.contract import WorkerOrder
 from trialbook.running.launch.launching import LaunchOptions, WorkerSettings, launch
 from trialbook.running.launch.slurm import SlurmLauncher
+from trialbook.running.launch.slurm_left import Left, left
 from trialbook.running.launch.slurm_options import SlurmOptions
+from trialbook.running.launch.slurm_order import SlurmOrder
 from trialbook.running.launch.slurm_queue import Standing, accounts_of, standing_of
 from trialbook.running.spec import RunSpec, read_spec
 from trialbook.testing.launching import LauncherContract, until
@@ -78,19 +84,6 @@ class TestContract(LauncherContract):
     @classmethod
     def options(cls, cluster: Cluster) -> Mapping[str, Any]:
         return {"job-name": HOSTILE, "comment": HOSTILE, "partition": "lab"}
-
-    def test_slurm_shows_no_secret(self, cluster, lab, first) -> None:
-        shown = cluster.asked("scontrol", "show", "job") + cluster.asked("squeue", "--Format=ALL")
-        assert lab.secret not in shown
-        kept = [path for path in cluster.place.rglob("*") if path.is_file()]
-        open_to_others = [path for path in kept if readable_by_others(path, cluster.place)]
-        for path in open_to_others:
-            assert lab.secret.encode() not in path.read_bytes(), path
-
-
-def readable_by_others(path: Path, below: Path) -> bool:
-    steps = [path, *path.parents[: path.parents.index(below)]]
-    return all(step.stat().st_mode & 0o004 for step in steps)
 
 
 @dataclass
@@ -186,8 +179,11 @@ def lab(cluster: Cluster, tmp_path: Path) -> Iterator[Lab]:
 
 
 @pytest.mark.slow
-def test_what_slurm_takes_away_goes_on_where_it_was(cluster: Cluster, lab: Lab) -> None:
+def test_what_slurm_takes_away_goes_on_where_it_was(
+    cluster: Cluster, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The time is over; a place is wanted, with a time of grace and without; a node is lost."""
+    monkeypatch.setenv("SECRET_OF_THE_LAB", secret := token_hex())
     # The controller looks at time limits every half a minute, so this one begins first.
     limited = lab.launch(
         read_spec(lab.place / "s.yaml"), idle_exit_s=60, time="1", signal="600", nodelist="node2"
@@ -196,6 +192,7 @@ def test_what_slurm_takes_away_goes_on_where_it_was(cluster: Cluster, lab: Lab) 
     abrupt = lab.launch("s", partition="short", nodelist="node1")
     for job in (limited, graceful, abrupt):
         job.holds()
+    require_hidden(secret, cluster)
 
     urgent = ("--partition=urgent", "--nodelist=node1", "--exclusive", "--output=/dev/null")
     cluster.asked("sbatch", *urgent, "--wrap=sleep 1")
@@ -231,6 +228,18 @@ def test_what_slurm_takes_away_goes_on_where_it_was(cluster: Cluster, lab: Lab) 
     assert reasons[lost.number] == [EndReason.PREEMPTED, EndReason.LOST, EndReason.COMPLETE]
     assert {trial.user_attrs["went on from"] for trial in lab.trials} == {"half of it"}
     require_named_by_slurm(lab, [limited, graceful, abrupt])
+
+
+def require_hidden(secret: str, cluster: Cluster) -> None:
+    """What is in the jobs' environment is kept by SLURM, and for nobody else to read."""
+    shown = cluster.asked("scontrol", "show", "job") + cluster.asked("squeue", "--Format=ALL")
+    assert secret not in shown
+    kept = [path for path in cluster.place.rglob("*") if path.is_file()]
+    holding = [path for path in kept if secret.encode() in path.read_bytes()]
+    assert holding
+    for path in holding:
+        above = path.parents[: path.parents.index(cluster.place)]
+        assert not all(step.stat().st_mode & 0o004 for step in (path, *above)), path
 
 
 def require_named_by_slurm(lab: Lab, jobs: list[Job]) -> None:
@@ -333,3 +342,71 @@ def test_that_slurm_cannot_be_asked_is_said(
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     with pytest.raises(LaunchError, match="SLURM cannot be asked"):
         SlurmLauncher({}).status([PlacedJob(0, "1_0")])
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BookStorage]:
+    """A study of three trials; the worker of job 0 has just done the first."""
+    monkeypatch.setenv("TRIALBOOK_STORAGE", url := f"sqlite:///{tmp_path / 'book.db'}")
+    with closing(BookStorage(url)) as storage:
+        study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+        storage.set_study_spec(study_id, StudySpec(SearchSettings(trials=3)))
+        launch = LaunchRecord("ab12cd34", study_id, "s", "slurm", 0.0, "here", None, 2)
+        storage.launches.add(launch)
+        worker = WorkerIdentity("1" * 32, "node1", 1, "slurm", "7_0", launch="ab12cd34/0")
+        storage.leases.register(worker, study_id)
+        finish(storage, Holder(worker))
+        storage.leases.leave(worker.worker_id)
+        yield storage
+
+
+def finish(storage: BookStorage, holder: Holder | None = None) -> None:
+    claim = storage.claim(storage.get_study_id_from_name("s"), holder=holder)
+    assert isinstance(claim, Claim)
+    storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [1.0])
+
+
+def order(*arguments: str) -> SlurmOrder:
+    return SlurmOrder("ab12cd34", "s", ("--grace", "9", *arguments), 100)
+
+
+def test_work_is_left_until_the_budget_is_met(book: BookStorage) -> None:
+    for _ in range(2):
+        assert left(order(), 0) == Left(True)
+        finish(book)
+    assert left(order(), 0) == Left(False)
+
+
+def test_no_work_is_left_for_who_is_to_leave(book: BookStorage) -> None:
+    again = WorkerIdentity("2" * 32, "node2", 1, "slurm", "7_0", launch="ab12cd34/0")
+    book.leases.register(again, book.get_study_id_from_name("s"))
+    assert book.launches.ask_job("ab12cd34/0", DRAIN) == 1
+    assert not left(order(), 0).work
+    assert left(order(), 1).work
+    book.launches.ask("ab12cd34", DRAIN)
+    assert not left(order(), 1).work
+
+
+def test_a_share_is_one_for_all_runs_of_a_job(book: BookStorage) -> None:
+    assert left(order("--trials", "1"), 0).work is False
+    assert left(order("--trials", "1"), 1).trials == 1, "another job's"
+    found = left(order("--trials", "9", "--trials", "3", "--hours", "2"), 0)
+    assert (found.work, found.trials) == (True, 2)
+    assert found.hours is not None
+    assert 1.9 < found.hours < 2
+    again = order("--trials", "3").with_share(found.trials, None)
+    assert again.command("python", 0)[-6:] == ("--trials", "3", "--trials", "2", "--", "s")
+    assert SlurmOrder.parsed(again.text()) == again
+
+
+def test_a_book_that_cannot_be_asked_takes_no_work_away(
+    book: BookStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRIALBOOK_STORAGE", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    found = left(order("--trials", "3"), 0)
+    assert (found.work, found.trials) == (True, 3)
+    assert found.trouble is not None
+    monkeypatch.setenv("TRIALBOOK_STORAGE", f"sqlite:///{tmp_path / 'book.db'}")
+    book.delete_study(book.get_study_id_from_name("s"))
+    found = left(order(), 0)
+    assert (found.work, found.trouble is None) == (False, False)

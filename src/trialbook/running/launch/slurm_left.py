@@ -65,7 +65,8 @@ def _left(storage: BookStorage, order: SlurmOrder, job: str) -> Left:
         trials = max(0, trials - _finished_by(storage, order.study, workers))
     if hours is not None:
         hours = max(0.0, hours - sum(map(_worked_s, workers)) / 3600)
-    asked = {storage.launches.one(order.launch_id).asked, *(worker.asked for worker in workers)}
+    # What was asked of an earlier run of the job may have been taken back since.
+    asked = {storage.launches.one(order.launch_id).asked, *(w.asked for w in workers[-1:])}
     budget = recorded_budget(storage, study_id)
     to_go = Standing(storage, study_id, order.study, budget).state(0).to_go
     is_left = to_go != 0 and trials != 0 and hours != 0 and DRAIN not in asked
