@@ -30,10 +30,10 @@ _COLUMNS = (
 @dry_run_option
 @common_options
 def cancel(name: str, yes: bool, dry_run: bool, storage: str | None) -> int:
-    """End the jobs of a launch through their engine.
+    """End the jobs of a launch; trials are given back.
 
-    A worker that runs a trial lets it save a checkpoint and gives it back; a job that waits never
-    starts. 'trialbook drain' lets trials finish instead.
+    It goes through their engine. A worker lets its trial save a checkpoint and gives it back; a
+    job that waits never starts. 'trialbook drain' lets trials finish instead.
     """
     from trialbook.book.storage import BookStorage
     from trialbook.running.launch import asking

@@ -15,7 +15,7 @@ from trialbook.cli.wording import counted
 @click.option("--wait", is_flag=True, help="Wait until they have left; Ctrl-C stops the waiting.")
 @common_options
 def drain(name: str, undo: bool, wait: bool, storage: str | None) -> None:
-    """Ask workers to finish the trial that they run, and leave.
+    """Ask workers to finish the trial they run, and leave.
 
     It goes through the book, so it reaches every worker that the book still hears of, on whatever
     machine. Workers of a drained launch that come later leave at once; of a study only those are

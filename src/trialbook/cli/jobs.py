@@ -45,7 +45,7 @@ _CSV = (
 @format_option
 @common_options
 def jobs(name: str | None, everything: bool, format: Format, storage: str | None) -> None:  # noqa: A002
-    """List the workers that launches placed: what the engine says, and what the book knows.
+    """List placed workers: what engine and book say of them.
 
     Where the two disagree the last column says so. The leases in the book decide who holds a
     trial, never the engine.

@@ -124,7 +124,7 @@ def launch(
     format: Format,  # noqa: A002
     **given: Any,
 ) -> None:
-    """Place workers for a study, on this machine or through an engine.
+    """Place workers for a study: here, or through SSH, SLURM or Ray.
 
     They outlive the command. A study that is not in the book is created from its file or function,
     as 'trialbook run' does; what its workers are to run is then written down, and each of them is

@@ -27,7 +27,7 @@ Read = Callable[[bool], Iterator[bytes]]
 def logs(name: str, follow: bool, storage: str | None) -> int:
     """Show what the workers of a launch have printed.
 
-    What a trial prints is not among it: 'trialbook show STUDY/NUMBER --console' has that.
+    What a trial prints is not among it: 'trialbook show STUDY/NUMBER' has that.
     """
     from trialbook.book.storage import BookStorage
     from trialbook.errors import TrialbookError

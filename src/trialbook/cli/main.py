@@ -41,7 +41,7 @@ COMMANDS = (
     CommandEntry(
         "launch",
         "trialbook.cli.launch:launch",
-        "Place workers for a study, here or through SSH, SLURM or Ray.",
+        "Place workers for a study: here, or through SSH, SLURM or Ray.",
     ),
     CommandEntry(
         "jobs", "trialbook.cli.jobs:jobs", "List placed workers: what engine and book say of them."
