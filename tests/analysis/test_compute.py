@@ -232,3 +232,26 @@ def test_the_gpus_that_a_worker_saw(
     installed: tuple[str, ...], mask: str | None, seen: tuple[str, ...]
 ) -> None:
     assert seen_gpus(installed, mask) == seen
+
+
+def test_the_job_of_an_attempt_is_named_once(
+    storage: BookStorage, capsys: pytest.CaptureFixture
+) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "digits")
+    local = WorkerIdentity("3" * 32, "one", 3, "local", "0a1b2c3d/3", launch="0a1b2c3d/3")
+    for worker in (_worker(1, "one"), local):
+        _finish(storage, _attempt(storage, study_id, worker, []), 1.0)
+    storage.close()
+    for number, job in enumerate(("0a1b2c3d/1, slurm 99_1", "0a1b2c3d/3, local")):
+        assert exit_code_of_command(["show", f"digits/{number}", "--storage", storage.url]) == 0
+        page = capsys.readouterr().out
+        assert f"  ran on      one\n  job         {job}\n" in page
+        (line,) = [row for row in page.partition("ATTEMPTS")[2].splitlines() if " complete " in row]
+        assert f"  one   {job}  " in line
+    assert exit_code_of_command(["diff", "digits/0", "digits/1", "--storage", storage.url]) == 0
+    rows = capsys.readouterr().out.partition("RAN ON\n")[2].splitlines()[1:]
+    assert [row.split() for row in rows[:3]] == [
+        ["launcher", "slurm", "local"],
+        ["job", "0a1b2c3d/1", "0a1b2c3d/3"],
+        ["job", "of", "the", "engine", "99_1", "-"],
+    ]

@@ -41,7 +41,7 @@ class Place:
         host: Name of the host, ``None`` when it is not recorded.
         hardware: The machine.
         launcher: What placed the worker, ``local`` when nothing else did; ``None`` where unknown.
-        job: The engine's own id of the job, ``None`` without one.
+        job: The engine's own id of the job; ``None`` without one, or when it is ``launch``.
         launch: ``LAUNCH/INDEX`` of a worker that ``trialbook launch`` placed.
     """
 
@@ -67,9 +67,9 @@ class Places:
         hardware = self.hardware(coordinates.environment, coordinates.execution)
         if attempt.launcher is None:
             return Place(launched.host, hardware, launched.launcher, launched.job_id)
-        return Place(
-            attempt.host, hardware, attempt.launcher, attempt.job or launched.job_id, attempt.launch
-        )
+        job = attempt.job or launched.job_id
+        job = None if job == attempt.launch else job
+        return Place(attempt.host, hardware, attempt.launcher, job, attempt.launch)
 
     def host(self, execution: str | None) -> str | None:
         """The host that an execution snapshot names."""

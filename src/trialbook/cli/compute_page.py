@@ -100,11 +100,11 @@ def place_text(place: Place) -> str:
 
 
 def job_text(launcher: str | None, job: str | None, launch: str | None) -> str:
-    """The job that placed a worker: ``0a1b2c3d/1, slurm 99_1``; empty for one that none did."""
-    engine = "" if job is None else f"{launcher or ''} {job}".strip()
-    if launch is not None and not engine and launcher is not None:
-        engine = launcher
-    return ", ".join(part for part in (launch, engine) if part)
+    """The job that placed a worker: ``0a1b2c3d/1, slurm 99_1``; empty when none did."""
+    if job in (None, launch):  # the engine has no other name for it
+        return "" if launch is None else f"{launch}, {launcher}"
+    engine = f"{launcher} {job}"
+    return engine if launch is None else f"{launch}, {engine}"
 
 
 def compute_json(compute: ComputeUse) -> dict[str, object]:
