@@ -25,7 +25,7 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from trialbook.cli.text import coloured, printable, styled
-from trialbook.records.blobs import size_text as size_text
+from trialbook.records.sizes import size_text as size_text
 
 Cell = str | int | float | bool | None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.sizes import size_text as size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,3 @@ class Blob:
     def of(cls, content: bytes) -> Blob:
         """The blob of these bytes."""
         return cls(digest_of_bytes(content), len(content), content)
-
-
-def size_text(size_bytes: int) -> str:
-    """A size in binary units: ``812 B``, ``1.4 KiB``."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
