@@ -94,20 +94,6 @@ def test_what_is_fixed_stays_when_others_begin(storage: BookStorage, study_id: i
     assert storage.fix_reference(study_id) == fixed
 
 
-def test_the_newest_attempt_counts_again_when_it_is_cleared(
-    storage: BookStorage, study_id: int
-) -> None:
-    _attempt(storage, study_id, config_snapshot(layers=1))
-    storage.fix_reference(study_id)
-    second = config_snapshot(layers=2)
-    _attempt(storage, study_id, second)
-
-    storage.clear_reference(study_id)
-
-    expected = StudyReference(CoordinateDigests(config=second.digest), seed=3, fixed=False)
-    assert storage.reference(study_id) == expected
-
-
 def test_two_who_fix_it_at_once_agree(url: str, storage: BookStorage, study_id: int) -> None:
     _attempt(storage, study_id, config_snapshot(layers=1))
     others = [BookStorage(url) for _ in range(4)]
@@ -155,7 +141,6 @@ def test_setting_again_takes_the_place_of_the_first(storage: BookStorage, study_
         lambda storage: storage.reference(99),
         lambda storage: storage.set_reference(99, []),
         lambda storage: storage.fix_reference(99),
-        lambda storage: storage.clear_reference(99),
     ],
 )
 def test_a_study_that_is_not_there_is_said(

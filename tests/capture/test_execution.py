@@ -62,6 +62,20 @@ def test_another_process_or_directory_is_a_change(tmp_path, monkeypatch):
     os.close(writer)
 
 
+def test_being_let_in_with_differences_is_a_change():
+    """The process is prepared before it is let in."""
+    differs: tuple[str, ...] = ()
+    launch = probe(differs=lambda: differs)
+    assert launch.observe().snapshot.state_as(LaunchState).differs == ()
+    assert not launch.changed()
+
+    differs = ("code: train.py",)
+
+    assert launch.changed()
+    assert launch.observe().snapshot.state_as(LaunchState).differs == differs
+    assert not launch.changed()
+
+
 def test_a_directory_that_is_gone_is_a_gap(tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -127,7 +127,18 @@ def test_a_worker_that_is_the_same_is_let_in(desk: Desk) -> None:
     desk.tracked()
 
     assert desk.asks() == Admission()
-    assert not desk.reference.fixed
+
+
+def test_a_worker_that_joins_never_becomes_what_others_are_held_against(desk: Desk) -> None:
+    """Its machine is another one, its data lie elsewhere, and its code is a copy."""
+    desk.tracked()
+    before = desk.reference
+    here = _environment(cpu="B", numpy="2.1.0")
+
+    desk.asks(environment=here)
+    desk.tracked(environment=here)
+
+    assert desk.reference == replace(before, fixed=True)
 
 
 @pytest.mark.parametrize("flag", OTHER)
@@ -181,7 +192,6 @@ def test_another_machine_is_told_and_let_in(desk: Desk) -> None:
     admission = desk.asks(environment=_environment(cpu="B", numpy="2.1.0"))
 
     assert admission == Admission(told=("this machine differs: cpu model A -> B",))
-    assert not desk.reference.fixed
 
 
 def test_a_file_that_is_not_loaded_yet_and_lies_there_unchanged_is_no_difference(
@@ -242,16 +252,14 @@ def test_a_run_is_told_of_its_environment_and_never_refused_for_it(desk: Desk) -
     assert admission == Admission(told=("this machine differs: numpy 2.1.0 -> 2.2.0",))
 
 
-def test_a_run_that_is_allowed_to_differ_takes_the_study_with_it(desk: Desk) -> None:
+@pytest.mark.parametrize("flag", OTHER)
+def test_a_run_that_is_allowed_to_differ_takes_the_study_with_it(flag: str, desk: Desk) -> None:
     desk.storage.set_reference(desk.study_id, desk.snapshots())
 
-    desk.asks("code", joined=False)
-    assert desk.reference.fixed, "nothing differs, so nothing is to be moved"
-    desk.asks("code", joined=False, **OTHER["code"])
-    desk.tracked(**OTHER["code"])
-
-    assert not desk.reference.fixed
-    assert desk.asks(**OTHER["code"]) == Admission()
+    assert not desk.asks(flag, joined=False).moves, "nothing differs"
+    assert desk.asks(flag, joined=False, **OTHER[flag]).moves
+    if flag != "environment":
+        assert not desk.asks(joined=False, **OTHER["environment"]).moves, "nobody asked for it"
 
 
 # With real processes: two checkouts of one project.
@@ -273,7 +281,7 @@ def _checkout(place: Path, scale: int) -> Path:
     return place
 
 
-def _joined(lab: Any, checkout: Path, *allowed: str, trials: int, isolation: str = "auto") -> Any:
+def _joined(lab: Any, checkout: Path, *allowed: str, trials: int) -> Any:
     """A worker of this checkout on the study ``s`` until it has so many trials."""
     storage = BookStorage(lab.book)
     try:
@@ -282,7 +290,7 @@ def _joined(lab: Any, checkout: Path, *allowed: str, trials: int, isolation: str
             book=f"sqlite:///{lab.book}", shown_book=storage.url, study="s",
             study_id=study._study_id, search=study.spec.search, name="objective",
             file=str(checkout / "train.py"), module=None, search_path=(), data={}, mapped={},
-            config=None, overrides={}, seed=None, isolation=isolation, paranoid=False,
+            config=None, overrides={}, seed=None, isolation="auto", paranoid=False,
             allowed=allowed, budget=trials, joined=True,
         )  # fmt: skip
         lab.heard.said_.clear()
@@ -309,12 +317,17 @@ def test_an_edited_checkout_is_kept_out_or_marked(lab: Any, tmp_path: Path) -> N
 
     outcome: RunOutcome = _joined(lab, wrong, "code", trials=3)
     assert [trial.state for trial in outcome.trials] == ["COMPLETE"] * 2
-    # Its process is prepared before it is let in, and is the same for all of its trials.
-    _joined(lab, wrong, "code", trials=4, isolation="none")
-    _joined(lab, right, trials=5)
+    _joined(lab, right, trials=4)
 
     marked = ("code: shared.py",)
-    assert _marks(lab) == [(), marked, marked, marked, ()]
+    assert _marks(lab) == [(), marked, marked, ()]
+
+    # Its owner goes on with the other code, and the study with them.
+    other = f"{wrong}/train.py:objective"
+    lab.run("budget: {trials: 5}", objective=other, allow=("code",))
+    with pytest.raises(InputsChangedError):
+        _joined(lab, right, trials=6)
+    assert _marks(lab)[4:] == [()]
 
 
 @pytest.mark.slow

@@ -73,16 +73,6 @@ def fix(book: Book, study_id: int) -> StudyReference | None:
     return StudyReference(found.coordinates, found.seed, fixed=True)
 
 
-def clear(book: Book, study_id: int) -> None:
-    """Let the newest attempt be the reference again.
-
-    Raises:
-        NotFoundError: There is no such study.
-    """
-    with book.writing(durable=True) as connection:
-        _write(connection, study_id, None)
-
-
 def reference(
     connection: Connection, study_id: int, *, lock: bool = False
 ) -> StudyReference | None:
@@ -164,7 +154,7 @@ def _text(reference: StudyReference) -> str:
     return msgspec.json.encode({**document, "seed": reference.seed}).decode()
 
 
-def _write(connection: Connection, study_id: int, text: str | None) -> None:
+def _write(connection: Connection, study_id: int, text: str) -> None:
     changed = connection.execute(
         update(schema.study)
         .where(_s.study_id == study_id, _s.deleted.is_(None))

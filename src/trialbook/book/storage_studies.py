@@ -81,14 +81,6 @@ class StudyStorage(StorageLife):
         """
         return references.fix(self.book, study_id)
 
-    def clear_reference(self, study_id: int) -> None:
-        """Let the study's newest tracked attempt be the reference again.
-
-        Raises:
-            NotFoundError: There is no such study.
-        """
-        references.clear(self.book, study_id)
-
     def discard_untouched_study(self, study_id: int) -> bool:
         """Forget a study that never had a trial; whether it was forgotten."""
         discarded = self._studies.discard_untouched(study_id)

@@ -3,8 +3,8 @@
 What they are held against is the study's reference (``BookStorage.reference``). A run goes on in
 its owner's name: code, data and configuration must be those of the reference, or be allowed, and
 then the study goes on with the new ones. A worker that joins must be the same, its environment
-too; one that is let in with differences moves nothing, and every trial of it says in what it
-differs. Sampler, pruner and seed are held by ``study.py``; what weighs is in ``admission.py``.
+too, and never moves the reference; one that is let in with differences says so in every trial.
+Sampler, pruner and seed are held by ``study.py``; what weighs is in ``admission.py``.
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ class Admission:
     Args:
         differs: What its trials say of it; empty when it is as the study is.
         told: What its user should hear of it and of this machine, a line each.
+        moves: Whether the study goes on with what is here, so that it is to become the reference.
     """
 
     differs: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    moves: bool = False
 
 
 def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
@@ -71,7 +73,7 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
         if not _is_unknown(difference, job, ready)
     ]
     if not job.joined:
-        return _owner_admitted(storage, job, reference, weighed(found, {*job.allowed, _OWN}))
+        return _owner_admitted(job, reference, weighed(found, {*job.allowed, _OWN}))
     verdict = weighed(found, job.allowed)
     if verdict.refused:
         raise InputsChangedError(
@@ -79,9 +81,11 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
             where=socket.gethostname(),
             hint=remedies(verdict.refused, _git(storage, reference)),
         )
+    if not reference.fixed:
+        # Else its own trials would be what the next worker is held against, and runs the code of.
+        storage.fix_reference(job.study_id)
     if not verdict.allowed:
         return Admission(told=told_lines(verdict.told))
-    storage.fix_reference(job.study_id)
     mark = mark_of(verdict.allowed)
     let_in = f"let in although it differs: {mark_summary(mark)}; its trials say so"
     return Admission(mark, (let_in, *told_lines(verdict.told)))
@@ -91,9 +95,7 @@ _OWN = FLAGS[Kind.ENVIRONMENT]
 """The environment of a run is its owner's business: it is told of what differs."""
 
 
-def _owner_admitted(
-    storage: BookStorage, job: Job, reference: StudyReference, verdict: Weighed
-) -> Admission:
+def _owner_admitted(job: Job, reference: StudyReference, verdict: Weighed) -> Admission:
     if verdict.refused:
         kinds = by_kind(verdict.refused)
         flags = " ".join(f"--allow {FLAGS[kind]}" for kind in kinds)
@@ -103,9 +105,9 @@ def _owner_admitted(
             hint=f"{flags} to go on and have the trials say so, or --study NAME for a new study",
         )
     environment = tuple(item for item in verdict.allowed if item.kind == Kind.ENVIRONMENT)
-    if reference.fixed and len(environment) < len(verdict.allowed):
-        storage.clear_reference(job.study_id)  # the study goes on with what is here
-    return Admission(told=told_lines((*environment, *verdict.told)))
+    asked = any(FLAGS[Kind(item.kind)] in job.allowed for item in verdict.allowed)
+    told = told_lines((*environment, *verdict.told))
+    return Admission(told=told, moves=reference.fixed and asked)
 
 
 def _differences(

@@ -212,7 +212,19 @@ class Worker:
             child.vetted, child.differs = True, admission.differs
             if admission.told:
                 self._coordinator.send(Noticed(admission.told))
+            if admission.moves:
+                self._make_reference(child)
         return child
+
+    def _make_reference(self, child: SupervisedChild) -> None:
+        """Let a child write down that the study goes on with what it has observed."""
+        child.pin()
+        while not child.pinned:
+            if child.failed is not None:
+                raise _CannotPrepareError(child.failed.fault)
+            if child.ended:
+                raise _CannotPrepareError(self._died_preparing(child))
+            self._wait()
 
     def _died_preparing(self, child: SupervisedChild) -> Fault:
         return Fault(

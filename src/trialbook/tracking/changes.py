@@ -1,4 +1,4 @@
-"""What changed since earlier attempts of a study: since the newest one, or since the first."""
+"""What changed in a study: since what its workers are held against, or since its first attempt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ Changes = tuple[CoordinateDifference, ...]
 
 
 def changes_since_last(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
-    """How snapshots differ from those of the study's newest tracked attempt."""
-    return _changes(storage, storage.last_coordinates(study_id), here)
+    """How snapshots differ from the study's reference: mostly, its newest tracked attempt."""
+    reference = storage.reference(study_id)
+    return _changes(storage, None if reference is None else reference.coordinates, here)
 
 
 def changes_since_first(storage: BookStorage, study_id: int, here: Iterable[Snapshot]) -> Changes:
