@@ -53,7 +53,7 @@ _BEST_SHOWN = 3
 )
 @click.option(
     "--allow",
-    type=click.Choice(["code", "data", "settings"]),
+    type=click.Choice(["code", "data", "settings", "environment"]),
     multiple=True,
     help="Go on although this changed since the study's last trial.",
 )
