@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from trialbook.book import beginning, claims, hashed_files, retrying
+from trialbook.book import beginning, claims, hashed_files, retrying, trials
 from trialbook.book.attempt import Attempt
 from trialbook.book.outlasting import all_outlasting
 from trialbook.book.reading import Reader
@@ -115,6 +115,11 @@ class AttemptStorage(StorageLife):
     def held_attempt(self, trial_id: int) -> Attempt | None:
         """The attempt by which this process holds a trial, ``None`` when it does not."""
         return self._held.get(trial_id)
+
+    def is_overtaken(self, trial_id: int, attempt: int) -> bool:
+        """Whether a later attempt of a trial has begun: then this one counts no more."""
+        with self.book.reading() as connection:
+            return trials.attempt_id(connection, trial_id, attempt + 1) is not None
 
     def end_dead_attempt(
         self,

@@ -93,6 +93,7 @@ def report_of(
         child: The child that ran it.
         ending: How it ended, ``None`` when its process has told.
     """
+    fenced = str(EndReason.FENCED)
     error = None if child.told is None else child.told.error
     reason = None if child.told is None else child.told.given_back
     if ending is not None:
@@ -100,9 +101,11 @@ def report_of(
         fate = storage.end_dead_attempt(claim.trial_id, outcome, blobs=blobs, attempt=claim.attempt)
         error = ending.message
         reason = None if fate is Fate.OVER else str(ending.reason)
+        if fate is Fate.OVER and storage.is_overtaken(claim.trial_id, claim.attempt):
+            reason = fenced
     trial = storage.get_trial(claim.trial_id)
-    if not trial.state.is_finished():
-        fenced = str(EndReason.FENCED)
+    # Whoever has taken the trial over may have finished it already.
+    if reason == fenced or not trial.state.is_finished():
         return Returned(claim.trial_id, claim.number, claim.attempt, reason or fenced, error)
     quarantine = trial.system_attrs.get(QUARANTINED)
     if quarantine is not None and error is not None:

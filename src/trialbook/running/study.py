@@ -54,7 +54,8 @@ class ClaimedRun:
     Args:
         error: The exception that left the objective, recorded already; ``None`` when none did.
         reason: Why the attempt ended; ``None`` where that was not recorded.
-        is_given_back: Whether the trial is to be tried again; then nothing was told.
+        is_given_back: Whether the trial is to be tried again, and nothing was told; or what was
+            told does not count, because another worker has the trial (``fenced``).
     """
 
     error: BaseException | None
@@ -163,6 +164,8 @@ class Study(optuna.Study):
                 self.tell(trial, value, state)
         finally:
             self._thread_local.in_optimize_loop = False
+        if attempt.fenced:
+            return ClaimedRun(error, EndReason.FENCED, is_given_back=True)
         return ClaimedRun(error, reason)
 
     def _is_given_back(self, trial_id: int) -> bool:
