@@ -149,7 +149,7 @@ class Job:
         return until(partial(self._held, runs), lambda: (self.status, self.log))
 
     def _held(self, runs: int) -> TrialRecord | None:
-        if self.status.says and self.status.says.startswith("PENDING"):
+        if self.status.state is JobState.PENDING:
             with suppress(CalledProcessError):  # it has just begun
                 job = f"jobid={self.placed.engine_id}"
                 self.lab.cluster.asked("scontrol", "update", job, "starttime=now")
@@ -323,10 +323,25 @@ def test_what_accounts_say_of_jobs_that_the_controller_has_forgotten() -> None:
     assert found["7_2"] == JobStatus(JobState.UNKNOWN, "ODD", None)
 
 
+def test_a_job_that_waits_says_for_what(cluster: Cluster, tmp_path: Path) -> None:
+    launcher, placed = SlurmLauncher({"hold": True, "comment": HOSTILE}), []
+    launcher.submit(WorkerOrder("ab12cd34", HOSTILE, directory=tmp_path), 2, placed.append)
+    assert launcher.status(placed) == dict.fromkeys(
+        range(2), JobStatus(JobState.PENDING, "JobHeldUser")
+    )
+    with pytest.raises(LaunchError, match="a job that has not begun has none"):
+        list(launcher.log(placed[0]))
+    follower = launcher.log(placed[1], follow=True)
+    assert launcher.cancel([*placed, PlacedJob(2, "999999_0")]) == dict.fromkeys(range(3))
+    assert {status.state for status in launcher.status(placed).values()} == {JobState.ENDED}
+    with pytest.raises(LaunchError, match="cannot be read here"):
+        next(follower)
+
+
 def test_what_slurm_refuses_is_said(cluster: Cluster, tmp_path: Path) -> None:
     order = WorkerOrder("ab12cd34", "s", directory=tmp_path)
     placed: list[PlacedJob] = []
-    with pytest.raises(LaunchError, match="invalid partition specified") as caught:
+    with pytest.raises(LaunchError, match="workers: invalid partition specified") as caught:
         SlurmLauncher({"partition": HOSTILE}).submit(order, 2, placed.append)
     assert placed == []
     assert caught.value.hint is not None

@@ -19,6 +19,7 @@ from trialbook.records.launches import JobState, JobStatus
 ANSWER_S = 60.0
 _ID = re.compile(r"[0-9]+_[0-9]+", re.ASCII)
 _OWN_SETTINGS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_TIME_FORMAT")
+_PREFIX = re.compile(r"\A[a-z_]+: (error|fatal): ")
 _NO_SUCH_JOB = "Invalid job id"
 
 _PENDING = frozenset(
@@ -86,7 +87,7 @@ def answer(
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
     """What a program of SLURM said was wrong, on one line."""
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = [_PREFIX.sub("", line.strip()) for line in done.stderr.splitlines() if line.strip()]
     return "; ".join(said) or f"exit {done.returncode}"
 
 
@@ -115,7 +116,11 @@ def statuses(engine_ids: Iterable[str]) -> dict[str, JobStatus]:
     known = {row[0]: _status(row[1], row[2], row[3]) for row in rows if len(row) == 4}
     missing = [engine_id for engine_id in asked if engine_id not in known]
     if missing:
-        known |= accounted(missing)
+        # Of an array that it knows the controller forgets the jobs that were cancelled before they
+        # began, and in time those that have ended.
+        arrays_known = {engine_id.partition("_")[0] for engine_id in known}
+        ended = [job for job in missing if job.partition("_")[0] in arrays_known]
+        known |= dict.fromkeys(ended, JobStatus(JobState.ENDED)) | accounted(missing)
     return {engine_id: known[engine_id] for engine_id in asked if engine_id in known}
 
 
@@ -140,9 +145,11 @@ def _status(state: str, nodes: str, reason: str) -> JobStatus:
     word = state.split(" ", 1)[0].rstrip("+")  # sacct: "CANCELLED by 1000"
     place = nodes if nodes and nodes not in ("(null)", "None assigned") else None
     if word in _PENDING:
-        return JobStatus(JobState.PENDING, f"{word} ({reason})" if reason else word, place)
+        said = [] if word == "PENDING" else [word]
+        said += [] if reason in ("", "None") else [reason]
+        return JobStatus(JobState.PENDING, ", ".join(said) or None, place)
     if word in _RUNNING:
-        return JobStatus(JobState.RUNNING, word, place)
+        return JobStatus(JobState.RUNNING, None if word == "RUNNING" else word, place)
     kind = JobState.ENDED if word in _ENDED else JobState.UNKNOWN
     return JobStatus(kind, word or None, place)
 
