@@ -168,7 +168,9 @@ def test_workers_understand_all_that_they_can_be_told() -> None:
     from trialbook.cli.worker import worker
     from trialbook.running.launch.launching import WorkerSettings
 
-    settings = WorkerSettings(1, 1.0, 1.0, {"a": "b"}, "here", "here", ("code",), 1.0)
+    settings = WorkerSettings(
+        1, 1.0, 1.0, {"a": "b"}, {"f": "g"}, "c", "here", "here", ("code",), 1.0
+    )
     assert len(settings.arguments) == 2 * len(fields(WorkerSettings))
     told = {*settings.arguments[::2], "--pinned", "--job"}
     assert told <= {flag for option in worker.params for flag in option.opts}

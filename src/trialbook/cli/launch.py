@@ -61,6 +61,14 @@ _CSV = ("job", "engine", "engine_id", "place")
     "--data", "inputs", metavar="NAME=PATH", multiple=True, help="Where input NAME lies there."
 )
 @click.option(
+    "--supply",
+    "supplies",
+    metavar="FILE=PATH",
+    multiple=True,
+    help="A copy there of a code file that the book does not hold.",
+)
+@click.option("--config", metavar="FILE", help="The study's configuration file there.")
+@click.option(
     "--env",
     type=click.Choice(["here", "recreate"]),
     help="Run in the environment that is there, or recreate the study's.",
@@ -118,6 +126,7 @@ def launch(
     workers: int,
     study: str | None,
     inputs: tuple[str, ...],
+    supplies: tuple[str, ...],
     storage: str | None,
     same_machine: bool,
     trust: bool,
@@ -135,13 +144,17 @@ def launch(
     from trialbook.running.launch.launching import LaunchOptions, WorkerSettings
     from trialbook.running.launch.launching import launch as launched
 
-    told = ("trials", "hours", "idle_exit_s", "env", "code", "allow", "grace_s")
+    told = ("trials", "hours", "idle_exit_s", "config", "env", "code", "allow", "grace_s")
     options = LaunchOptions(
         engine=engine,
         workers=workers,
         storage=storage,
         engine_options=_engine_options(given),
-        settings=WorkerSettings(data=mapped_inputs(inputs), **{name: given[name] for name in told}),
+        settings=WorkerSettings(
+            data=mapped_inputs(inputs),
+            supply=mapped_inputs(supplies, "--supply"),
+            **{name: given[name] for name in told},
+        ),
         same_machine=same_machine,
         trust=trust,
     )

@@ -87,7 +87,7 @@ COMMANDS = (
     CommandEntry(
         "storage",
         "trialbook.cli.storage:storage",
-        "Create a book, or bring an older one up to date.",
+        "Create a book, bring an older one up to date, or move studies between books.",
     ),
     CommandEntry(
         "doctor", "trialbook.cli.doctor:doctor", "Check this machine and show which settings won."

@@ -182,8 +182,8 @@ def _spec(
     )
 
 
-def mapped_inputs(inputs: Sequence[str]) -> dict[str, str]:
-    """Input name to path, from ``NAME=PATH``.
+def mapped_inputs(inputs: Sequence[str], flag: str = "--data") -> dict[str, str]:
+    """Input name to path, from ``NAME=PATH`` after a flag.
 
     Raises:
         click.UsageError: One has another form.
@@ -192,7 +192,7 @@ def mapped_inputs(inputs: Sequence[str]) -> dict[str, str]:
     for text in inputs:
         name, equals, path = text.partition("=")
         if not equals or not name or not path:
-            raise click.UsageError(f"--data {text!r} maps nothing; write NAME=PATH")
+            raise click.UsageError(f"{flag} {text!r} maps nothing; write NAME=PATH")
         mapped[name] = path
     return mapped
 

@@ -137,6 +137,8 @@ def test_workers_are_told_everything_but_the_password(pad: Launchpad) -> None:
         hours=1.5,
         idle_exit_s=0.0,
         data={"a b": "x=$(y)"},
+        supply={"f.py": "/g"},
+        config="c.yaml",
         env="here",
         code="book",
         allow=("data", "code"),
@@ -146,7 +148,8 @@ def test_workers_are_told_everything_but_the_password(pad: Launchpad) -> None:
     arguments = [
         *("-P", "-m", "trialbook", "worker", "--job", f"{record.launch_id}/0"),
         *("--pinned", str(record.pin), "--trials", "3", "--hours", "1.5", "--idle-exit", "0.0"),
-        *("--data", f"a b={Path.cwd()}/x=$(y)", "--env", "here", "--code", "book"),
+        *("--data", f"a b={Path.cwd()}/x=$(y)", "--supply", "f.py=/g"),
+        *("--config", f"{Path.cwd()}/c.yaml", "--env", "here", "--code", "book"),
         *("--allow", "data", "--allow", "code", "--grace", "2.0", "--", "s"),
     ]
     assert _printed(record) == f"{arguments} sqlite:///{pad.lab.book} 0\n"

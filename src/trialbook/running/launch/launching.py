@@ -46,6 +46,8 @@ class WorkerSettings:
         hours: Hours after which each of them begins no trial.
         idle_exit_s: How long each of them waits for a trial before it leaves.
         data: Input name to path on the workers' machines.
+        supply: Recorded code file that the book does not hold to its path there.
+        config: File of the configuration there, where the book's record of it lacks a credential.
         env: ``here``, or ``recreate`` for the study's environment.
         code: ``book``, or ``here`` for the checkout on the workers' machines.
         allow: Which of ``ALLOWANCES`` may differ from the study's.
@@ -56,6 +58,8 @@ class WorkerSettings:
     hours: float | None = None
     idle_exit_s: float | None = None
     data: Mapping[str, str] = field(default_factory=dict)
+    supply: Mapping[str, str] = field(default_factory=dict)
+    config: str | None = None
     env: str | None = None
     code: str | None = None
     allow: tuple[str, ...] = ()
@@ -68,7 +72,9 @@ class WorkerSettings:
             ("--trials", self.trials),
             ("--hours", self.hours),
             ("--idle-exit", self.idle_exit_s),
-            *(("--data", f"{name}={Path(path).absolute()}") for name, path in self.data.items()),
+            *(("--data", f"{name}={_absolute(path)}") for name, path in self.data.items()),
+            *(("--supply", f"{name}={_absolute(path)}") for name, path in self.supply.items()),
+            ("--config", None if self.config is None else _absolute(self.config)),
             ("--env", self.env),
             ("--code", self.code),
             *(("--allow", kind) for kind in self.allow),
@@ -92,9 +98,10 @@ class WorkerSettings:
                 yield f"{name} must be a number from 0 up, not {value}"
         if self.hours == 0:
             yield "hours must be above 0"
-        for name, path in self.data.items():
-            if not name or not path or "=" in name:
-                yield f"data {name!r} at {path!r} maps nothing"
+        for what, mapped in (("data", self.data), ("supply", self.supply)):
+            for name, path in mapped.items():
+                if not name or not path or "=" in name:
+                    yield f"{what} {name!r} at {path!r} maps nothing"
         for what, text, known in (
             ("env", self.env, ENVIRONMENTS),
             ("code", self.code, CODES),
@@ -227,6 +234,11 @@ def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyRef
             hint="launch its study file, or FILE.py:FUNCTION with --study",
         )
     return reference
+
+
+def _absolute(path: str) -> str:
+    """A path as it is from here: on the same place of a shared file system it is there, too."""
+    return str(Path(path).absolute())
 
 
 def is_recorded(storage: str | None, study: str) -> bool:
