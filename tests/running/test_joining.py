@@ -432,9 +432,10 @@ def test_children_run_in_the_recreated_environment(
     monkeypatch.setattr("trialbook.running.joining.recreate", lambda *_, **__: python)
     machine.raise_budget(3)
     machine.join(env="recreate", allow=("environment",))
-    trial = machine.trials()[2]
-    assert trial.state == "COMPLETE"
-    assert machine.launch(trial)[0].python == str(python)
+    trials = machine.trials()
+    assert trials[2].state == "COMPLETE"
+    assert machine.launch(trials[2])[0].python == str(python)
+    assert machine.identity(trials[2]) == machine.identity(trials[0])
 
 
 def test_a_worker_joins_on_a_server(

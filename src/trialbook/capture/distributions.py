@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from trialbook.capture.cache_file import CacheFile, default_cache_dir
-from trialbook.capture.imports import site_directories, unwatched
+from trialbook.capture.imports import is_own, site_directories, unwatched
 
 _Names = dict[str, tuple[int, list[str] | None]]
 """Site directory to its modification time and the names in it, as they are remembered."""
@@ -26,13 +26,15 @@ _FIRST_COMPONENT = re.compile(rb'(?m)^"?([^/,"\n]+)')
 def strays(paths: Iterable[str]) -> list[str]:
     """The installed paths (``imports.is_installed``) that belong to no distribution.
 
-    The standard library, and site directories in which some distribution does not list its
-    files, are taken to belong to one throughout.
+    The standard library, site directories in which some distribution does not list its files, and
+    Trialbook itself are taken to belong to one throughout.
     """
     found = []
     known: dict[str, frozenset[str] | None] = {}
     sites = _sites()
     for path in paths:
+        if is_own(path):
+            continue
         for site in sites:
             if path.startswith(site):
                 if site not in known:

@@ -137,7 +137,8 @@ def _spelt(paths: list[str]) -> tuple[str, ...]:
 
 
 _OWN_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-_INSTALLED = _spelt([sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), _OWN_PACKAGE])
+_OWN = _spelt([_OWN_PACKAGE])
+_INSTALLED = _spelt([sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]) + _OWN
 _INSTALLED += site_directories()
 _IGNORED = (*_INSTALLED, "/proc/", "/sys/", "/dev/")
 
@@ -145,6 +146,11 @@ _IGNORED = (*_INSTALLED, "/proc/", "/sys/", "/dev/")
 def is_installed(path: str) -> bool:
     """Whether an absolute path lies in the standard library, a site directory or Trialbook."""
     return path.startswith(_INSTALLED)
+
+
+def is_own(path: str) -> bool:
+    """Whether an absolute path lies in Trialbook itself, however it was made importable."""
+    return path.startswith(_OWN)
 
 
 def install_import_watch() -> Watch:

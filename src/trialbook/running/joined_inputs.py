@@ -22,7 +22,7 @@ class JoinedData:
 
     Args:
         declared: Each as it was declared.
-        paths: Input name to where it lies on this machine.
+        paths: Input name to where it lies on this machine, where that is not where it was declared.
         remarks: What the user should know, one sentence each.
     """
 
@@ -76,7 +76,13 @@ def joined_data(
         item.name: InputSpec(item.declared, None if item.verified else f"sha256:{item.digest}")
         for item in study.data.inputs
     }
-    return JoinedData(declared, {name: str(path) for name, path in found.paths.items()}, remarks)
+    # A declared digest of what lies where it was declared is believed here as it was there.
+    paths = {
+        name: str(path)
+        for name, path in found.paths.items()
+        if declared[name].digest is None or str(path) != declared[name].path
+    }
+    return JoinedData(declared, paths, remarks)
 
 
 def joined_config(
