@@ -19,6 +19,7 @@ from trialbook.book.storage import BookStorage
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import EndReason, LaunchState
 from trialbook.records.launches import DRAIN, LaunchRecord
+from trialbook.restoring.lock import locked
 
 from .test_run import wait_until
 
@@ -172,6 +173,29 @@ def test_what_no_record_holds_is_asked_for(site: Site) -> None:
     assert "the worker leaves: the budget is met" in given.stderr
     assert given.stdout == ""
     assert [trial.state for trial in site.trials()] == ["COMPLETE"] * 2
+
+
+def test_a_signal_before_the_first_trial_ends_a_worker_as_one_that_is_preempted(
+    recorded_book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Path(os.environ["XDG_CACHE_HOME"]) / "trialbook" / "code"
+    kept.mkdir(parents=True)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with closing(BookStorage(str(recorded_book), create=False)) as storage:
+        reference = storage.reference(storage.get_study_id_from_name("s"))
+    assert reference is not None
+    site = Site(tmp_path, monkeypatch)
+    arguments = ("worker", "--trust", "--storage", str(recorded_book), "s")
+    with locked(kept / f"{reference.coordinates.code}.lock", print, "does the same"):
+        worker = site.started(*arguments, TMPDIR=str(temporary))
+        assert worker.stderr is not None
+        assert "waiting for another process" in worker.stderr.readline()
+        worker.send_signal(signal.SIGTERM)
+        _, said = worker.communicate(timeout=60)
+    assert worker.returncode == 0, said
+    assert "a signal asked the run to stop" in said
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from optuna.study import StudyDirection
 
 from trialbook.book.storage import BookStorage
 from trialbook.errors import (
+    ConfigError,
     InputsChangedError,
     InvalidInputError,
     NotFoundError,
@@ -31,9 +33,11 @@ from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
-from trialbook.records.launches import DRAIN, LaunchPin
+from trialbook.records.launches import DRAIN, JobId, LaunchPin, LaunchRecord
 from trialbook.records.study import TrialRecord
-from trialbook.running.joining import JoinOptions, join_study
+from trialbook.records.workers import Placement
+from trialbook.running.joined_inputs import joined_config
+from trialbook.running.joining import JoinOptions, join_study, placement_of
 from trialbook.running.outcome import RunEnd, RunOutcome
 from trialbook.running.progress import RunState, TrialEnd
 
@@ -419,6 +423,42 @@ def test_a_study_that_no_worker_can_search_says_why(machine: Machine, tmp_path: 
     for study, (kind, text) in refusals.items():
         with pytest.raises(kind, match=text):
             machine.join(study)
+
+
+def test_what_placed_a_worker_is_said_by_its_launch_and_its_batch_system(url: str) -> None:
+    job = JobId("0a1b2c3d", 3)
+    slurm = {"SLURM_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "3"}
+    with closing(BookStorage(url)) as storage:
+        study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+        assert placement_of(storage, None, {}) == Placement()
+        assert placement_of(storage, None, slurm) == Placement("slurm", "4711_3")
+        with pytest.raises(NotFoundError):
+            placement_of(storage, job, slurm)
+        launch = LaunchRecord(job.launch, study_id, "s", "slurm", 0.0, "here", None, 4)
+        storage.launches.add(launch)
+        placed = Placement("slurm", "4711_3", "0a1b2c3d/3")
+        assert placement_of(storage, job, slurm) == placed
+        storage.launches.add(replace(launch, launch_id="ffffffff", engine="ray"))
+        # A cluster of Ray inside a job of SLURM: it was Ray that placed the worker.
+        placed = Placement("ray", "ffffffff/0", "ffffffff/0")
+        assert placement_of(storage, JobId("ffffffff", 0), slurm) == placed
+
+
+def test_credentials_that_the_record_lacks_have_to_be_given(tmp_path: Path) -> None:
+    recorded = ConfigState(
+        resolved={"db": {"user": "ann", "password": "<redacted>"}, "depth": 3},
+        overrides={"depth": 3},
+        redacted=("db.password",),
+    )
+    with pytest.raises(ConfigError, match=r"db\.password") as refused:
+        joined_config(recorded, None, {"depth": 3})
+    assert "--config FILE" in (refused.value.hint or "")
+    given = {"db.password": "known here"}
+    assert joined_config(recorded, None, given) == (recorded.resolved, given)
+    file = tmp_path / "conf.yaml"
+    assert joined_config(recorded, str(file), {}) == (str(file), {"depth": 3})
+    open_one = replace(recorded, redacted=())
+    assert joined_config(open_one, None, {}) == (recorded.resolved, {})
 
 
 def test_children_run_in_the_recreated_environment(
