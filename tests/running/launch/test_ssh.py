@@ -19,6 +19,7 @@ from trialbook.records.launches import JobState, PlacedJob
 from trialbook.running.launch.contract import Launcher, WorkerOrder
 from trialbook.running.launch.ssh import SshLauncher
 from trialbook.running.launch.ssh_hosts import Host, host_fault, listed_hosts, spread
+from trialbook.running.launch.ssh_options import SSH_OPTIONS
 from trialbook.running.launch.threads import usable_cores
 from trialbook.testing.launching import LauncherContract, until
 
@@ -318,19 +319,23 @@ def test_what_breaks_off_a_launch_forgets_no_worker(bench: Bench) -> None:
 def test_a_book_names_no_host_no_process_and_no_file_of_its_own(bench: Bench) -> None:
     launcher = bench.launcher("alpha")
     (job,) = bench.submit(launcher, bench.order(), 1)
-    pid, start = job.engine_id.split()[1:]
+    pid = job.engine_id.split()[1]
+    fake = bench.place / "fake.log"
+    fake.write_text("secret")
+    fake.with_suffix(".json").write_text("{}")
     bad = [
-        PlacedJob(1, f"-oProxyCommand=touch${{IFS}}executed {pid} {start}", "alpha", job.log),
-        PlacedJob(2, f"alpha;touch {pid} {start}", "alpha", job.log),
-        PlacedJob(3, f"alpha {pid} 1-2-3", "alpha", job.log),
-        PlacedJob(4, f"alpha {pid} {start}", "alpha", None),
-        PlacedJob(5, f"alpha {os.getpid()} {start}", "alpha", job.log),
+        PlacedJob(1, f"-oProxyCommand=touch${{IFS}}executed {pid}", "alpha", job.log),
+        PlacedJob(2, f"alpha;touch {pid}", "alpha", job.log),
+        PlacedJob(3, f"alpha {os.getpid()}", "alpha", job.log),
+        PlacedJob(4, f"alpha {pid}", "alpha", None),
+        PlacedJob(5, f"alpha {pid}", "alpha", str(fake)),
+        PlacedJob(6, f"alpha {pid}", "alpha", "/etc/passwd"),
     ]
     assert {s.state for s in launcher.status(bad).values()} == {JobState.UNKNOWN}
-    launcher.cancel(bad)
-    passwords = PlacedJob(6, job.engine_id, "alpha", "/etc/passwd")
-    with pytest.raises(LaunchError, match="there is no log /etc/passwd"):
-        list(launcher.log(passwords))
+    assert all(launcher.cancel(bad).values())
+    for other in bad[4:]:
+        with pytest.raises(LaunchError, match="the host has no files of it"):
+            list(launcher.log(other))
     assert launcher.status([job])[0].state is JobState.RUNNING
 
 
@@ -377,6 +382,11 @@ def test_options_that_it_cannot_take_are_named_all_at_once(tmp_path: Path) -> No
         "Port is a text without control characters",
     ):
         assert fault in caught.value.what
+
+
+def test_the_options_of_ssh_are_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "launching.md").read_text()
+    assert [name for name in SSH_OPTIONS if f"`{name}`" not in text] == []
 
 
 def test_no_hosts_and_too_few_slots_place_nothing() -> None:

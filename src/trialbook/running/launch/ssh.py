@@ -90,8 +90,7 @@ class SshLauncher(Launcher):
                 if "error" in job:
                     failed.append(f"{host} ({_named([index])}): {job['error']}")
                     continue
-                engine_id = f"{host} {job['pid']} {job['start']}"
-                placed(PlacedJob(index, engine_id, host, job["log"]))
+                placed(PlacedJob(index, f"{host} {job['pid']}", host, job["log"]))
 
         orders = {host: self._start_order(order, indices) for host, indices in places.items()}
         self._each(orders, answered)
@@ -227,14 +226,12 @@ def _by_host(
     """
     places: dict[str, dict[int, _Answer]] = {}
     for job in jobs:
-        host, _, process = job.engine_id.partition(" ")
-        pid, _, start = process.partition(" ")
-        if host_fault(host) is not None or not pid.isdecimal() or not start or job.log is None:
+        host, _, pid = job.engine_id.partition(" ")
+        if host_fault(host) is not None or not pid.isdecimal() or job.log is None:
             what = f"{job.engine_id!r} is no job of this engine"
             unknown[job.index] = JobStatus(JobState.UNKNOWN, what, job.place)
             continue
-        identity = {"pid": int(pid), "start": start, "log": job.log}
-        places.setdefault(host, {})[job.index] = identity
+        places.setdefault(host, {})[job.index] = {"pid": int(pid), "log": job.log}
     return places
 
 

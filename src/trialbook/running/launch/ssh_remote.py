@@ -115,10 +115,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _job(file: Path) -> dict[str, Any] | None:
     try:
-        job = json.loads(file.read_text())
+        with file.open() as text:
+            if os.fstat(text.fileno()).st_uid != os.geteuid():
+                return None
+            job = json.load(text)
     except (OSError, ValueError):
         return None
-    return job if isinstance(job, dict) else None
+    return job if isinstance(job, dict) and "exit" in job else None
 
 
 def _write_job(file: Path, job: dict[str, Any]) -> None:
@@ -232,26 +235,33 @@ def status(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(job: dict[str, Any]) -> dict[str, str]:
-    if identity(job["pid"]) == job["start"]:
+    written = _known(job)
+    if written is None:
+        return {"state": "unknown", "says": "the host has no files of it"}
+    if identity(written["pid"]) == written["start"]:
         return {"state": "running", "says": ""}
     until = time.monotonic() + _END_WRITTEN_S
-    while True:
-        written = _job(_job_file(job)) or {}
-        if (written.get("pid"), written.get("start")) != (job["pid"], job["start"]):
-            return {"state": "unknown", "says": "the host has no files of it"}
+    while identity(written["keeper"]) == written["keeper_start"] and time.monotonic() < until:
         if written["exit"] is not None:
-            return {"state": "ended", "says": _end(written["exit"])}
-        kept = identity(written["keeper"]) == written["keeper_start"]
-        if not kept or time.monotonic() > until:
             break
         time.sleep(0.02)
+        written = _known(job) or written
+    written = _known(job) or written  # a keeper ends as soon as it has written the last end
+    if written["exit"] is not None:
+        return {"state": "ended", "says": _end(written["exit"])}
     if boot() not in written["keeper_start"]:
         return {"state": "unknown", "says": "the machine was started again, or is another one"}
     return {"state": "ended", "says": "nobody saw how"}
 
 
-def _job_file(job: dict[str, Any]) -> Path:
-    return Path(job["log"]).with_suffix(".json")
+def _known(job: dict[str, Any]) -> dict[str, Any] | None:
+    """What a keeper has written of a job, ``None`` when there is no such job.
+
+    A book may name any process and any file. Only what this user's keepers have written counts.
+    """
+    path = Path(job["log"])
+    written = _job(path.with_suffix(".json")) if path.suffix == ".log" else None
+    return written if written is not None and written.get("pid") == job["pid"] else None
 
 
 def _end(status: int) -> str:
@@ -267,10 +277,11 @@ def cancel(order: dict[str, Any]) -> dict[str, Any]:
     """Ask jobs to end, by index: ``None`` for one that was asked or had ended, else why not."""
     answer: dict[str, str | None] = {}
     for index, job in order["jobs"].items():
-        answer[index] = None
-        if identity(job["pid"]) == job["start"]:
+        written = _known(job)
+        answer[index] = None if written is not None else "the host has no files of it"
+        if written is not None and identity(written["pid"]) == written["start"]:
             try:
-                os.kill(job["pid"], signal.SIGTERM)
+                os.kill(written["pid"], signal.SIGTERM)
             except ProcessLookupError:
                 pass
             except OSError as error:
@@ -279,21 +290,13 @@ def cancel(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def log(order: dict[str, Any]) -> None:
-    """Answer, and then write what a job has printed, from an offset on.
-
-    A book may name any file as a log. Only one is read beside which a keeper has written its job.
-    """
-    job = order["job"]
-    path = Path(job["log"])
-    if path.suffix != ".log" or "exit" not in (_job(_job_file(job)) or {}):
-        _answered({"error": f"there is no log {path}"})
+    """Answer, and then write what a job has printed, from an offset on."""
+    path = Path(order["job"]["log"])
+    job = _known(order["job"])
+    if job is None:
+        _answered({"error": "the host has no files of it"})
         return
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        _answered({"error": f"the log cannot be read: {error}"})
-        return
-    with file:
+    with path.open("rb") as file:
         file.seek(order["offset"])
         _answered({})
         _copy(file, job if order["follow"] else None)
@@ -331,7 +334,8 @@ def main() -> None:
         what = "not installed" if (error.name or "") == "trialbook" else "of another version"
         _answered({"error": f"trialbook is {what} for {order['python']} ({error})"})
     except Exception as error:  # whatever it is, the client is to hear of it
-        _answered({"error": f"{type(error).__name__}: {error}"})
+        what = getattr(error, "what", f"{type(error).__name__}: {error}")
+        _answered({"error": what})
 
 
 if __name__ == "__main__":
