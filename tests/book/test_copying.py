@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import select, text, update
 
-from trialbook.book import brought_blobs, copied_rows, schema, study_contents
+from trialbook.book import (
+    brought_blobs,
+    copied_rows,
+    postgres_engine,
+    schema,
+    study_contents,
+)
 from trialbook.book.artifact_location import contents_outside, set_artifact_location
 from trialbook.book.blobs import IN_ROW_BYTES, BlobStore
 from trialbook.book.book import Book
@@ -258,6 +265,21 @@ def test_contents_that_arrived_do_not_come_again_and_those_that_went_do(
         assert connection.scalars(select(schema.study.c.name)).all() == []
     copy_study(source, target, "digits", bringing=interrupted)
     assert [len(some) for some in brought] == [(n := len(brought[0])), n - 4, n]
+    assert invariants(target) == []
+
+
+def test_a_long_copy_is_not_cut_off_by_the_limits_of_ordinary_transactions(
+    source: Book, target: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a server: a write transaction ends with its time, and with a client's silence."""
+    monkeypatch.setattr(postgres_engine, "TRANSACTION_TIMEOUT_S", 1)
+    monkeypatch.setattr(postgres_engine, "IDLE_TIMEOUT_S", 1)
+
+    def dawdle(step: str) -> None:
+        if step.startswith("trial"):
+            time.sleep(1.5)
+
+    copy_study(source, target, "digits", progress=dawdle)
     assert invariants(target) == []
 
 
