@@ -278,6 +278,13 @@ def place_elsewhere(storage: BookStorage, launch: LaunchRecord) -> None:
     storage.launches.set_jobs(launch.launch_id, jobs)
 
 
+def test_a_study_file_says_how_many_workers_there_are(desk: Desk) -> None:
+    (desk.place / "s.yaml").write_text("objective: train.py:objective\nworkers: 3\n")
+    assert len(desk.rows(desk.stood_in("s.yaml"))) == 3
+    assert len(desk.rows(desk.stood_in("s.yaml", "-w", "2"))) == 2
+    assert len(desk.rows(desk.stood_in("s"))) == 1
+
+
 def test_a_study_from_elsewhere_needs_trust(desk: Desk) -> None:
     from trialbook.running.trust import key_file
 

@@ -41,7 +41,10 @@ _CSV = ("job", "engine", "engine_id", "place")
     help="The engine that places the workers.",
 )
 @click.option(
-    "-w", "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many."
+    "-w",
+    "--workers",
+    type=click.IntRange(min=1),
+    help="How many.  [default: 1, or what the study file says]",
 )
 @click.option("--study", metavar="NAME", help="Name of the study that a file or function is.")
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of each worker at most.")
@@ -123,7 +126,7 @@ _CSV = ("job", "engine", "engine_id", "place")
 def launch(
     target: str,
     engine: str,
-    workers: int,
+    workers: int | None,
     study: str | None,
     inputs: tuple[str, ...],
     supplies: tuple[str, ...],
@@ -147,7 +150,7 @@ def launch(
     told = ("trials", "hours", "idle_exit_s", "config", "env", "code", "allow", "grace_s")
     options = LaunchOptions(
         engine=engine,
-        workers=workers,
+        workers=1 if workers is None else workers,
         storage=storage,
         engine_options=_engine_options(given),
         settings=WorkerSettings(
@@ -159,6 +162,8 @@ def launch(
         trust=trust,
     )
     wanted = _target(target, study, options)
+    if workers is None and not isinstance(wanted, str):
+        options = replace(options, workers=wanted.workers)
     try:
         record = launched(wanted, options, write_note)
     except UntrustedCodeError as error:

@@ -51,6 +51,7 @@ def logs(name: str, follow: bool, storage: str | None) -> int:
     try:
         _show_all(found, show, follow=follow)
     except KeyboardInterrupt:
+        turn.acquire()  # no thread is to be in the middle of a line when the interpreter ends
         return ExitCode.DONE  # the way to end it
     for job, error in failed:
         write_note(f"{job}: {error}")
