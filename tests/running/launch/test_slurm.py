@@ -186,7 +186,7 @@ def test_what_slurm_takes_away_goes_on_where_it_was(
     monkeypatch.setenv("SECRET_OF_THE_LAB", secret := token_hex())
     # The controller looks at time limits every half a minute, so this one begins first.
     limited = lab.launch(
-        read_spec(lab.place / "s.yaml"), idle_exit_s=60, time="1", signal="600", nodelist="node2"
+        read_spec(lab.place / "s.yaml"), idle_exit_s=60, time="2", signal="119", nodelist="node2"
     )
     graceful = lab.launch("s", partition="lab", nodelist="node1")
     abrupt = lab.launch("s", partition="short", nodelist="node1")
@@ -292,6 +292,31 @@ def test_all_options_that_cannot_be_are_named_at_once() -> None:
     for name in ("comment must", "nice must", "signal must", "requeues must", "python must"):
         assert name in str(caught.value)
     assert "give one of them" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("1", 60),
+        (2, 120),
+        ("0:59", 59),
+        ("1:00:00", 3600),
+        ("1-0", 86400),
+        ("1-0:01", 86460),
+        ("1-02:03:04", 93784),
+    ],
+)
+def test_a_warning_that_would_come_at_once_is_refused(time: object, seconds: int) -> None:
+    if seconds <= 65535:
+        with pytest.raises(InvalidInputError, match=f"time is {seconds} s"):
+            SlurmOptions.of({"time": time, "signal": seconds})
+    assert SlurmOptions.of({"time": time, "signal": min(seconds - 1, 65535)})
+
+
+@pytest.mark.parametrize("time", ["0", "UNLIMITED", "1:2:3:4", "$(x)", "-1", "x-1", None, True])
+def test_a_time_limit_that_says_nothing_is_left_to_sbatch(time: object) -> None:
+    options = {} if time is None else {"time": time}
+    assert SlurmOptions.of({**options, "signal": 65535})
 
 
 def test_without_slurm_the_engine_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

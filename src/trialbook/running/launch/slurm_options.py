@@ -86,9 +86,15 @@ class SlurmOptions:
                 passed += _passed(key, value, faults)
         if gpus is not None and any(arg.startswith(("--gpus", "--gres")) for arg in passed[1:]):
             faults.append("gpus and gres are another word for gpus_per_worker: give one of them")
+        warn_s = _whole(options, "signal", WARN_S, _LONGEST_WARNING_S, faults)
+        limit_s = _limit_s(options.get("time"))
+        if limit_s is not None and 0 < limit_s <= warn_s:
+            faults.append(
+                f"time is {limit_s} s, and {warn_s} s before its end (signal) a worker would stop"
+            )
         asked = cls(
             python=str(python),
-            warn_s=_whole(options, "signal", WARN_S, _LONGEST_WARNING_S, faults),
+            warn_s=warn_s,
             requeues=_whole(options, "requeues", REQUEUES, sys.maxsize, faults),
             passed=tuple(passed),
         )
@@ -111,6 +117,23 @@ def _whole(
         faults.append(f"{name} must be a whole number from 0{limit}, not {value!r}")
         return default
     return int(text)
+
+
+def _limit_s(time: object) -> int | None:
+    """Seconds of a time limit as sbatch takes it; ``None`` where it is another text.
+
+    It has the forms ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M`` and ``D-H:M:S``; 0 is no limit.
+    """
+    days, has_days, clock = str(time).rpartition("-")
+    parts = clock.split(":")
+    if len(parts) > 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+        return None
+    if has_days and not (days.isascii() and days.isdecimal()):
+        return None
+    from_hours = has_days or len(parts) == 3
+    units = (3600, 60, 1) if from_hours else (60, 1)
+    seconds = sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
+    return int(days or 0) * 86400 + seconds
 
 
 def _passed(key: str, value: object, faults: list[str]) -> list[str]:
