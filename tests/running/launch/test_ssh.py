@@ -8,6 +8,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,7 @@ from trialbook.running.launch.ssh import SshLauncher
 from trialbook.running.launch.ssh_hosts import Host, host_fault, listed_hosts, spread
 from trialbook.running.launch.ssh_options import SSH_OPTIONS
 from trialbook.running.launch.threads import usable_cores
-from trialbook.testing.launching import LauncherContract, until
+from trialbook.testing.launching import Laboratory, Launched, LauncherContract, until
 
 from ...faults.supervised import lives
 
@@ -52,7 +53,31 @@ class TestContract(LauncherContract):
     @pytest.fixture(scope="class")
     @classmethod
     def options(cls, network: Network) -> Mapping[str, Any]:
-        return {"hosts": ["alpha", "beta slots=1"], "config": str(network.ssh_config)}
+        hosts = ["alpha", "beta slots=1"]
+        return {"hosts": hosts, "config": str(network.ssh_config), "ConnectTimeout": "1"}
+
+    @pytest.fixture(autouse=True)
+    def cut_off(self, request: pytest.FixtureRequest, launcher: Launcher) -> Iterator[None]:
+        """While workers are drained only the book reaches them, until they have left."""
+        if request.node.name != "test_drained_workers_finish_their_trials_and_leave":
+            yield
+            return
+        lab: Laboratory = request.getfixturevalue("lab")
+        first: Launched = request.getfixturevalue("first")
+        for name in ("alpha", "beta"):
+            self.network.cut("desk", name)
+
+        def heal() -> None:
+            with suppress(AssertionError):
+                until(lambda: all(w.state == "left" for w in lab.workers(first).values()))
+            self.network.heal()
+
+        states = {status.state for status in launcher.status(first.jobs).values()}
+        healing = threading.Thread(target=heal)
+        healing.start()
+        yield
+        healing.join()
+        assert states == {JobState.UNKNOWN}
 
     def half_failing(self, launcher: Launcher, order: WorkerOrder) -> None:
         launches = self.network["beta"].home / "state" / "trialbook" / "launches"
