@@ -292,11 +292,11 @@ def test_an_idle_worker_sees_a_budget_that_grows(machine: Machine) -> None:
     grown = False
 
     class Growing(Heard):
-        def changed(self, state: RunState) -> None:
+        def began(self, state: RunState) -> None:
             nonlocal grown
-            if not grown:
-                machine.raise_budget(3)
-                grown = True
+            assert state.to_go == 0
+            machine.raise_budget(3)
+            grown = True
 
     options = JoinOptions(
         "s",

@@ -54,6 +54,9 @@ from trialbook.running.supervision import Death
 
 _TICK_S = 0.1
 _REFRESH_S = 0.5
+_REFRESH_AMONG_MANY_S = 10.0
+"""How often a worker that joined looks where the study stands: there may be hundreds of its kind."""
+
 _SLOW_IMPORT_S = 30.0
 _LEAVE_S = 20.0
 """How long a worker that was told to leave may take; then it is killed and its trial ended here."""
@@ -148,6 +151,7 @@ class Coordinator:
 
     def _loop(self) -> None:
         shown_s = time.monotonic()
+        refresh_s = _REFRESH_AMONG_MANY_S if self._job.joined else _REFRESH_S
         while self._employees:
             channels = [employee.run.channel for employee in self._employees]
             select.select(channels, [], [], _TICK_S)
@@ -157,9 +161,10 @@ class Coordinator:
                 if employee.run.channel.ended:
                     self._gone(employee)
             self._heed_limits()
-            if time.monotonic() - shown_s > _REFRESH_S:
+            if time.monotonic() - shown_s > refresh_s:
                 shown_s = time.monotonic()
                 self._progress.changed(self._standing.state(self._running))
+            self._standing.rest()
 
     @property
     def _running(self) -> int:

@@ -14,6 +14,10 @@ from trialbook.records.study import Direction, TrialState
 from trialbook.running.progress import BestSoFar, RunState
 
 
+_REST_S = 1.0
+"""A connection that was not used for so long is closed: workers have their own."""
+
+
 class Standing:
     """Looks at one study during one run.
 
@@ -32,6 +36,7 @@ class Standing:
         self._began_s = time.monotonic()
         self._done_before: int | None = None
         self._last: RunState | None = None
+        self._looked_s: float | None = None
         self.isolation: str | None = None
         directions = storage.get_study_directions(study_id)
         self._direction = (
@@ -54,6 +59,7 @@ class Standing:
         Args:
             running: Trials that this run has running.
         """
+        self._looked_s = time.monotonic()
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
         counts: dict[TrialState, int] = {}
         contenders = []
@@ -81,6 +87,12 @@ class Standing:
             isolation=self.isolation,
         )
         return self._last
+
+    def rest(self) -> None:
+        """Close a connection to a server that was not used for a while; call it while waiting."""
+        if self._looked_s is not None and time.monotonic() - self._looked_s > _REST_S:
+            self._looked_s = None
+            self._storage.book.rest()
 
     def _left_s(self, done: int) -> float | None:
         ended = done - (self._done_before or 0)
