@@ -44,10 +44,15 @@ def _missing_text(without_cpu: int, without_gpus: int) -> str:
     return f"; {', '.join(parts)}" if parts else ""
 
 
-def write_hosts(compute: ComputeUse) -> None:
-    """Print what each host gave; nothing when it is one host without GPUs."""
+def write_hosts(compute: ComputeUse, *, single: bool = False) -> None:
+    """Print what each host gave.
+
+    Args:
+        compute: The compute of a study.
+        single: Whether to print one host without GPUs, too.
+    """
     gpus = bool(compute.devices)
-    if len(compute.hosts) < 2 and not gpus:
+    if not compute.hosts or (len(compute.hosts) < 2 and not gpus and not single):
         return
     write_line()
     write_heading("COMPUTE")

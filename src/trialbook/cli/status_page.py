@@ -122,7 +122,7 @@ def _write_page(status: StudyStatus, everybody: bool) -> None:
     if shown:
         _section("WORKERS")
         write_table(_WORKER_COLUMNS, chain.from_iterable(map(_worker_rows, shown)), indent=2)
-    write_hosts(status.compute)
+    write_hosts(status.compute, single=True)
     if status.retries:
         _section("TO BE TRIED AGAIN")
         write_table(_RETRY_COLUMNS, map(_retry_row, status.retries), indent=2)
