@@ -40,6 +40,10 @@ DIGEST, OTHER = "ab12cd34" + "0" * 56, "cd34ef56" + "0" * 56
             CoordinateDifference("environment", "$LD_PRELOAD", "x" * 100, None),
             f"$LD_PRELOAD {'x' * 57}... -> none",
         ),
+        (
+            CoordinateDifference("environment", "$TZ", "UTC\ntrial 5 complete", "UTC"),
+            "$TZ UTC\\ntrial 5 complete -> UTC",
+        ),
     ],
 )
 def test_a_difference_reads_in_a_few_words(difference: CoordinateDifference, text: str) -> None:

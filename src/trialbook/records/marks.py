@@ -21,6 +21,7 @@ _SHOWN = 5
 _DIGEST_SHOWN = 8
 _VALUE_SHOWN = 60
 _PACKAGE = "package "
+_BREAKS = str.maketrans({"\n": "\\n", "\r": "\\r"})
 
 
 def mark_of(differences: Iterable[CoordinateDifference]) -> tuple[str, ...]:
@@ -34,7 +35,14 @@ def mark_of(differences: Iterable[CoordinateDifference]) -> tuple[str, ...]:
 
 
 def difference_text(difference: CoordinateDifference) -> str:
-    """What differs, in a few words: a file, an input with its digests, a package with versions."""
+    """What differs, in a few words: a file, an input with its digests, a package with versions.
+
+    It is one line, whatever a name or a value from another machine holds.
+    """
+    return _text(difference).translate(_BREAKS)
+
+
+def _text(difference: CoordinateDifference) -> str:
     what, before, now = difference.what, difference.recorded, difference.here
     match difference.kind:
         case Kind.CODE:
