@@ -20,6 +20,7 @@ from trialbook.capture.imports import import_watch
 if TYPE_CHECKING:
     from .machines import Network
     from .postgres import Server
+    from .s3 import S3Server
 
 # A shell starts background jobs with these ignored, and processes inherit that: whoever runs the
 # tests in the background would wait for ever for what an interrupt is to end.
@@ -67,6 +68,26 @@ def postgres() -> Iterator[Server]:
         pytest.skip(f"the wheel {WHEEL} is not installed")
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3-compatible server of this session's own."""
+    for package in ("s3fs", "moto", "flask", "flask_cors"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    from .s3 import S3Server
+
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3Server, str]]:
+    """An S3-compatible server, and the URL of a prefix in an empty bucket; the server is found."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    with s3_server.new_bucket() as bucket:
+        yield s3_server, f"s3://{bucket}/artifacts"
 
 
 @pytest.fixture

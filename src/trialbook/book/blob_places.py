@@ -14,7 +14,6 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from typing import Protocol
 
 DRAFT = "new-"
 """What the name of a file begins with that is still being written."""
+
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,23 +127,29 @@ class DirectoryPlace:
 
     def write(self, key: str, content: bytes) -> None:
         """See ``Place``."""
+        for last in (*[False] * (_TRIES - 1), True):
+            try:
+                self._write(key, content)
+            except FileNotFoundError:  # who removes objects removes directories that are empty
+                if last:
+                    raise
+            else:
+                return
+
+    def _write(self, key: str, content: bytes) -> None:
         root = self._there()
         target = root / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=DRAFT, dir=root)
+        draft = root / f"{DRAFT}{secrets.token_hex(8)}"  # readable for those who share it
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with draft.open("xb") as file:
                 file.write(content)
                 file.flush()
-                # Others share the directory: as readable as files are that are made plainly.
-                mask = os.umask(0)
-                os.umask(mask)
-                os.fchmod(file.fileno(), 0o666 & ~mask)
                 os.fsync(file.fileno())
-            Path(draft).replace(target)
+            draft.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(draft).unlink()
+                draft.unlink()
             raise
         for directory in (target.parent, *target.parent.parents):
             sync_directory(directory)

@@ -31,7 +31,7 @@ _FOR_GOOD = (
     AttributeError,
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FOR_GOOD_NUMBERS = (*_FULL, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG)
+_FOR_GOOD_NUMBERS = (*_FULL, errno.EINVAL, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG)
 
 
 def is_for_good(error: Exception) -> bool:

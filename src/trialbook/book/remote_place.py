@@ -20,7 +20,8 @@ _OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "ad
 """Without directories: making one would make a bucket."""
 
 _CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
-_PACKAGES = "fsspec s3fs"
+_S3 = ("s3", "s3a")
+_TRY_TWICE = {"retries": {"mode": "standard", "total_max_attempts": 2}}
 
 
 class RemotePlace:
@@ -43,7 +44,8 @@ class RemotePlace:
     def _there(self) -> tuple[Any, str]:
         """The file system and the root in it; a forked process opens its own."""
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), *_file_system(self._scheme, self._url, self._options))
+            opened = _file_system(self._scheme, self._url, self._options, self.name)
+            self._opened = (os.getpid(), *opened)
             self._made = set()
         return self._opened[1], self._opened[2]
 
@@ -100,29 +102,31 @@ class RemotePlace:
                 yield StoredObject(path.partition(f"{root}/")[2], _changed(info))
 
 
-def _file_system(scheme: str, url: str, options: dict[str, str]) -> tuple[Any, str]:
+def _file_system(scheme: str, url: str, options: dict[str, Any], name: str) -> tuple[Any, str]:
     hint = "pip install 'trialbook[remote]'"
     try:
         import fsspec
     except ImportError as error:
         raise MissingPackageError(
             "artifacts of this book lie at a URL, which needs the package fsspec",
-            where=url,
+            where=name,
             hint=hint,
         ) from error
     try:
         fsspec.get_filesystem_class(scheme)
     except ValueError as error:
         raise InvalidInputError(
-            f"fsspec knows no {scheme}:// URLs", where=url, hint="use a directory, or s3://..."
+            f"fsspec knows no {scheme}:// URLs", where=name, hint="use a directory, or s3://..."
         ) from error
     except ImportError as error:
         raise MissingPackageError(
             f"artifacts of this book lie at a URL, and fsspec needs a package for {scheme}: "
             f"{error}",
-            where=url,
-            hint=hint if scheme in ("s3", "s3a") else "install that package",
+            where=name,
+            hint=hint if scheme in _S3 else "install that package",
         ) from error
+    if scheme in _S3 and "config_kwargs" not in fsspec.config.conf.get(scheme, {}):
+        options = {**options, "config_kwargs": _TRY_TWICE}  # whoever calls tries again
     # No cache of listings: other processes write there. Nobody else shares the instance.
     system, root = fsspec.core.url_to_fs(
         url, skip_instance_cache=True, use_listings_cache=False, **options
