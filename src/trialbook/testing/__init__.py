@@ -1,7 +1,8 @@
-"""What any book must pass, for tests of one's own database and for tests that break things.
+"""What any book and any launcher must pass, and for tests that break things.
 
 ``invariants`` looks whether a book is sound. ``trialbook.testing.contract.BookContract`` is a suite
-for pytest; only that module and those beside it import pytest.
+for pytest, ``trialbook.testing.launching.LauncherContract`` another; only these modules and those
+beside them import pytest.
 """
 
 from __future__ import annotations
