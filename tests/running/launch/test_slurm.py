@@ -348,12 +348,19 @@ def test_what_accounts_say_of_jobs_that_the_controller_has_forgotten() -> None:
     assert found["7_2"] == JobStatus(JobState.UNKNOWN, "ODD", None)
 
 
-def test_a_job_that_waits_says_for_what(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_job_that_waits_says_for_what(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "7")  # as within another job
+    monkeypatch.setenv("SBATCH_WAIT", "1")
     launcher, placed = SlurmLauncher({"hold": True, "comment": HOSTILE}), []
     launcher.submit(WorkerOrder("ab12cd34", HOSTILE, directory=tmp_path), 2, placed.append)
     assert launcher.status(placed) == dict.fromkeys(
         range(2), JobStatus(JobState.PENDING, "JobHeldUser")
     )
+    (kept,) = cluster.place.glob(f"state/hash.*/job.{placed[0].engine_id[:-2]}/environment")
+    assert b"TRIALBOOK_SLURM_ORDER=" in kept.read_bytes()
+    assert b"SLURM_RESTART_COUNT=" not in kept.read_bytes()
     with pytest.raises(LaunchError, match="a job that has not begun has none"):
         list(launcher.log(placed[0]))
     follower = launcher.log(placed[1], follow=True)

@@ -54,7 +54,7 @@ class SlurmLauncher(Launcher):
     def submit(self, order: WorkerOrder, workers: int, placed: Placed) -> None:
         """See ``Launcher``: SLURM takes all of them as one array, or none."""
         environment = {
-            **{name: value for name, value in os.environ.items() if name != "SBATCH_WAIT"},
+            **{name: value for name, value in os.environ.items() if not _is_not_for_jobs(name)},
             **order.environment,
             PYTHON: self._options.python,
             ORDER: SlurmOrder.of(order, self._options.requeues).text(),
@@ -140,3 +140,9 @@ class SlurmLauncher(Launcher):
             is_there = done.returncode != 0 and self._goes_on(job)
             answers[job.index] = slurm_queue.refusal(done) if is_there else None
         return answers
+
+
+def _is_not_for_jobs(variable: str) -> bool:
+    """Whether it is of a job that the command itself is part of, or would make sbatch wait."""
+    of_a_job = variable.startswith("SLURM_") and variable != "SLURM_CONF"
+    return of_a_job or variable in ("SBATCH_WAIT", "SBATCH_CLUSTERS")
