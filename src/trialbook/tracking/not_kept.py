@@ -22,7 +22,7 @@ class NotKept:
         """Note an artifact; what to warn of."""
         gap = (
             f"artifact {artifact.name} ({size_text(artifact.size_bytes)}, sha256 "
-            f"{artifact.digest}) was not kept: {error.what}"
+            f"{artifact.digest}) was not kept: {_why(error)}"
         )
         self._artifacts[artifact.name] = gap
         return _warning(gap, error)
@@ -33,20 +33,25 @@ class NotKept:
 
     def checkpoint(self, error: TrialbookError) -> str | None:
         """Note a checkpoint; what to warn of, ``None`` when the same was warned of before."""
-        before = self._checkpoints.get(error.what, 0)
-        self._checkpoints[error.what] = before + 1
+        why = _why(error)
+        before = self._checkpoints.get(why, 0)
+        self._checkpoints[why] = before + 1
         if before:
             return None
-        return _warning(f"the checkpoint is not kept: {error.what}", error)
+        return _warning(f"the checkpoint is not kept: {why}", error)
 
     @property
     def gaps(self) -> tuple[str, ...]:
         """One sentence each, for the record."""
         checkpoints = (
-            f"{count} {'checkpoint was' if count == 1 else 'checkpoints were'} not kept: {what}"
-            for what, count in self._checkpoints.items()
+            f"{count} {'checkpoint was' if count == 1 else 'checkpoints were'} not kept: {why}"
+            for why, count in self._checkpoints.items()
         )
         return (*self._artifacts.values(), *checkpoints)
+
+
+def _why(error: TrialbookError) -> str:
+    return error.what if error.where is None else f"{error.what} ({error.where})"
 
 
 def _warning(gap: str, error: TrialbookError) -> str:
