@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from trialbook.errors import BookUnreachableError
 from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.code import CodeState, FileEntry
+from trialbook.restoring.code import restore_code
 from trialbook.restoring.contents import KeptContents
 
 FILES = [b"first\n", b"second\n" * 1000, b""]
@@ -73,7 +76,11 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -
 
 def test_what_the_book_cannot_give_is_its_own_error(tmp_path: Path) -> None:
     def broken(digest: str) -> bytes:
-        raise RuntimeError(f"no {digest}")
+        raise BookUnreachableError(f"no {digest}")  # an error of the system, too
 
-    with pytest.raises(RuntimeError, match=DIGESTS[0]):
-        KeptContents(tmp_path, broken).gather("code", DIGESTS, silent)
+    contents = KeptContents(tmp_path / "contents", broken)
+    with pytest.raises(BookUnreachableError, match=DIGESTS[0]):
+        contents.gather("code", DIGESTS, silent)
+    entry = FileEntry("train.py", "100644", len(FILES[0]), DIGESTS[0], loaded=True)
+    with pytest.raises(BookUnreachableError, match=DIGESTS[0]):
+        restore_code(CodeState(None, (entry,)), contents.content, tmp_path / "code")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trialbook.errors import RestoreError
+from trialbook.errors import BookError, RestoreError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
 
@@ -56,6 +56,7 @@ def restore_code(
         Where each base was put, and which files are missing.
 
     Raises:
+        BookError: The book cannot give a content.
         RestoreError: The directory is not empty, the record names a path that would leave it, a
             content does not match its digest, or a file cannot be written.
     """
@@ -83,6 +84,8 @@ def restore_code(
         # Links come last, so that no file is ever written through one.
         for entry in links:
             _link(bases[entry.base] / entry.path, _content(entry, blob, None))
+    except BookError:
+        raise  # some are errors of the system too, and none is one of this directory
     except OSError as error:
         raise RestoreError(
             f"the recorded code cannot be restored: {error.strerror or error}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from trialbook.records.canonical import digest_of_bytes
@@ -36,16 +36,23 @@ class KeptContents:
             name: Of what they are parts, as a file may be called.
             digests: What is needed.
             tell: Is told what takes time.
+
+        Raises:
+            BookError: The book cannot give one.
         """
         missing = [digest for digest in digests if not self._place(digest).exists()]
         if not missing:
             return
-        with suppress(OSError):  # kept by nobody, then: each process fetches for itself
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with locked(self._directory / f"{name}.lock", tell, "fetches the same code"):
-                for digest in missing:
-                    if not self._place(digest).exists():
-                        self.content(digest)
+        with ExitStack() as stack:
+            try:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = locked(self._directory / f"{name}.lock", tell, "fetches the same code")
+                stack.enter_context(lock)
+            except OSError:
+                return  # nothing is kept, then: what is needed is fetched when it is
+            for digest in missing:
+                if not self._place(digest).exists():
+                    self.content(digest)
 
     def content(self, digest: str) -> bytes:
         """The content of that digest: from here, else from the book."""
