@@ -417,7 +417,7 @@ def test_the_options_of_ssh_are_documented() -> None:
 def test_no_hosts_and_too_few_slots_place_nothing() -> None:
     order = WorkerOrder("abcdef01", "s")
     with pytest.raises(InvalidInputError, match="no host is named"):
-        SshLauncher({}).submit(order, 1, pytest.fail)
+        SshLauncher({})
     with pytest.raises(InvalidInputError, match="the hosts have 3 slots, and 4 workers"):
         SshLauncher({"hosts": ["a slots=1", "b slots=2"]}).submit(order, 4, pytest.fail)
 

@@ -55,6 +55,8 @@ class SshLauncher(Launcher):
         checked, problems = checked_options(options)
         self._hosts, faults = listed_hosts(checked.hosts)
         problems += faults
+        if not self._hosts and not faults:
+            problems.append("no host is named (--host)")
         if problems:
             raise InvalidInputError(
                 f"the engine ssh cannot take its options: {'; '.join(problems)}",
@@ -70,8 +72,6 @@ class SshLauncher(Launcher):
 
         One that fails keeps the others from nothing, and gets no other's workers.
         """
-        if not self._hosts:
-            raise InvalidInputError("no host is named", hint="name some: --host NAME")
         places = spread(self._hosts, workers)
         room = sum(len(indices) for indices in places.values())
         if room < workers:
