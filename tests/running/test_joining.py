@@ -488,3 +488,17 @@ def test_a_worker_joins_on_a_server(
     outcome = join_study(JoinOptions("scripted", postgres_url, trials=2, trust=True), Heard())
     assert outcome.end is RunEnd.SHARE
     assert [trial.state for trial in outcome.trials] == ["COMPLETE"] * 2
+
+
+def test_the_workers_of_a_run_are_asked_to_leave_in_the_same_way(lab: Lab) -> None:
+    lab.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+
+    def ask(_: TrialEnd) -> None:
+        with closing(BookStorage(str(lab.book), create=False)) as storage:
+            storage.launches.ask_workers(storage.get_study_id_from_name("s"), DRAIN)
+
+    lab.heard.on_trial = ask
+    outcome = lab.run("budget: {trials: 1000}\nworkers: 2")
+    assert outcome.end is RunEnd.ASKED
+    assert {trial.state for trial in lab.trials()} == {"COMPLETE"}
+    assert sum("was asked to leave" in text for text in lab.heard.said_) == 2
