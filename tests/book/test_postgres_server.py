@@ -311,7 +311,7 @@ def test_every_commit_is_synchronous(postgres: Server, postgres_url: str) -> Non
 def test_a_stopped_process_does_not_hold_others_up(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trialbook.book.postgres_engine.IDLE_TIMEOUT_S", 1)
+    monkeypatch.setattr("trialbook.book.postgres_setup.IDLE_TIMEOUT_S", 1)
     stopped, other = Book.open(postgres_url), Book.open(postgres_url)
     with pytest.raises(BookUnreachableError), stopped.writing() as connection:
         connection.exec_driver_sql("UPDATE tb_book SET value = value WHERE key = 'created'")

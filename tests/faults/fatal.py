@@ -1,7 +1,8 @@
 """Ends a process at its N-th write call.
 
-Counted are the points before each statement that changes a row, before and after each COMMIT, and
-before each change of a file below a place. No part of the product knows of it.
+Counted are the points before each statement that changes a row, before and after each COMMIT,
+before and after each transaction that is sent as a whole, and before each change of a file below a
+place. No part of the product knows of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 import sqlalchemy.engine.default
 import sqlalchemy.pool.base
+
+from trialbook.book.postgres_pipeline import Pipeline
 
 _CHANGING = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 _FILE_EVENTS = ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate")
@@ -73,6 +76,20 @@ class Points:
                 points.point("after COMMIT")
 
         dialect.do_commit = do_commit
+        rows = Pipeline.rows
+
+        def sent(self: Pipeline, statements: Any) -> Any:
+            whole = statements[-1].text == "COMMIT"
+            if whole:
+                changing = " ".join(statements[-2].text.split())[:60]
+                points.point(f"before a whole transaction: {changing}")
+            found = rows(self, statements)
+            if whole:
+                points.point(f"after a whole transaction: {changing}")
+            return found
+
+        pipeline: Any = Pipeline
+        pipeline.rows = sent
         below = str(place)
 
         def heard(event: str, arguments: tuple[Any, ...]) -> None:

@@ -36,8 +36,8 @@ HOLDER = Holder(WorkerIdentity("a" * 32, "here", 1))
 @pytest.fixture
 def proxy(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     monkeypatch.setattr("trialbook.book.postgres_connection.ANSWER_TIMEOUT_S", 3.0)
-    monkeypatch.setattr("trialbook.book.postgres_engine.IDLE_TIMEOUT_S", 1)
-    monkeypatch.setattr("trialbook.book.postgres_engine.TRANSACTION_TIMEOUT_S", 2)
+    monkeypatch.setattr("trialbook.book.postgres_setup.IDLE_TIMEOUT_S", 1)
+    monkeypatch.setattr("trialbook.book.postgres_setup.TRANSACTION_TIMEOUT_S", 2)
     with Proxy(postgres.port) as proxy:
         yield proxy
 

@@ -12,12 +12,14 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from trialbook.book import attempt_rows
+from trialbook.book.at_once import Known
 from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.blobs import Prepared, StaleError
 from trialbook.book.flusher import URGENT_S, WAIT_S
@@ -56,7 +58,13 @@ class Attempt(Resumable):
         fenced: Whether it has turned out that the attempt no longer counts.
     """
 
-    def __init__(self, shelf: Shelf, identity: Identity, holder: Holder | None = None) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        identity: Identity,
+        holder: Holder | None = None,
+        known: Known | None = None,
+    ) -> None:
         self.trial_id = identity.trial_id
         self.study_id = identity.study_id
         self.number = identity.number
@@ -64,6 +72,7 @@ class Attempt(Resumable):
         self.holder = holder
         self.outage = shelf.book.outage
         self._identity = identity
+        self._known = known
         self._shelf = shelf
         self._doubt: tuple[Batch, object, bool] | None = None
         self._start_locks()
@@ -310,7 +319,8 @@ class Attempt(Resumable):
         return fenced
 
     def _write(self, batch: Batch, prepared: list[Prepared], also: Addition | None) -> bool:
-        shelf = self._shelf
+        shelf, known, written = self._shelf, self._known, None
+        self._known = None
         with shelf.book.writing(durable=also is not None) as connection:
             shelf.blobs.name(
                 connection,
@@ -320,10 +330,12 @@ class Attempt(Resumable):
             )
             row = attempt_rows.locked_if_current(connection, self._identity)
             if row is not None:
-                attempt_rows.write_texts(connection, row, batch, shelf.spaces)
+                written = attempt_rows.write_texts(connection, row, batch, shelf.spaces)
             attempt_rows.write_own(connection, self._identity, batch)
             if also is not None:
                 also.write(connection, row is not None)
+        if known is not None and written is not None and not batch.facts.amended:
+            self._known = replace(known, row=written)
         if row is not None:
             shelf.flushed(self.study_id)
         return row is None
@@ -389,20 +401,20 @@ class Attempt(Resumable):
             else:
                 fold = folded(None, self.attempt_id, batch.series)
             try:
-                with shelf.book.writing(durable=True) as connection:
-                    written = (connection, self._identity, batch, fold, shelf.spaces)
-                    result = None
-                    mark = shelf.blobs.mark_of() if batch.blobs else None
-                    if not prepared and (mark is not None or not batch.blobs):
-                        result = write_at_once(*written, (state, values), mark)
-                    if result is None:
+                what = (self._identity, batch, fold, shelf.spaces, (state, values))
+                result = None
+                mark = shelf.blobs.mark_of() if batch.blobs else None
+                if not prepared and (mark is not None or not batch.blobs):
+                    result = write_at_once(shelf.book, self._known, *what, mark)
+                if result is None:
+                    with shelf.book.writing(durable=True) as connection:
                         shelf.blobs.name(
                             connection,
                             prepared,
                             batch.facts.amended.values(),
                             relied_on=bool(batch.blobs),
                         )
-                        result = write_result(*written, (state, values))
+                        result = write_result(connection, *what)
                 shelf.committed(self.study_id, result)
                 return result is not None
             except PartsChangedError:

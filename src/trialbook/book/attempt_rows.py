@@ -173,9 +173,12 @@ def merged(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: S
 
 
 def merged_unstored(
-    connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces
+    connection: Connection | None, row: trials.TrialRow, batch: Batch, spaces: Spaces
 ) -> tuple[Texts, str | None]:
-    """As ``merged``, and the document of the space that is to be stored, if it may be new."""
+    """As ``merged``, and the document of the space that is to be stored, if it may be new.
+
+    ``connection`` may be ``None`` when ``spaces`` knows the row's space.
+    """
     space, document = row.space, None
     if batch.params:
         texts = dict(spaces.texts(connection, row.space))
@@ -191,13 +194,22 @@ def merged_unstored(
     return whole, document
 
 
-def write_texts(connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces) -> None:
-    """Merge new params and attributes into the trial's row."""
+def write_texts(
+    connection: Connection, row: trials.TrialRow, batch: Batch, spaces: Spaces
+) -> trials.TrialRow:
+    """Merge new params and attributes into the trial's row; the row as it is then."""
     if not (batch.params or batch.user_attrs or batch.system_attrs):
-        return
+        return row
     texts = merged(connection, row, batch, spaces)
     trials.set_texts(
         connection,
+        row,
+        params=texts.params,
+        space=texts.space,
+        user_attrs=texts.user_attrs,
+        system_attrs=texts.system_attrs,
+    )
+    return replace(
         row,
         params=texts.params,
         space=texts.space,

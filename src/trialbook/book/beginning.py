@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from trialbook.book import at_once, schema, trials
+from trialbook.book.at_once import Known
 from trialbook.book.attempt_rows import Identity
 from trialbook.book.blobs import StaleError
 from trialbook.book.book import Book
-from trialbook.book.engine import is_sqlite
 from trialbook.book.shelf import Shelf
 from trialbook.book.statements import Statement
 from trialbook.book.texts import tagged_text
@@ -61,7 +61,20 @@ class Opening:
     holder: Holder | None = None
 
 
-def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that has begun.
+
+    Args:
+        identity: Which it is.
+        known: Its trial, when this is the first attempt of it.
+    """
+
+    identity: Identity
+    known: Known | None
+
+
+def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Begun:
     """Commit the coordinates of an attempt; see ``BookStorage.begin_attempt``."""
     blobs, snapshots = opening.blobs, opening.snapshots
     coordinates = dict(trials.NO_COORDINATES)
@@ -70,37 +83,39 @@ def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Identity:
     while True:
         prepared = shelf.blobs.prepared(blobs)
         try:
-            with shelf.book.writing() as connection:
-                mark = None if prepared else shelf.blobs.mark_of(snapshots)
-                identity = _first(connection, trial_id, opening, coordinates, mark)
-                if identity is None:
+            mark = None if prepared else shelf.blobs.mark_of(snapshots)
+            begun = _at_once(shelf.book, trial_id, opening, coordinates, mark)
+            if begun is None:
+                with shelf.book.writing() as connection:
                     shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
-                    identity = _begun(connection, trial_id, opening, coordinates)
+                    begun = _begun(connection, trial_id, opening, coordinates)
         except StaleError:
             continue
         finally:
             shelf.blobs.discard(prepared)
         shelf.blobs.committed(prepared, snapshots)
+        identity = begun.identity
         if identity.number == 1:  # else reports of an earlier one disappear, which others must read
             shelf.flushed(identity.study_id)
-        return identity
+        return begun
 
 
-def _first(
-    connection: Connection,
+def _at_once(
+    book: Book,
     trial_id: int,
     opening: Opening,
     coordinates: Mapping[str, str | None],
     mark: str | None,
-) -> Identity | None:
+) -> Begun | None:
     """Begin an ordinary first attempt on a server; ``None`` when it is to be done step by step."""
-    if opening.claimed is not None or mark is None or is_sqlite(connection):
+    if opening.claimed is not None or mark is None or book.path is not None:
         return None
-    first = at_once.begin_first(connection, trial_id, coordinates, opening.holder, mark)
+    first = at_once.begin_first(book, trial_id, coordinates, opening.holder, mark)
     if first is None:
         return None
-    attempt_id, study_id, trial_number = first
-    return Identity(study_id, trial_id, trial_number, attempt_id, 1)
+    attempt_id, known = first
+    identity = Identity(known.row.study_id, trial_id, known.row.number, attempt_id, 1)
+    return Begun(identity, known)
 
 
 def _begun(
@@ -108,7 +123,7 @@ def _begun(
     trial_id: int,
     opening: Opening,
     coordinates: Mapping[str, str | None],
-) -> Identity:
+) -> Begun:
     row = trials.locked_unfinished(connection, trial_id)
     if opening.claimed is None:
         _refuse_waiting(row)
@@ -116,7 +131,9 @@ def _begun(
     else:
         number = opening.claimed
         attempt_id = _filled(connection, row, number, coordinates)
-    return Identity(row.study_id, trial_id, row.number, attempt_id, number)
+    identity = Identity(row.study_id, trial_id, row.number, attempt_id, number)
+    known = Known(replace(row, attempt=number), coordinates) if number == 1 else None
+    return Begun(identity, known)
 
 
 def _refuse_waiting(row: trials.TrialRow) -> None:

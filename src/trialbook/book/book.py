@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from trialbook.book.location import (
     sqlite_path,
 )
 from trialbook.book.outlasting import PATIENCE_S, Outage
+from trialbook.book.statements import Row, Step
 from trialbook.book.translation import translating
 from trialbook.errors import (
     BookForeignError,
@@ -142,11 +143,26 @@ class Book:
             BookUncertainError: The server went away in the commit and did not come back.
             BookError: The database refused; which error of the tree says why.
         """
+        self._begin_to_write()
+        with translating(self.url), self._engine.writing(durable, alone=alone) as connection:
+            yield connection
+
+    def at_once(self, steps: Sequence[Step], written: Step) -> list[Row]:
+        """A durable write transaction in one round trip, see ``Engine.at_once``; servers only.
+
+        Raises:
+            BookUnreachableError: The server went away; nothing of it is stored.
+            BookUncertainError: The server went away meanwhile and did not come back.
+            BookError: The database refused; which error of the tree says why.
+        """
+        self._begin_to_write()
+        with translating(self.url):
+            return self._engine.at_once(steps, written)
+
+    def _begin_to_write(self) -> None:
         if self.read_only:
             raise BookReadOnlyError("the book is open for reading only", where=self.url)
         self.writes += 1
-        with translating(self.url), self._engine.writing(durable, alone=alone) as connection:
-            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -158,15 +174,14 @@ class Book:
         with translating(self.url), self._engine.reading() as connection:
             yield connection
 
-    @contextmanager
-    def glancing(self) -> Iterator[Connection]:
-        """A connection for statements that read one thing each; cheaper than ``reading``.
+    def glance(self, step: Step) -> list[Row]:
+        """The rows of one statement that reads by itself; cheaper than ``reading``.
 
         Raises:
             BookError: The database refused.
         """
-        with translating(self.url), self._engine.glancing() as connection:
-            yield connection
+        with translating(self.url):
+            return self._engine.glance(step)
 
     def change_mark(self) -> Hashable | None:
         """A value that stays the same while nobody commits; ``None`` where there is none."""

@@ -21,6 +21,7 @@ from trialbook.book.spaces import Spaces
 from trialbook.book.statements import Statement
 from trialbook.book.stored_trial import StoredTrial
 from trialbook.book.study_cache import StudyCache, made_trial, nothing_waits
+from trialbook.book.trials import TrialRow
 from trialbook.errors import NotFoundError
 
 MADE_S = 0.02
@@ -124,6 +125,12 @@ class TrialCache:
         self.created(study_id, trial_id)
         self.follow(study_id, lambda study: study.add_made(trial_id, number, started))
         self._remember(made_trial(trial_id, number, started), MADE_S)
+
+    def begun(self, row: TrialRow) -> None:
+        """Go on remembering the trial that was made last: it was still as it was made."""
+        recent = self._recent
+        if recent is not None and recent[0]._trial_id == row.trial_id and row.empty:
+            self._remember(recent[0], MADE_S)
 
     def finished(self, study_id: int, result: Result) -> None:
         """Remember a trial that this process has just finished."""

@@ -6,7 +6,7 @@ it. An engine is shared by threads. It does not cross a fork: the child starts a
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from trialbook.book.location import SERVER_SCHEMES, redacted_url, sqlite_path
 from trialbook.book.outlasting import Outage
+from trialbook.book.statements import Row, Step
 from trialbook.errors import InvalidInputError
 
 
@@ -28,11 +29,26 @@ class Engine(Protocol):
             alone: Whether no other write transaction may run meanwhile.
         """
 
+    def at_once(self, steps: Sequence[Step], written: Step) -> list[Row]:
+        """A durable write transaction of these statements and nothing else, told all at once.
+
+        Only servers can; each statement may name the parameter ``client_``.
+
+        Args:
+            steps: The statements. They change something, or the last one gives no row.
+            written: Gives the rows of the last one when the transaction was committed and its
+                answer was lost. A row of this transaction has the ``xmin`` of the row of
+                ``client_`` in ``tb_receipt``.
+
+        Returns:
+            The rows of the last statement.
+        """
+
     def reading(self) -> AbstractContextManager[Connection]:
         """A read transaction on one state of the book."""
 
-    def glancing(self) -> AbstractContextManager[Connection]:
-        """A connection on which each statement reads by itself, in no common transaction."""
+    def glance(self, step: Step) -> list[Row]:
+        """The rows of one statement that reads by itself."""
 
     def creating(self) -> AbstractContextManager[Connection]:
         """A write transaction that only one process at a time can have, to make the tables."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import _thread
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,37 +26,19 @@ from sqlalchemy.pool import NullPool
 from trialbook.book.forks import abandon
 from trialbook.book.outlasting import Outage, Pauses
 from trialbook.book.postgres_address import address_of, quoted
+from trialbook.book.postgres_setup import BEGIN, NOW, TIDY, bare_setup, setup, whole_setup
+from trialbook.book.statements import Row, Step
 from trialbook.book.translation import translating
 from trialbook.errors import BookBusyError, BookError, BookUncertainError, BookUnreachableError
 
 if TYPE_CHECKING:
     from trialbook.book.postgres_connection import BoundedConnection, Server
-
-LOCK_TIMEOUT_S = 30
-"""How long a transaction waits for another one's locks."""
-
-IDLE_TIMEOUT_S = 15
-"""How long the server keeps a write transaction whose client says nothing.
-
-It bounds what others wait for a process that was stopped or cut off in mid-transaction.
-"""
-
-TRANSACTION_TIMEOUT_S = 120
-"""How long the server, from version 17 on, lets a write transaction last at all.
-
-The server does not count a client as idle that has just ended a pipeline.
-"""
+    from trialbook.book.postgres_pipeline import Pipeline, Sent
 
 LEAST_PATIENCE_S = 10.0
 """How long the outcome of a commit is asked for at the least."""
 
-KEPT_RECEIPTS_S = 24 * 3600
-
-_WITH_TRANSACTION_TIMEOUT = 170_000
 _CREATING = 0x7472_6961_6C62_6F6B
-_WRITING = 0x7462_6F6B
-_TABLES = "'tb_book'::regclass::oid::int"
-_NOW = "extract(epoch from clock_timestamp())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +49,7 @@ class _Session:
     connection: Connection
     server: Server
     number: int
+    pipeline: Pipeline
 
     def run(self, text: str) -> Any:
         """Send statements without values, in one round trip; the last one's cursor."""
@@ -102,12 +85,14 @@ class PostgresEngine:
         self._outage = outage
         try:
             from trialbook.book.postgres_connection import connected
+            from trialbook.book.postgres_pipeline import Pipeline, Sent
         except ImportError as error:
             raise BookError(
                 "the driver for PostgreSQL is not installed",
                 hint="pip install 'trialbook[postgres]'",
             ) from error
         self._connected: Callable[..., tuple[BoundedConnection, Server]] = connected
+        self._pipeline, self._sent = Pipeline, Sent
         schema = self._address.schema
         self._path = "" if schema is None else f"SET LOCAL search_path TO {quoted(schema)}; "
         self._made = 0
@@ -149,7 +134,7 @@ class PostgresEngine:
         raw, server = self._new.pop()
         self._made += 1
         self._outage.over()
-        return _Session(raw, connection, server, self._made)
+        return _Session(raw, connection, server, self._made, self._pipeline(raw))
 
     def _drop(self, session: _Session) -> None:
         if session is self._session:
@@ -211,30 +196,55 @@ class PostgresEngine:
         with self._in_turn(writes=True):
             self._number += 1
             number = self._number
-            session = self._begun(lambda server: self._write_setup(number, alone, server))
+            session = self._begun(
+                lambda server: setup(self._path, server.version, self._client, number, alone=alone)
+            )
             with self._transaction(session, writes=True) as connection:
                 yield connection
             self._commit(session, number)
 
-    def _write_setup(self, number: int, alone: bool, server: Server) -> str:
-        """The statements that begin a write transaction."""
-        bound = ""
-        if not alone and server.version >= _WITH_TRANSACTION_TIMEOUT:
-            bound = f"set_config('transaction_timeout', '{TRANSACTION_TIMEOUT_S}s', true), "
-        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-        old = f"(SELECT client FROM tb_receipt WHERE at < {_NOW} - {KEPT_RECEIPTS_S}"
-        tidy = f"DELETE FROM tb_receipt WHERE client IN {old} FOR UPDATE SKIP LOCKED); "
-        return (
-            f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
-            f"SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true), "
-            f"set_config('idle_in_transaction_session_timeout', '{IDLE_TIMEOUT_S}s', true), "
-            f"{bound}CASE current_setting('synchronous_commit') "
-            "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END, "
-            f"{lock}({_WRITING}, {_TABLES}); "
-            f"{tidy if number == 1 else ''}"
-            f"INSERT INTO tb_receipt (client, number, at) VALUES ('{self._client}', {number}, "
-            f"{_NOW}) ON CONFLICT (client) DO UPDATE SET number = excluded.number, at = excluded.at"
-        )
+    def at_once(self, steps: Sequence[Step], written: Step) -> list[Row]:
+        """See ``Engine``."""
+        with self._in_turn(writes=True):
+            while True:
+                self._number += 1
+                number = self._number
+                session = self._session
+                new = session is None or session.pipeline.stale
+                if session is None or new:
+                    session = self._begun(lambda _: "SELECT 1")
+                try:
+                    found = session.pipeline.rows(self._whole(session.server, number, steps))
+                    return steps[-1].statement.made(self._maker.dialect, found[-2])
+                except BaseException as error:
+                    interrupted = isinstance(error, KeyboardInterrupt)
+                    if not session.raw.lost and not interrupted:
+                        self._roll_back(session)
+                        raise
+                    self._drop(session)
+                    if self._found_out(number):
+                        self._interrupt_later(interrupted)
+                        break
+                    if new or interrupted:
+                        raise
+            with self.reading() as connection:
+                return written.statement.rows(connection, **written.values, client_=self._client)
+
+    def _whole(self, server: Server, number: int, steps: Sequence[Step]) -> list[Sent]:
+        """All statements of a write transaction."""
+        *begin, receipt = whole_setup(self._path, server.version)
+        sent = [self._sent(text) for text in begin]
+        sent.append(self._sent(receipt, (self._client, number)))
+        if number == 1:
+            sent.append(self._sent(TIDY, prepared=False))
+        dialect = self._maker.dialect
+        for step in steps:
+            text, values = step.statement.numbered(
+                dialect, {**step.values, "client_": self._client}
+            )
+            sent.append(self._sent(text, values))
+        sent.append(self._sent("COMMIT", prepared=False))
+        return sent
 
     @contextmanager
     def _transaction(self, session: _Session, *, writes: bool) -> Iterator[Connection]:
@@ -286,8 +296,12 @@ class PostgresEngine:
             self._drop(session)
             if number is None or not self._found_out(number):
                 raise
-            if interrupted:  # it came in the middle of what is done now, and is not forgotten
-                threading.Timer(0.02, _thread.interrupt_main).start()
+            self._interrupt_later(interrupted)
+
+    def _interrupt_later(self, interrupted: bool) -> None:
+        """Not to forget an interrupt that came in the middle of what is done now."""
+        if interrupted:
+            threading.Timer(0.02, _thread.interrupt_main).start()
 
     def _found_out(self, number: int) -> bool:
         """Whether a transaction of this client was committed, asked until the server says."""
@@ -311,16 +325,12 @@ class PostgresEngine:
 
     def _asked(self, client: str, number: int) -> bool:
         with translating(self._address.shown):
-            begin = (
-                f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {self._path}"
-                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; "
-                f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'"
-            )
+            begin = bare_setup(self._path)
             session = self._begun(lambda _: begin)
             try:
                 # Inserted or found, the row waits for a transaction that still has it.
                 row = session.run(
-                    f"INSERT INTO tb_receipt (client, number, at) VALUES ('{client}', 0, {_NOW}) "
+                    f"INSERT INTO tb_receipt (client, number, at) VALUES ('{client}', 0, {NOW}) "
                     "ON CONFLICT (client) DO UPDATE SET at = excluded.at RETURNING number"
                 ).fetchone()
             finally:
@@ -338,10 +348,7 @@ class PostgresEngine:
     def creating(self) -> Iterator[Connection]:
         """See ``Engine``; also makes the database schema that the URL names."""
         with self._in_turn(writes=True):
-            begin = (
-                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
-                f"SELECT pg_advisory_xact_lock({_CREATING})"
-            )
+            begin = f"{BEGIN}; SELECT pg_advisory_xact_lock({_CREATING})"
             session = self._begun(lambda _: begin)
             session.raw.bound_s = None  # moving a large book's tables takes its time
             try:
@@ -396,21 +403,24 @@ class PostgresEngine:
                 yield connection
             self._commit(session, None)  # after a ROLLBACK the driver forgets what it prepared
 
-    @contextmanager
-    def glancing(self) -> Iterator[Connection]:
+    def glance(self, step: Step) -> list[Row]:
         """See ``Engine``: without a transaction there is no round trip to begin and to end it."""
         if self._path:  # which is set for a transaction only
             with self.reading() as connection:
-                yield connection
-            return
+                return step.statement.rows(connection, **step.values)
+        dialect = self._maker.dialect
         with self._in_turn(writes=False) as open_already:
-            session = open_already or self._session or self._begun(lambda _: "SELECT 1")
+            session = open_already or self._session
+            if session is None or (session is not open_already and session.pipeline.stale):
+                session = self._begun(lambda _: "SELECT 1")
             try:
-                yield session.connection
+                sent = self._sent(*step.statement.numbered(dialect, step.values))
+                (found,) = session.pipeline.rows([sent])
             except BaseException:
-                if session is not open_already and (session.raw.lost or not session.raw.idle):
+                if session is not open_already:
                     self._drop(session)
                 raise
+        return step.statement.made(dialect, found)
 
     def change_mark(self) -> tuple[int, str] | None:
         """See ``Engine``: which transactions the server lets a reader see now.

@@ -14,7 +14,9 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, select, update
 
 from trialbook.book import at_once, attempt_rows, schema, trials
+from trialbook.book.at_once import Known
 from trialbook.book.attempt_rows import Batch, Identity
+from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
 from trialbook.book.record_digest import TrialFields, digest_of_fields, stored_values
 from trialbook.book.series_rows import Folded, index_asked, write_folded
@@ -67,7 +69,8 @@ class Result:
 
 
 def write_at_once(
-    connection: Connection,
+    book: Book,
+    known: Known | None,
     identity: Identity,
     batch: Batch,
     fold: Folded,
@@ -78,7 +81,8 @@ def write_at_once(
     """As ``write_result``, for an ordinary trial on a server whose contents are in the book.
 
     Args:
-        connection: A durable write transaction.
+        book: The book.
+        known: The trial, as far as it is known.
         identity: The attempt.
         batch: What was pending.
         fold: Its points, none of which is in the book.
@@ -89,9 +93,9 @@ def write_at_once(
     Returns:
         ``None`` when nothing was written: it is to be done step by step.
     """
-    if is_sqlite(connection):
+    if known is None or book.path is not None:
         return None
-    done = at_once.finish(connection, identity, batch, fold, spaces, told, mark)
+    done = at_once.finish(book, known, identity, batch, fold, spaces, told, mark)
     if done is None:
         return None
     return Result(done.row.trial_id, done.fields, done.row.started, done.completed, done.finish_seq)

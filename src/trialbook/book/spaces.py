@@ -113,6 +113,10 @@ class Spaces:
             self._spaces[digest] = space
         return space
 
+    def knows(self, digest: str | None) -> bool:
+        """Whether ``texts`` has no need to read for a space."""
+        return digest is None or digest in self._by_digest
+
     def texts(self, connection: Connection | None, digest: str | None) -> dict[str, str]:
         """The distributions of a space as Optuna's JSON; not to be changed by the caller."""
         if digest is None:

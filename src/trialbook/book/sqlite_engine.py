@@ -6,8 +6,8 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy
@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from trialbook.book.forks import GATE, abandon
 from trialbook.book.location import lock_path
+from trialbook.book.statements import Row, Step
 from trialbook.book.writelock import WriteLock
 from trialbook.errors import BookCorruptError, BookError
 
@@ -133,6 +134,10 @@ class SqliteEngine:
             self._writers[durable] = writer
         return writer
 
+    def at_once(self, steps: Sequence[Step], written: Step) -> list[Row]:
+        """See ``Engine``: there is no way to a file that would be worth saving."""
+        raise NotImplementedError
+
     @contextmanager
     def writing(self, durable: bool, *, alone: bool = False) -> Iterator[Connection]:
         """See ``Engine``; SQLite has one writer at a time in any case."""
@@ -194,9 +199,10 @@ class SqliteEngine:
         with GATE, self._readers.connect() as connection, connection.begin():
             yield connection
 
-    def glancing(self) -> AbstractContextManager[Connection]:
+    def glance(self, step: Step) -> list[Row]:
         """See ``Engine``."""
-        return self.reading()
+        with self.reading() as connection:
+            return step.statement.rows(connection, **step.values)
 
     def change_mark(self) -> int:
         """SQLite's ``data_version``, on a connection that is used for nothing else."""

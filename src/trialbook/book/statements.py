@@ -7,6 +7,7 @@ column types on their way in and out, as with Core.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,12 +30,16 @@ class _Compiled:
     bind: Mapping[str, _Processor]
     result: tuple[tuple[int, _Processor], ...]
 
-    def arguments(self, values: Mapping[str, Any]) -> Any:
+    def bound(self, names: Sequence[str], values: Mapping[str, Any]) -> list[Any]:
         found = []
-        for name in self.names:
+        for name in names:
             value = values[name] if name in values else self.defaults[name]
             processor = self.bind.get(name)
             found.append(value if processor is None else processor(value))
+        return found
+
+    def arguments(self, values: Mapping[str, Any]) -> Any:
+        found = self.bound(self.names, values)
         return found if self.positional else dict(zip(self.names, found, strict=True))
 
     def row(self, row: Sequence[Any]) -> Row:
@@ -56,6 +61,7 @@ class Statement:
     def __init__(self, clause: ClauseElement | Callable[[Dialect], ClauseElement]) -> None:
         self._clause = clause
         self._compiled: dict[str, _Compiled] = {}
+        self._numbered: tuple[str, tuple[str, ...]] | None = None
 
     def _for(self, dialect: Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
@@ -63,11 +69,14 @@ class Statement:
             compiled = self._compiled[dialect.name] = self._compile(dialect)
         return compiled
 
-    def _compile(self, dialect: Dialect) -> _Compiled:
+    def _compiled_by(self, dialect: Dialect) -> Any:
         clause = self._clause
         if not isinstance(clause, ClauseElement):
             clause = clause(dialect)
-        compiled: Any = clause.compile(dialect=dialect)
+        return clause.compile(dialect=dialect)
+
+    def _compile(self, dialect: Dialect) -> _Compiled:
+        compiled = self._compiled_by(dialect)
         positional = bool(compiled.positional)
         names = tuple(compiled.positiontup) if positional else tuple(compiled.binds)
         binds = compiled.binds
@@ -85,6 +94,24 @@ class Statement:
                 result.append((index, processor))
         defaults = {n: binds[n].effective_value for n in names if not binds[n].required}
         return _Compiled(str(compiled), names, positional, defaults, bind, tuple(result))
+
+    def numbered(self, dialect: Dialect, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """The text with ``$1``, ``$2``, ..., as a server takes it, and the values for these."""
+        compiled = self._for(dialect)
+        if self._numbered is None:
+            whole = self._compiled_by(dialect)
+            self._numbered = _numbered(str(whole), whole.binds, dialect)
+        text, names = self._numbered
+        return text, compiled.bound(names, values)
+
+    def made(self, dialect: Dialect, rows: Sequence[Row]) -> list[Row]:
+        """Rows of it as they came from the driver, with values as the columns' types have them."""
+        compiled = self._for(dialect)
+        return [compiled.row(row) for row in rows]
+
+    def given(self, **values: Any) -> Step:
+        """The statement with values, as a step of ``Engine.at_once``."""
+        return Step(self, values)
 
     def run(self, connection: Connection, **values: Any) -> int:
         """Execute; the number of rows that it changed."""
@@ -134,6 +161,38 @@ class Statement:
         found = cursor.fetchone()
         cursor.close()
         return None if found is None else compiled.row(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A statement with its values, to be run together with others."""
+
+    statement: Statement
+    values: Mapping[str, Any]
+
+
+def _numbered(text: str, binds: Mapping[str, Any], dialect: Dialect) -> tuple[str, tuple[str, ...]]:
+    """A text with ``$1``, ``$2``, ... for the driver's ``%(name)s``, and the names in that order.
+
+    Values that the statement brings itself are written out.
+    """
+    names: list[str] = []
+
+    def replaced(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            return "%"
+        bind = binds[name]
+        if not bind.required:
+            literal: _Processor = bind.type.dialect_impl(dialect).literal_processor(dialect)
+            return str(literal(bind.effective_value))
+        if name not in names:
+            names.append(name)
+        # The driver says of what type a number is; here the text must.
+        cast = "::double precision" if isinstance(bind.type, Float) else ""
+        return f"${names.index(name) + 1}{cast}"
+
+    return re.sub(r"%\((\w+)\)s|%%", replaced, text), tuple(names)
 
 
 @contextmanager

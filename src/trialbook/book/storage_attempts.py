@@ -103,9 +103,11 @@ class AttemptStorage(StorageLife):
             self.leases.register(holder.worker, self._cache.study_of(trial_id))
             self._registered.add(holder.worker.worker_id)
         opening = beginning.Opening(tuple(snapshots), tuple(blobs), seeds, claimed, holder)
-        identity = beginning.begin(self._shelf, trial_id, opening)
-        attempt = Attempt(self._shelf, identity, holder)
-        self._cache.created(identity.study_id, trial_id)
+        begun = beginning.begin(self._shelf, trial_id, opening)
+        attempt = Attempt(self._shelf, begun.identity, holder, begun.known)
+        self._cache.created(attempt.study_id, trial_id)
+        if begun.known is not None:
+            self._cache.begun(begun.known.row)
         self._held[trial_id] = attempt
         self._shelf.flusher.urgent()
         if holder is not None:

@@ -332,9 +332,10 @@ class StudyCache:
 
     def glance(self, trial_id: int) -> StoredTrial | None:
         """A trial that runs or waits, read by itself; ``None`` when that does not do."""
-        with self._book.glancing() as connection:
-            row = _alone.row(connection, trial_id=trial_id)
-            return None if row is None else self._trial(connection, row, {})
+        for row in self._book.glance(_alone.given(trial_id=trial_id)):
+            if self._spaces.knows(row[4]):
+                return self._trial(None, row, {})
+        return None
 
     def finished_trial(self, connection: Connection | None, result: Result) -> StoredTrial:
         """A trial that this process has finished, from the row that it wrote."""
@@ -407,9 +408,7 @@ class StudyCache:
 
 def nothing_waits(book: Book, study_id: int) -> bool:
     """Whether a study is there and none of its trials is WAITING, without reading them."""
-    with book.glancing() as connection:
-        row = _waiting.row(connection, study_id=study_id)
-    return row is not None and not row[0]
+    return book.glance(_waiting.given(study_id=study_id)) == [(False,)]
 
 
 def made_trial(trial_id: int, number: int, started: datetime) -> StoredTrial:

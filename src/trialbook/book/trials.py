@@ -84,7 +84,7 @@ _EMPTY: Mapping[str, Any] = {
 }
 # One statement, so that others wait no longer for the study's row than they must.
 _numbered = _NUMBERED.cte("numbered")
-_insert_numbered = Statement(
+INSERT_NUMBERED = Statement(
     schema.trial.insert()
     .from_select(
         ["study_id", "number", "state", "params", "user_attrs", "system_attrs", "started"],
@@ -100,6 +100,8 @@ _insert_numbered = Statement(
     )
     .returning(_t.trial_id, _t.number)
 )
+"""Adds an empty RUNNING trial to a study on a server; its id and number."""
+
 _locked = Statement(
     select(
         _t.trial_id,
@@ -206,6 +208,12 @@ class TrialRow:
         """Whether its state is a final one."""
         return self.state not in (RUNNING, WAITING)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but its start has been written of it."""
+        nothing = self.params == self.user_attrs == self.system_attrs == "{}"
+        return self.state == RUNNING and self.space is None and nothing
+
 
 def local_now() -> datetime:
     """Naive local time, as Optuna keeps the times of trials."""
@@ -217,7 +225,8 @@ def no_trial(trial_id: int) -> NotFoundError:
     return NotFoundError(f"there is no trial of id {trial_id}")
 
 
-def _no_study(study_id: int) -> NotFoundError:
+def no_study(study_id: int) -> NotFoundError:
+    """The error for a study that is not there."""
     return NotFoundError(f"there is no study of id {study_id}")
 
 
@@ -266,7 +275,7 @@ def next_number(connection: Connection, study_id: int) -> int:
     """
     row = _next_number.row(connection, study_id_=study_id)
     if row is None:
-        raise _no_study(study_id)
+        raise no_study(study_id)
     return int(row[0]) - 1
 
 
@@ -282,9 +291,9 @@ def add_running(connection: Connection, study_id: int, started: datetime) -> tup
             connection, study_id=study_id, number=number, **_EMPTY, started=started
         )
     else:
-        row = _insert_numbered.row(connection, study_id_=study_id, started=started)
+        row = INSERT_NUMBERED.row(connection, study_id_=study_id, started=started)
     if row is None:
-        raise _no_study(study_id)
+        raise no_study(study_id)
     return int(row[0]), int(row[1])
 
 
@@ -453,7 +462,7 @@ def next_finish_seq(connection: Connection, study_id: int) -> int:
     """
     row = _next_finish.row(connection, study_id_=study_id)
     if row is None:
-        raise _no_study(study_id)
+        raise no_study(study_id)
     return int(row[0])
 
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from trialbook.book import claims, trials
+from trialbook.book import at_once, claims, trials
 from trialbook.book.book import Book
 from trialbook.book.series_rows import append_parts, folded, write_folded
 from trialbook.book.spaces import Spaces
@@ -28,6 +28,8 @@ from trialbook.records.series import OBJECTIVE, Series
 def create(book: Book, study_id: int) -> tuple[int, int, datetime]:
     """Add an empty RUNNING trial; its id, number and start."""
     started = trials.local_now()
+    if book.path is None:
+        return *at_once.create(book, study_id, started), started
     with book.writing() as connection:
         return *trials.add_running(connection, study_id, started), started
 
