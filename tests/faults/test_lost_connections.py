@@ -98,6 +98,63 @@ def test_every_commit_may_lose_its_connection(
     assert invariants(postgres_url, overdue_s=0.25) == []
 
 
+def ordinary_trial(storage: BookStorage, study_id: int) -> int:
+    """What ``study.optimize`` does with a tracked objective; its id."""
+    trial_id = storage.create_new_trial(study_id)
+    storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1), holder=HOLDER)
+    storage.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
+    storage.set_trial_intermediate_value(trial_id, 0, 2.0)
+    return trial_id
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
+def test_an_ordinary_trial_is_three_commits_and_each_may_lose_its_connection(
+    postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    monkeypatch.setattr("trialbook.book.attempt.URGENT_S", 60.0)  # all goes with the result
+    storage = BookStorage(through(proxy, postgres_url))
+    study_id = storage.create_new_study(MINIMIZE, "s")
+    for at in (0, 1, 2, 3, 0):  # the first one makes known what is in the book
+        proxy.set(fault, at)
+        trial_id = ordinary_trial(storage, study_id)
+        assert storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.5])
+        assert proxy.fired == (at > 0)
+    assert proxy.commits == 3
+    storage.close()
+    storage = BookStorage(postgres_url)
+    trials = storage.get_all_trials(study_id)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+    assert [trial.params for trial in trials] == [{"x": 0.5}] * 5
+    assert [trial.intermediate_values for trial in trials] == [{0: 2.0}] * 5
+    for trial in trials:
+        assert [a.number for a in Reader(storage.book).trial(f"s/{trial.number}").attempts] == [1]
+    storage.close()
+    assert invariants(postgres_url, overdue_s=0.25) == []
+
+
+@pytest.mark.parametrize("fault", [None, Fault.CUT_BEFORE, Fault.CUT_AFTER])
+def test_what_somebody_else_wrote_meanwhile_is_kept_with_the_result(
+    postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
+) -> None:
+    """Then the result is not what was sent first; a lost answer must not pass for it."""
+    monkeypatch.setattr("trialbook.book.attempt.URGENT_S", 60.0)
+    storage, other = BookStorage(through(proxy, postgres_url)), BookStorage(postgres_url)
+    study_id = storage.create_new_study(MINIMIZE, "s")
+    for _ in range(2):
+        trial_id = ordinary_trial(storage, study_id)
+        other.set_trial_user_attr(trial_id, "note", "of the dashboard")
+        if fault is not None:
+            proxy.set(fault, 1)
+        assert storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.5])
+    assert proxy.fired == (fault is not None)
+    for trial in other.get_all_trials(study_id):
+        assert (trial.values, trial.params) == ([1.5], {"x": 0.5})
+        assert trial.user_attrs == {"note": "of the dashboard"}
+    storage.close()
+    other.close()
+    assert invariants(postgres_url, overdue_s=0.25) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.FREEZE_BEFORE, Fault.FREEZE_AFTER, Fault.TRICKLE])
 def test_an_answer_that_never_comes_is_not_waited_for(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from optuna.distributions import BaseDistribution
 from sqlalchemy import bindparam, select
@@ -36,6 +38,14 @@ _study_of_trial = Statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """A trial that this process has written, and what makes it when somebody asks."""
+
+    trial_id: int
+    made: Callable[[], StoredTrial]
+
+
 class TrialCache:
     """What this process has read of a book's trials; safe for threads.
 
@@ -50,7 +60,7 @@ class TrialCache:
         self.lock = threading.RLock()
         self._studies: dict[int, StudyCache] = {}
         self._study_of: dict[int, int] = {}
-        self._recent: tuple[StoredTrial, int, float] | None = None
+        self._recent: tuple[_Recent, int, float] | None = None
         self._refreshing = False
 
     def after_fork(self) -> None:
@@ -124,12 +134,13 @@ class TrialCache:
         """Remember an empty RUNNING trial that this process has just made."""
         self.created(study_id, trial_id)
         self.follow(study_id, lambda study: study.add_made(trial_id, number, started))
-        self._remember(made_trial(trial_id, number, started), MADE_S)
+        made = partial(made_trial, trial_id, number, started)
+        self._remember(_Recent(trial_id, made), MADE_S)
 
     def begun(self, row: TrialRow) -> None:
         """Go on remembering the trial that was made last: it was still as it was made."""
         recent = self._recent
-        if recent is not None and recent[0]._trial_id == row.trial_id and row.empty:
+        if recent is not None and recent[0].trial_id == row.trial_id and row.empty:
             self._remember(recent[0], MADE_S)
 
     def finished(self, study_id: int, result: Result) -> None:
@@ -138,9 +149,10 @@ class TrialCache:
         with self.lock:
             study = self._studies.get(study_id)
             if study is not None and self._book.path is None:
-                self._remember(study.finished_trial(None, result), FINISHED_S)
+                made = partial(study.finished_trial, None, result)
+                self._remember(_Recent(result.trial_id, made), FINISHED_S)
 
-    def _remember(self, trial: StoredTrial, for_s: float) -> None:
+    def _remember(self, trial: _Recent, for_s: float) -> None:
         if self._book.path is None:  # a file says by its own mark what has changed
             self._recent = trial, self._book.writes, time.monotonic() + for_s
 
@@ -153,8 +165,8 @@ class TrialCache:
         if self._recent is None:
             return None
         trial, writes, until = self._recent
-        if trial._trial_id == trial_id and writes == self._book.writes:
-            return trial if time.monotonic() < until else None
+        if trial.trial_id == trial_id and writes == self._book.writes:
+            return trial.made() if time.monotonic() < until else None
         return None
 
     def trial(self, trial_id: int) -> StoredTrial:

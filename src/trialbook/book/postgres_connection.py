@@ -16,7 +16,9 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import Conninfo, TransactionStatus
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import Conninfo, ExecStatus, TransactionStatus
 
 from trialbook.book.postgres_address import Address
 from trialbook.book.postgres_errors import BadAddressError, connection_error
@@ -77,6 +79,18 @@ class BoundedConnection(psycopg.Connection[Any]):
                     raise psycopg.OperationalError(f"no answer within {bound_s:g} s")
         except StopIteration as done:
             return done.value
+
+    def rollback(self) -> None:
+        """See psycopg, which would also have the server forget all that was prepared."""
+        with self.lock:
+            if not self.idle:
+                self.wait(self._rolling_back())
+
+    def _rolling_back(self) -> Generator[Any, Any, None]:
+        self.pgconn.send_query(b"ROLLBACK")
+        for result in (yield from execute(self.pgconn)):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise error_from_result(result, self.info.encoding)
 
     @property
     def lost(self) -> bool:

@@ -5,8 +5,9 @@ Threads take turns at the connection. Each write transaction rewrites this clien
 it was done; locking it waits until the old transaction has ended. (The server's transaction ids
 cannot say it: after a crash it hands out the same ones again.)
 
-Everything is set for one transaction at a time and sent with its BEGIN, so a pooler in
-transaction mode may stand in between.
+Everything is set for one transaction at a time and sent with its BEGIN (``postgres_setup.py``), so
+a pooler in transaction mode may stand in between. What an ordinary trial needs is sent as a whole,
+BEGIN to COMMIT, in one round trip (``at_once``).
 """
 
 from __future__ import annotations
@@ -206,13 +207,10 @@ class PostgresEngine:
     def at_once(self, steps: Sequence[Step], written: Step) -> list[Row]:
         """See ``Engine``."""
         with self._in_turn(writes=True):
-            while True:
+            for last_try in (False, True):
                 self._number += 1
                 number = self._number
-                session = self._session
-                new = session is None or session.pipeline.stale
-                if session is None or new:
-                    session = self._begun(lambda _: "SELECT 1")
+                session = self._awake()
                 try:
                     found = session.pipeline.rows(self._whole(session.server, number, steps))
                     return steps[-1].statement.made(self._maker.dialect, found[-2])
@@ -225,16 +223,22 @@ class PostgresEngine:
                     if self._found_out(number):
                         self._interrupt_later(interrupted)
                         break
-                    if new or interrupted:
+                    if last_try or interrupted:
                         raise
             with self.reading() as connection:
                 return written.statement.rows(connection, **written.values, client_=self._client)
 
+    def _awake(self) -> _Session:
+        """The connection, a new one when the server has closed it while it was idle."""
+        session = self._session
+        if session is None or session.pipeline.stale:
+            return self._begun(lambda _: "SELECT 1")
+        return session
+
     def _whole(self, server: Server, number: int, steps: Sequence[Step]) -> list[Sent]:
         """All statements of a write transaction."""
         *begin, receipt = whole_setup(self._path, server.version)
-        sent = [self._sent(text) for text in begin]
-        sent.append(self._sent(receipt, (self._client, number)))
+        sent = [*map(self._sent, begin), self._sent(receipt, (self._client, number))]
         if number == 1:
             sent.append(self._sent(TIDY, prepared=False))
         dialect = self._maker.dialect
@@ -410,9 +414,7 @@ class PostgresEngine:
                 return step.statement.rows(connection, **step.values)
         dialect = self._maker.dialect
         with self._in_turn(writes=False) as open_already:
-            session = open_already or self._session
-            if session is None or (session is not open_already and session.pipeline.stale):
-                session = self._begun(lambda _: "SELECT 1")
+            session = open_already or self._awake()
             try:
                 sent = self._sent(*step.statement.numbered(dialect, step.values))
                 (found,) = session.pipeline.rows([sent])

@@ -71,8 +71,14 @@ class Pipeline:
             psycopg.Error: The first failure.
         """
         raw = self._raw
+        dumped = [self._dumped(statement.values) for statement in statements]
         with raw.lock:
-            answers = raw.wait(self._exchange(statements))
+            try:
+                answers = raw.wait(self._exchange(statements, dumped))
+            except BaseException:
+                if raw.pgconn.pipeline_status:  # nobody knows what is still to come
+                    raw.close()
+                raise
         values, found = self._values, []
         for answer in answers:
             rows: list[Row] = []
@@ -82,16 +88,20 @@ class Pipeline:
             found.append(rows)
         return found
 
-    def _exchange(self, statements: Sequence[Sent]) -> Generator[Any, Any, list[Any]]:
+    def _dumped(self, values: Sequence[Any]) -> Sequence[Any]:
+        plain = [_array(value) if type(value) is list else value for value in values]
+        return self._values.dump_sequence(plain, [PyFormat.TEXT] * len(plain))
+
+    def _exchange(
+        self, statements: Sequence[Sent], dumped: Sequence[Sequence[Any]]
+    ) -> Generator[Any, Any, list[Any]]:
         pgconn = self._raw.pgconn
         pgconn.enter_pipeline_mode()
         new: dict[int, tuple[str, bytes]] = {}
         expected = 0
-        for statement in statements:
-            values = statement.values
-            dumped = self._values.dump_sequence(values, [PyFormat.TEXT] * len(values))
+        for statement, values in zip(statements, dumped, strict=True):
             if not (statement.prepared and self._prepares):
-                pgconn.send_query_params(statement.text.encode(), dumped)
+                pgconn.send_query_params(statement.text.encode(), values)
                 expected += 1
                 continue
             name = self._names.get(statement.text)
@@ -100,7 +110,7 @@ class Pipeline:
                 pgconn.send_prepare(name, statement.text.encode())
                 new[expected] = statement.text, name
                 expected += 1
-            pgconn.send_query_prepared(name, dumped)
+            pgconn.send_query_prepared(name, values)
             expected += 1
         pgconn.pipeline_sync()
         yield from send(pgconn)
@@ -123,3 +133,19 @@ class Pipeline:
         if failed is not None:
             raise error_from_result(failed, self._raw.info.encoding)
         return answers
+
+
+def _array(values: list[Any]) -> str:
+    """An array of one dimension as the server reads it; the driver's own way takes much longer."""
+    return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return str(value)

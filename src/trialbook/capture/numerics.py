@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,22 @@ def result_variables(environ: Mapping[str, str]) -> dict[str, str]:
     ``CUDA_VISIBLE_DEVICES`` and ``PYTHONPATH`` belong to a machine; the execution coordinate has
     them.
     """
-    return {
-        name: redacted_text(environ[name])[0]
-        for name in sorted(environ)
-        if _VARIABLE.fullmatch(name)
+    return {name: _shown(environ[name]) for name in sorted(environ) if _changes_results(name)}
+
+
+# Looked at before each trial; names and values are nearly always the same.
+@lru_cache(maxsize=4096)
+def _changes_results(name: str) -> bool:
+    return (
+        _VARIABLE.fullmatch(name) is not None
         and not name.endswith(_UNRECORDED)
         and name_strength(name) is NameStrength.NO
-    }
+    )
+
+
+@lru_cache(maxsize=256)
+def _shown(value: str) -> str:
+    return redacted_text(value)[0]
 
 
 class ThreadPools:
@@ -93,6 +103,7 @@ def library_name(library: Any) -> str:
     return f"{library.internal_api} ({_owner(library.filepath)})"
 
 
+@lru_cache(maxsize=256)
 def _owner(path: str) -> str:
     """Whose a library is: the package that bundles it, else its file's name."""
     parts = Path(path).parts
