@@ -134,9 +134,8 @@ class Launches:
 
     def asked(self, worker_id: str) -> str | None:
         """What is asked of a worker, by itself or with its launch; ``None`` for nothing."""
-        with self._book.glancing() as connection:
-            row = _asked.row(connection, worker_id=worker_id)
-        return None if row is None else (row[0] or row[1])
+        rows = self._book.glance(_asked.given(worker_id=worker_id))
+        return (rows[0][0] or rows[0][1]) if rows else None
 
 
 def _text(value: Any) -> str:
