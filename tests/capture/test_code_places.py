@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from trialbook.capture.code import CodeProbe
+from trialbook.records.canonical import digest_of_bytes
+from trialbook.records.code import ROOT, CodeState, FileEntry, GitState
 from trialbook.records.coverage import Level
 
 
@@ -190,3 +193,27 @@ def test_root_reached_through_a_link(project, tmp_path: Path) -> None:
         "import helper\nshow(CodeProbe(ROOT))\n", env={"ROOT": str(tmp_path / "alias")}
     )
     assert seen.loaded == {"main.py", "helper.py"}
+
+
+def test_a_restored_tree_is_recorded_as_its_record_says(tmp_path: Path) -> None:
+    contents = {"pkg/used.py": b"x = 1\n", ".cache/kept.txt": b"kept", "large.bin": b"too large"}
+    files = tuple(
+        FileEntry(path, "100644", len(content), digest_of_bytes(content))
+        for path, content in sorted(contents.items())
+    )
+    git = GitState("0" * 40, "main", None, dirty=True)
+    for path, content in contents.items():
+        if path != "large.bin":
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_bytes(content)
+    (tmp_path / "left-by-a-trial.txt").write_text("not part of it")
+    probe = CodeProbe(tmp_path, origin=CodeState(git, files), cache_dir=tmp_path / "caches")
+    observation = probe.observe()
+    state = observation.snapshot.state_as(CodeState)
+    assert state.git == git
+    here = [entry for entry in state.files if entry.base == ROOT]
+    assert {entry.path for entry in here} == {".cache/kept.txt", "pkg/used.py"}
+    coverage = observation.snapshot.coverage
+    assert coverage.level is Level.PARTIAL
+    assert "not here, since the book holds the digest only: large.bin" in coverage.reasons
+    assert "the code was restored from the book" in coverage.reasons

@@ -225,3 +225,12 @@ def test_a_plus_adds_what_is_not_there(path, value):
     for key in path:
         config = config[key]
     assert config == value
+
+
+def test_what_was_taken_from_a_record_comes_from_where_that_came_from(base):
+    recorded = state_of(ConfigProbe("conf/mlp.yaml", base=base, overrides={"lr": 0.5}))
+    again = ConfigProbe(recorded.as_seen, base=base, origin=recorded)
+    assert state_of(again) == recorded
+    other = ConfigProbe(recorded.as_seen, base=base, overrides={"lr": 0.25}, origin=recorded)
+    assert state_of(other).source is None
+    assert state_of(other).overrides == {"lr": 0.25}

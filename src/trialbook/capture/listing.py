@@ -14,6 +14,7 @@ from pathlib import Path
 from trialbook.capture.git import GITLINK, Repository, TrackedFile, repository_at
 from trialbook.records.code import ROOT, CodeState, GitState
 
+_NAMED = 4
 _BOOK_DIRECTORY = b".trialbook"
 _BOOK_COMPANIONS = ("-wal", "-shm", "-journal", ".lock")
 _VERSION_CONTROL = frozenset({b".git", b".hg", b".svn", b".bzr", b".jj"})
@@ -203,12 +204,13 @@ def recorded_listing(root: Path, origin: CodeState) -> Listing:
     """
     names = [entry.path for entry in origin.files if entry.base == ROOT]
     here = [name for name in names if os.path.lexists(os.path.join(root, name))]  # noqa: PTH118
-    missing = len(names) - len(here)
+    missing = sorted(set(names) - set(here))
+    shown = ", ".join(missing[:_NAMED]) + (" and others" if len(missing) > _NAMED else "")
     return Listing(
         members=[Member(os.fsencode(name)) for name in here],
         git=origin.git,
         dirty=origin.git is not None and origin.git.dirty,
-        gaps=[f"{missing} files are not here: the book has only their digest"] if missing else [],
+        gaps=[f"not here, since the book holds the digest only: {shown}"] if missing else [],
         remarks=["the code was restored from the book"],
     )
 
