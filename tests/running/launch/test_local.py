@@ -211,6 +211,20 @@ def test_without_its_keeper_a_worker_goes_on_and_its_end_is_seen(place: Place) -
     until(lambda: state(launcher, place.jobs[0]) == (JobState.ENDED, None))
 
 
+def test_a_job_has_ended_when_its_keeper_says_how(place: Place) -> None:
+    launcher = place.placed()
+    keeper_process = place.process().parent()
+    assert keeper_process is not None
+    keeper_process.suspend()
+    try:
+        place.process().kill()
+        until(lambda: place.process().status() == psutil.STATUS_ZOMBIE)
+        assert state(launcher, place.jobs[0]) == (JobState.RUNNING, None)
+    finally:
+        keeper_process.resume()
+    until(lambda: state(launcher, place.jobs[0]) == (JobState.ENDED, "SIGKILL"))
+
+
 def test_a_number_that_belongs_to_another_process_is_not_taken_for_the_worker(
     place: Place,
 ) -> None:
@@ -218,6 +232,12 @@ def test_a_number_that_belongs_to_another_process_is_not_taken_for_the_worker(
     files = JobFiles.of(place.place, 0)
     noted = json.loads(files.process.read_text())
     files.process.write_text(json.dumps({**noted, "start_ticks": noted["start_ticks"] + 1}))
+    # The keeper lives and has told no end, so whatever the worker is, it has not ended.
+    assert state(launcher, place.jobs[0]) == (JobState.RUNNING, None)
+    assert launcher.cancel(place.jobs) == {0: None}
+    assert place.process().is_running()
+    lost = {"start_ticks": 0, "keeper_start_ticks": 0}
+    files.process.write_text(json.dumps({**noted, **lost}))
     assert state(launcher, place.jobs[0]) == (JobState.ENDED, None)
     assert launcher.cancel(place.jobs) == {0: None}
     assert place.process().is_running()

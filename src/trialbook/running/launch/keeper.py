@@ -6,7 +6,8 @@ loads nothing else, and imports nothing of Trialbook. When it is killed the work
 how they end is not known then.
 
 For each line that it reads, an order as JSON, it starts a process and answers with a line: its
-process id, or why it could not be started. Nothing ends unseen until its input is closed.
+process id and its own, or why it could not be started. Nothing ends unseen until its input is
+closed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main() -> None:
             answer: dict[str, object] = {"error": f"{error.strerror}: {error.filename}"}
         else:
             kept[pid] = order["exit"]
-            answer = {"pid": pid}
+            answer = {"pid": pid, "keeper": os.getpid()}
         print(json.dumps(answer), flush=True)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

@@ -107,7 +107,7 @@ class LocalLauncher(Launcher):
                     failed.append(f"worker {index}: {answer['error']}")
                     continue
                 pid = int(answer["pid"])
-                _note_process(files, pid)
+                _note_process(files, pid, int(answer["keeper"]))
                 placed(PlacedJob(index, str(pid), socket.gethostname(), str(files.log)))
         if failed:
             raise LaunchError(
@@ -188,9 +188,15 @@ class _Keeper:
         return found
 
 
-def _note_process(files: JobFiles, pid: int) -> None:
-    identity = {"pid": pid, "boot": boot_identity(), "start_ticks": start_ticks(pid)}
-    files.process.write_text(json.dumps(identity))
+def _note_process(files: JobFiles, pid: int, keeper: int) -> None:
+    noted = {
+        "boot": boot_identity(),
+        "pid": pid,
+        "start_ticks": start_ticks(pid),
+        "keeper_pid": keeper,
+        "keeper_start_ticks": start_ticks(keeper),
+    }
+    files.process.write_text(json.dumps(noted))
 
 
 def _require_here(jobs: Sequence[PlacedJob]) -> None:
@@ -207,19 +213,36 @@ def _files(job: PlacedJob) -> JobFiles:
     return JobFiles(Path(job.log or os.devnull))
 
 
-def _process(job: PlacedJob) -> WorkerIdentity | None:
-    """Which process a job is, ``None`` when that is not known any more."""
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    """The processes of a job.
+
+    Args:
+        worker: The worker.
+        keeper: The one that waits for it.
+    """
+
+    worker: WorkerIdentity
+    keeper: WorkerIdentity
+
+
+def _processes(job: PlacedJob) -> _Processes | None:
+    """The processes of a job, ``None`` when they are not known any more."""
     try:
         noted = json.loads(_files(job).process.read_text())
-        return WorkerIdentity(
-            worker_id="",
-            host=socket.gethostname(),
-            pid=noted["pid"],
-            boot=noted["boot"],
-            start_ticks=noted["start_ticks"],
-        )
+        found = [
+            WorkerIdentity(
+                worker_id="",
+                host=socket.gethostname(),
+                pid=noted[f"{whose}pid"],
+                boot=noted["boot"],
+                start_ticks=noted[f"{whose}start_ticks"],
+            )
+            for whose in ("", "keeper_")
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return _Processes(*found)
 
 
 def _exit(job: PlacedJob) -> str | None:
@@ -230,18 +253,18 @@ def _exit(job: PlacedJob) -> str | None:
 
 
 def _status(job: PlacedJob) -> JobStatus:
-    process = _process(job)
-    if process is None or str(process.pid) != job.engine_id:
+    processes = _processes(job)
+    if processes is None or str(processes.worker.pid) != job.engine_id:
         return JobStatus(JobState.UNKNOWN, "the launch's own files are gone", job.place)
+    # A keeper that lives tells every end. It is looked for before what it tells.
+    lost = is_gone(processes.worker) and is_gone(processes.keeper)
     if (how := _exit(job)) is not None:
         return JobStatus(JobState.ENDED, how, job.place)
-    if process.boot != boot_identity():
+    if processes.worker.boot != boot_identity():
         return JobStatus(
             JobState.UNKNOWN, "this machine was started again, or is another container", job.place
         )
-    if not is_gone(process):
-        return JobStatus(JobState.RUNNING, None, job.place)
-    return JobStatus(JobState.ENDED, _exit(job), job.place)  # noted in the meantime, if at all
+    return JobStatus(JobState.ENDED if lost else JobState.RUNNING, None, job.place)
 
 
 def _pieces(log: IO[bytes], job: PlacedJob, *, follow: bool) -> Iterator[bytes]:
@@ -258,13 +281,13 @@ def _cancelled(job: PlacedJob) -> str | None:
     status = _status(job)
     if status.state is JobState.UNKNOWN:
         return status.says
-    process = _process(job)
-    if status.state is JobState.ENDED or process is None:
+    processes = _processes(job)
+    if status.state is JobState.ENDED or processes is None:
         return None
     try:
-        _ask_to_stop(process)
+        _ask_to_stop(processes.worker)
     except OSError as error:
-        return f"process {process.pid} cannot be signalled: {error.strerror}"
+        return f"process {job.engine_id} cannot be signalled: {error.strerror}"
     return None
 
 
