@@ -195,17 +195,18 @@ class Laboratory:
         self.train.parent.mkdir(parents=True)
         for file in (self.place / "train.csv", self.train):
             file.write_text("a,b\n1,2\n")
-        subprocess.run(
+        done = subprocess.run(
             [
                 *(sys.executable, "-m", "trialbook", "run", "s.yaml", "--trials", "1"),
                 *("--study", self.study),
             ],
             cwd=self.place,
             env={**os.environ, **self.environment, "TRIALBOOK_STORAGE": self.url},
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
         )
+        assert done.returncode == 0, done.stderr
         spec = self.storage.get_study_record(self.study_id).spec
         assert spec is not None
         more = replace(spec, search=replace(spec.search, trials=TRIALS))
