@@ -229,7 +229,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(
     programs.mkdir()
     (programs / "ssh").write_text(
         f"#!/bin/sh\nif mkdir {programs}/lost 2>/dev/null\n"
-        f'then {ssh} "$@" >/dev/null; exit 255; fi\nexec {ssh} "$@"\n'
+        f'then {ssh} "$@" | head -n 2; exit 255; fi\nexec {ssh} "$@"\n'
     )
     (programs / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")

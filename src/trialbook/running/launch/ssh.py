@@ -27,7 +27,7 @@ from trialbook.running.launch.ssh_options import checked_options
 
 _AT_ONCE = 16
 _TRIES = 2
-"""Starting is asked for once more when a connection is lost: a host starts each worker once."""
+"""Who had begun is asked once more when the connection is lost: a host starts each worker once."""
 
 _RECONNECT_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 _Answer = dict[str, Any]
@@ -136,7 +136,7 @@ class SshLauncher(Launcher):
             try:
                 return self._client.asked(host, order)
             except NoAnswerError as error:
-                if not error.lost or order["do"] != "start":
+                if not error.begun:
                     raise
         return self._client.asked(host, order)
 
@@ -164,8 +164,8 @@ class SshLauncher(Launcher):
             raise LaunchError(f"there is no log: {unknown[job.index].says}")
         ((host, identities),) = places.items()
         where = f"{host}:{job.log}"
-        read = 0
-        failures = 0
+        read = failures = 0
+        begun = False
         while True:
             order = {"job": identities[job.index], "offset": read, "follow": follow}
             try:
@@ -176,8 +176,9 @@ class SshLauncher(Launcher):
                         yield piece
                 return
             except LaunchError as error:
-                lost = isinstance(error, NoAnswerError) and error.lost
-                if not (follow and lost and read) or failures == len(_RECONNECT_S):
+                lost = isinstance(error, NoAnswerError)
+                begun = begun or (isinstance(error, NoAnswerError) and error.begun)
+                if not (follow and lost and begun) or failures == len(_RECONNECT_S):
                     raise LaunchError(
                         f"the log cannot be read: {error.what}",
                         where=where,

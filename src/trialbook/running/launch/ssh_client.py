@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from trialbook.errors import LaunchError
-from trialbook.running.launch.ssh_remote import MARK
+from trialbook.running.launch.ssh_remote import BEGUN, MARK
 
 ANSWER_TIMEOUT_S = 60.0
 """A host that has accepted the connection and says nothing for so long is given up."""
@@ -39,7 +40,6 @@ _OPTIONS = (
     "ForwardAgent=no",
     "ForwardX11=no",
 )
-_FAILED_ITSELF = 255
 _SAID_BYTES = 4000
 _PIECE_BYTES = 1 << 16
 _MARK = b"\n" + MARK.encode()
@@ -50,10 +50,10 @@ class NoAnswerError(LaunchError):
     """A host did not answer: it cannot be reached, or the connection was lost.
 
     Attributes:
-        lost: Whether ``ssh`` itself gave up, so that it may have happened on the way.
+        begun: Whether it had been reached and had begun with what it was to do.
     """
 
-    lost = False
+    begun = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,17 @@ class SshClient:
             with process:
                 try:
                     heard, _ = process.communicate(self._text(order), ANSWER_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
+                except subprocess.TimeoutExpired as expired:
                     process.kill()
-                    problem = NoAnswerError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
-                    problem.lost = True
-                    raise problem from None
+                    raise _late(begun=_MARK in (expired.output or b"")) from None
                 except BaseException:
                     process.kill()
                     raise
-            before, mark, answer = heard.rpartition(_MARK)
-            if not mark:
-                raise _silent(process.returncode, said, before + answer)
-        return _understood(answer)
+            _, mark, last = heard.rpartition(_MARK)
+            answer = _understood(last) if mark else BEGUN
+            if answer == BEGUN:
+                raise _silent(process.returncode, said, heard, begun=bool(mark))
+        return answer
 
     @contextmanager
     def reading(self, host: str, order: dict[str, Any]) -> Iterator[Iterator[bytes]]:
@@ -144,9 +143,12 @@ def _pieces(process: subprocess.Popen[bytes], said: IO[bytes]) -> Iterator[bytes
     output = process.stdout.fileno()
     before = b""
     while _MARK not in before or b"\n" not in before.partition(_MARK)[2]:
+        if not select.select([output], [], [], ANSWER_TIMEOUT_S)[0]:
+            raise _late(begun=False)
         piece = os.read(output, _PIECE_BYTES)
         if not piece or len(before) > _MOST_BEFORE_ANSWER_BYTES:
-            raise _silent(process.wait(ANSWER_TIMEOUT_S), said, before)
+            process.kill()  # what is still there may wait for us to say more
+            raise _silent(process.wait(), said, before, begun=False)
         before += piece
     answer, _, rest = before.partition(_MARK)[2].partition(b"\n")
     _understood(answer)
@@ -154,8 +156,8 @@ def _pieces(process: subprocess.Popen[bytes], said: IO[bytes]) -> Iterator[bytes
         yield rest
     while piece := os.read(output, _PIECE_BYTES):
         yield piece
-    if process.wait(ANSWER_TIMEOUT_S) != 0:
-        raise _silent(process.returncode, said, b"")
+    if process.wait() != 0:
+        raise _silent(process.returncode, said, b"", begun=True)
 
 
 def _understood(answer: bytes) -> dict[str, Any]:
@@ -164,13 +166,15 @@ def _understood(answer: bytes) -> dict[str, Any]:
     except ValueError:
         read = None
     if not isinstance(read, dict):
-        raise NoAnswerError("it answered something that is no answer")
+        problem = NoAnswerError("it answered something that is no answer")
+        problem.begun = True
+        raise problem
     if "error" in read:
         raise LaunchError(str(read["error"]))
     return read
 
 
-def _silent(status: int, said: IO[bytes], heard: bytes) -> NoAnswerError:
+def _silent(status: int, said: IO[bytes], heard: bytes, *, begun: bool) -> NoAnswerError:
     """Why there was no answer: the last thing that ``ssh`` or the host's shell said."""
     said.seek(0, os.SEEK_END)
     said.seek(max(0, said.tell() - _SAID_BYTES))
@@ -178,5 +182,11 @@ def _silent(status: int, said: IO[bytes], heard: bytes) -> NoAnswerError:
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     what = "".join(letter if letter.isprintable() else "?" for letter in last)
     problem = NoAnswerError(what or f"ssh ended with status {status} and said nothing")
-    problem.lost = status in (_FAILED_ITSELF, -9, -15)
+    problem.begun = begun
+    return problem
+
+
+def _late(*, begun: bool) -> NoAnswerError:
+    problem = NoAnswerError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+    problem.begun = begun
     return problem

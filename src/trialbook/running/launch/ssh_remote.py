@@ -29,6 +29,9 @@ from typing import Any
 MARK = "\x1etrialbook "
 """Begins the line that answers: what a shell's start-up files print before it is no answer."""
 
+BEGUN = {"begun": True}
+"""Answered when starting begins: from here on workers may run, whatever is heard afterwards."""
+
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 _END_WRITTEN_S = 2.0
 _LOOK_S = 0.1
@@ -66,6 +69,7 @@ def start(order: dict[str, Any]) -> dict[str, Any]:
 
     It may be asked twice, by a client that did not hear the answer.
     """
+    _answered(BEGUN)
     environments = _environments(order)
     folder = _state_home() / "trialbook" / "launches" / str(order["launch"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
