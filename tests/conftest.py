@@ -40,6 +40,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     _main.__file__ = _main.__spec__.origin
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files of the launchers' suites come first.
+
+    Their tests go by their order. pytest-xdist gives each of its workers a stretch of all tests,
+    and one with nothing left takes from the end of another's: what comes first stays together.
+    """
+    suite = sys.modules.get("trialbook.testing.launching")
+    if suite is None:
+        return
+    kinds = ((item.path, getattr(item, "cls", None)) for item in items)
+    files = {
+        path for path, kind in kinds if kind is not None and issubclass(kind, suite.LaunchCase)
+    }
+    items.sort(key=lambda item: item.path not in files)
+
+
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     """No test sees or touches the user's book, key, cache or settings."""
