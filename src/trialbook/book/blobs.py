@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from sqlalchemy import Connection, Integer, String, bindparam, cast, select, update
+from sqlalchemy import Connection, Integer, String, cast, select, update
 
-from trialbook.book import blob_files, schema
+from trialbook.book import blob_files, row_contents, schema
 from trialbook.book.artifact_setting import Beside, Elsewhere, InDatabase, Setting, described
 from trialbook.book.blob_locations import BookLocations
 from trialbook.book.book import Book
@@ -56,7 +56,6 @@ REMOVALS = "removals"
 _b = schema.blob.c
 _insert_blob = insert_if_absent(schema.blob)
 _insert_snapshot = insert_if_absent(schema.snapshot)
-_find = Statement(select(_b.size, _b.content, _b.location).where(_b.digest == bindparam("digest")))
 _removals = Statement(select(schema.book.c.value).where(schema.book.c.key == REMOVALS))
 _logger = logging.getLogger(__name__)
 _removed = Statement(
@@ -382,14 +381,18 @@ class BlobStore:
             MissingPackageError: Reading there needs a package that is not installed.
         """
         with self._book.reading() as connection:
-            row = _find.row(connection, digest=digest)
+            row = row_contents.find.row(connection, digest=digest)
         if row is None:
             raise NotFoundError(f"the blob {digest} is not in the book")
         size, content, location = row
         sha = hashlib.sha256()
-        for chunk in (
-            (content,) if location is None else self._outside(digest, size, content, location)
-        ):
+        if location is not None:
+            chunks = self._outside(digest, size, content, location)
+        elif content is not None:
+            chunks = iter((content,))
+        else:
+            chunks = row_contents.sliced(self._book, digest)
+        for chunk in chunks:
             sha.update(chunk)
             yield chunk
         if sha.hexdigest() != digest:
