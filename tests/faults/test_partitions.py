@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LEASE_S = 3.0
-BUDGET = 12
+BUDGET = 8
 POINTS = 20
 
 _OBJECTIVE = """
