@@ -217,6 +217,7 @@ def test_a_job_has_ended_when_its_keeper_says_how(place: Place) -> None:
     assert keeper_process is not None
     keeper_process.suspend()
     try:
+        until(lambda: keeper_process.status() == psutil.STATUS_STOPPED)
         place.process().kill()
         until(lambda: place.process().status() == psutil.STATUS_ZOMBIE)
         assert state(launcher, place.jobs[0]) == (JobState.RUNNING, None)
