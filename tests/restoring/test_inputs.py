@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from trialbook.capture.data import DataProbe
 from trialbook.errors import InvalidInputError, RestoreDataError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import CodeState, FileEntry
-from trialbook.records.data import DataState
-from trialbook.restoring.inputs import found_inputs, place_inputs
+from trialbook.records.data import DataFile, DataState
+from trialbook.restoring.inputs import FoundInputs, found_inputs, place_inputs
 from trialbook.restoring.places import CodePlaces
 
 
@@ -94,3 +95,21 @@ def test_inputs_are_linked_to_where_a_relative_path_would_find_them(original):
     code = original.places()
     assert place_inputs(original.state, code, original.found(code)) == ()
     assert (original.restored / "data" / "a.csv").read_text() == "content of a"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_is_put_where_a_link_of_the_code_leads_out_of_the_tree(
+    original: Original, tmp_path: Path, exists: bool
+) -> None:
+    code = original.places()
+    scratch = tmp_path / "scratch"
+    (original.restored / "data").symlink_to(scratch)
+    if exists:
+        scratch.mkdir()
+    undeclared = DataFile(str(original.root / "data" / "b.csv"), 1, digest_of_bytes(b"x"))
+    (original.root / "data" / "b.csv").write_bytes(b"x")
+    state = replace(original.state, inputs=original.state.inputs[:1], undeclared=(undeclared,))
+    found = FoundInputs({"file": original.root / "data" / "a.csv"})
+    assert place_inputs(state, code, found) == ()
+    assert scratch.exists() is exists
+    assert not exists or list(scratch.iterdir()) == []

@@ -31,8 +31,9 @@ from trialbook.errors import (
 )
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
-from trialbook.records.coordinates import Kind
+from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.data import DataState
+from trialbook.records.execution import LaunchState
 from trialbook.records.launches import DRAIN, JobId, LaunchPin, LaunchRecord
 from trialbook.records.study import TrialRecord
 from trialbook.records.workers import Placement
@@ -244,6 +245,24 @@ def test_code_of_another_machine_runs_only_when_trusted_or_pinned(machine: Machi
             machine.join(trust=True, pin=other)
         assert str(other) in refused.value.what
         assert str(pin) in refused.value.what
+
+
+@pytest.mark.parametrize("path", ["/absolute.py", "../outside.py", "search/other.py"])
+def test_an_objective_that_is_no_part_of_the_code_is_refused(machine: Machine, path: str) -> None:
+    with closing(BookStorage(str(machine.book), create=False)) as storage:
+        study_id = storage.get_study_id_from_name("s")
+        reference = storage.reference(study_id)
+        assert reference is not None
+        found = [storage.snapshot(reference.coordinates.of(kind) or "") for kind in Kind]
+        launch = found[-1].state_as(LaunchState)
+        forged = replace(launch, entry=replace(launch.entry, path=path))
+        found[-1] = Snapshot.of(Kind.EXECUTION, found[-1].coverage, forged)
+        storage.set_reference(study_id, found)
+        assert found[0].kind is Kind.CODE
+        pin = LaunchPin(storage.book.book_id, found[0].digest)
+    machine.raise_budget(3)
+    with pytest.raises(RestoreError, match="not among its code"):
+        machine.join(trust=False, pin=pin)
 
 
 def test_an_input_is_the_recorded_one_or_the_worker_does_not_start(

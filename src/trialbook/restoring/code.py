@@ -113,7 +113,7 @@ def _check(files: tuple[FileEntry, ...]) -> None:
         if (
             any(part in ("", ".", "..") for part in parts)
             or "\0" in entry.path
-            or (entry.base != ROOT and not _is_plain_name(entry.base))
+            or (entry.base != ROOT and not is_plain_name(entry.base))
         ):
             raise RestoreError(
                 "the record names a file outside the code's directory",
@@ -139,7 +139,8 @@ def _check(files: tuple[FileEntry, ...]) -> None:
                 )
 
 
-def _is_plain_name(base: str) -> bool:
+def is_plain_name(base: str) -> bool:
+    """Whether the label of a base can be the name of a directory beside the root's."""
     return base not in ("", ".", "..", "root") and "/" not in base and "\0" not in base
 
 

@@ -120,7 +120,8 @@ def place_inputs(
     """Put into the restored tree what lay in the original one without being part of the code.
 
     An objective may open its data by a relative path. Declared inputs are linked; undeclared
-    files are copied, since nobody promised that the objective only reads them.
+    files are copied, since nobody promised that the objective only reads them. Nothing is put
+    where a link of the code leads out of the tree: that place is the user's.
 
     Args:
         data: What was recorded.
@@ -134,10 +135,9 @@ def place_inputs(
     """
     for item in data.inputs:
         place = code.counterpart(item.path)
-        path = found.paths[item.name]
-        if place is not None and item.kind != "glob" and not os.path.lexists(place):
+        if place is not None and item.kind != "glob" and _is_vacant(place, code):
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path)
+            place.symlink_to(found.paths[item.name])
     differences: list[CoordinateDifference] = []
     for file in data.undeclared:
         place = code.counterpart(file.path)
@@ -147,10 +147,17 @@ def place_inputs(
         here = _candidate(item, Path(file.path), sources).digest
         if here != file.digest:
             differences.append(CoordinateDifference("data", file.path, file.digest, here))
-        elif place is not None:
+        elif place is not None and _is_vacant(place, code):
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.path, place)
     return tuple(differences)
+
+
+def _is_vacant(place: Path, code: CodePlaces) -> bool:
+    """Whether nothing lies at a place, and it is in the restored tree wherever links lead."""
+    parent = Path(os.path.realpath(place.parent))
+    within = any(parent.is_relative_to(os.path.realpath(r)) for r in code.restored.values())
+    return within and not os.path.lexists(place)
 
 
 def _fault(item: InputState, looked_at: list[_Candidate]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from trialbook.errors import RestoreError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.code import ROOT, CodeState, FileEntry
-from trialbook.restoring.code import LINK, RestoredCode
+from trialbook.restoring.code import LINK, RestoredCode, is_plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class CodePlaces:
 
     def counterpart(self, path: str) -> Path | None:
         """Where a path of an original directory lies now; ``None`` for one outside them."""
+        path = os.path.normpath(path)  # or ".." in it would lead out of the restored one
         best: tuple[int, Path] | None = None
         for label, original in self.originals.items():
             for base in dict.fromkeys((original, os.path.realpath(original))):
@@ -64,10 +65,20 @@ def placed_code(
         originals: Base label to the directory that it was.
         restored: Where the bases with files were put.
         directory: Where bases without files are put.
+
+    Raises:
+        RestoreError: A label would be a directory elsewhere.
     """
+    originals = {label: os.path.normpath(original) for label, original in originals.items()}
     places = dict(restored.bases)
     for label in originals:
         if label not in places:
+            if not is_plain_name(label):
+                raise RestoreError(
+                    "the record names a directory outside the code's",
+                    where=label,
+                    hint="do not run this trial: its record is damaged or was tampered with",
+                )
             places[label] = directory / label
             places[label].mkdir(parents=True)
     for label, original in originals.items():

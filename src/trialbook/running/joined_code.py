@@ -155,6 +155,13 @@ def importable_entry(study: RecordedStudy, places: CodePlaces) -> EntryPoint:
 
 
 def _existing(entry: EntryPoint, places: CodePlaces) -> Path:
+    # What is to run is named by another coordinate than the code that was trusted or pinned.
+    if not any((file.base, file.path) == (entry.base, entry.path) for file in places.state.files):
+        raise RestoreError(
+            "the record names an objective in a file that is not among its code",
+            where=entry.path,
+            hint="do not run this study: its record is damaged or was tampered with",
+        )
     file = places.restored[entry.base] / (entry.path or "")
     if not file.is_file():
         raise ObjectiveNotFoundError(
