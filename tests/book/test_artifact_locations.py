@@ -44,6 +44,8 @@ from ..s3 import S3Server
 
 MIB = 1 << 20
 _KEY = "AKIA" + "IOSFODNN7EXAMPLE"
+_KEYS = _KEY + ":wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY@"
+_USER = "me:" + "word@"
 S3 = tuple[S3Server, str]
 
 
@@ -378,12 +380,12 @@ def test_the_database_takes_contents_up_to_its_limit(
 @pytest.mark.parametrize(
     "text",
     [
-        f"s3://{_KEY}:wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY@bucket/x",
+        f"s3://{_KEYS}bucket/x",
         f"s3://{_KEY}@bucket/x",
-        "sftp://me:word@host/x",
+        f"sftp://{_USER}host/x",
         "https://host/x?sig=abcdef",
         "s3://bucket/x?secret=word",
-        "s3://bucket/x?endpoint_url=http://me:word@host",
+        f"s3://bucket/x?endpoint_url=http://{_USER}host",
         "abfs://box@account.dfs.core.windows.net/x?sv=2020&sig=abcdef",
     ],
 )
