@@ -55,7 +55,7 @@ from trialbook.running.supervision import Death
 _TICK_S = 0.1
 _REFRESH_S = 0.5
 _REFRESH_AMONG_MANY_S = 10.0
-"""How often a worker that joined looks where the study stands: there may be hundreds of its kind."""
+"""How often a worker that joined looks where the study stands: there may be hundreds like it."""
 
 _SLOW_IMPORT_S = 30.0
 _LEAVE_S = 20.0

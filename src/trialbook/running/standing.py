@@ -13,7 +13,6 @@ from trialbook.book.storage import BookStorage
 from trialbook.records.study import Direction, TrialState
 from trialbook.running.progress import BestSoFar, RunState
 
-
 _REST_S = 1.0
 """A connection that was not used for so long is closed: workers have their own."""
 
