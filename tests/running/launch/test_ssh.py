@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -88,8 +89,9 @@ class Order(WorkerOrder):
     """Workers that are a program of the test's own."""
 
     PROGRAM = """
-import json, os, signal, socket, sys, time
-told = {name: os.environ.get(name) for name in ("SECRET", "OMP_NUM_THREADS", "PYTHONHASHSEED")}
+import json, os, socket, sys, time
+NAMES = "SECRET", "OMP_NUM_THREADS", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES"
+told = {name: os.environ.get(name) for name in NAMES}
 told |= {"host": socket.gethostname(), "cwd": os.getcwd(), "argv": sys.argv[1:]}
 told |= {"session": os.getsid(0) == os.getpid()}
 print(json.dumps(told), flush=True)
@@ -219,6 +221,15 @@ def test_asking_twice_starts_each_worker_once(bench: Bench) -> None:
     launcher = bench.launcher()
     order = bench.order()
     assert bench.submit(launcher, order, 2) == bench.submit(launcher, order, 2)
+
+
+def test_the_gpus_of_a_host_are_shared_out(bench: Bench) -> None:
+    launcher = bench.launcher("alpha", gpus_per_worker=2)
+    order = bench.order()
+    devices = {"CUDA_VISIBLE_DEVICES": "3,GPU-a,1,0,7"}
+    order = replace(order, environment={**order.environment, **devices})
+    jobs = bench.submit(launcher, order, 2)
+    assert [bench.told(job)["CUDA_VISIBLE_DEVICES"] for job in jobs] == ["3,GPU-a", "1,0"]
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(
