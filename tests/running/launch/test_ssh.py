@@ -458,7 +458,7 @@ def test_texts_that_are_no_hosts(name: str) -> None:
 
 
 def test_lines_that_name_hosts() -> None:
-    lines = ["# all", "", "a", "  b\tslots=2  # two", "c x", "d slots=-1", "e slots=1 slots=x"]
+    lines = ["# all", "", "a\r", "  b\tslots=2  # two", "c x", "d slots=-1", "e slots=1 slots=x"]
     hosts, faults = listed_hosts(lines)
     assert hosts == [Host("a"), Host("b", 2)]
     assert len(faults) == 3

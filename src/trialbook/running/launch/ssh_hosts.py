@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _ALLOWED = frozenset("._-:@%+[]")
-_BLANKS = " \t"
+_BLANKS = " \t\r"
 
 
 @dataclass(frozen=True, slots=True)
