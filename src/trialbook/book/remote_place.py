@@ -21,6 +21,7 @@ _OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "ad
 
 _CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
 _S3 = ("s3", "s3a")
+# Whoever calls tries again, and knows for how long.
 _TRY_TWICE = {"retries": {"mode": "standard", "total_max_attempts": 2}}
 
 
@@ -126,11 +127,13 @@ def _file_system(scheme: str, url: str, options: dict[str, Any], name: str) -> t
             hint=hint if scheme in _S3 else "install that package",
         ) from error
     if scheme in _S3 and "config_kwargs" not in fsspec.config.conf.get(scheme, {}):
-        options = {**options, "config_kwargs": _TRY_TWICE}  # whoever calls tries again
+        options = {**options, "config_kwargs": _TRY_TWICE}
     # No cache of listings: other processes write there. Nobody else shares the instance.
     system, root = fsspec.core.url_to_fs(
         url, skip_instance_cache=True, use_listings_cache=False, **options
     )
+    if scheme in _S3:
+        system.retries = 1
     return system, str(root)
 
 
