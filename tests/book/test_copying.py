@@ -18,7 +18,7 @@ from sqlalchemy import select, text, update
 from trialbook.book import (
     brought_blobs,
     copied_rows,
-    postgres_engine,
+    postgres_setup,
     schema,
     study_contents,
 )
@@ -272,8 +272,8 @@ def test_a_long_copy_is_not_cut_off_by_the_limits_of_ordinary_transactions(
     source: Book, target: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of a server: a write transaction ends with its time, and with a client's silence."""
-    monkeypatch.setattr(postgres_engine, "TRANSACTION_TIMEOUT_S", 1)
-    monkeypatch.setattr(postgres_engine, "IDLE_TIMEOUT_S", 1)
+    monkeypatch.setattr(postgres_setup, "TRANSACTION_TIMEOUT_S", 1)
+    monkeypatch.setattr(postgres_setup, "IDLE_TIMEOUT_S", 1)
 
     def dawdle(step: str) -> None:
         if step.startswith("trial"):
