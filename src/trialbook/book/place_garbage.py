@@ -26,7 +26,7 @@ from trialbook.errors import ArtifactLocationError, BookCorruptError, MissingPac
 ABANDONED_FILE_S = 24 * 3600.0
 """Age from which what nothing names counts as left behind by a process that died."""
 
-_TOGETHER = 200
+_TOGETHER = 50  # a server ends a transaction in which nothing happens for 15 s
 _PATIENCE_S = 5.0
 _b = schema.blob.c
 
