@@ -14,10 +14,12 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from trialbook.book.artifact_location import set_artifact_location
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.book.verification import verify
 from trialbook.errors import (
+    ArtifactLocationError,
     BookCorruptError,
     BookError,
     BookForeignError,
@@ -270,3 +272,21 @@ def test_a_file_that_is_deleted_while_open_is_noticed(tmp_path: Path, file: str)
     _trial(storage, study_id)
     storage.close()
     assert invariants(f"sqlite:///{tmp_path / 'book.db'}", overdue_s=0.25) == []
+
+
+def test_a_full_artifact_location_is_told_at_once_and_keeps_nothing_half(
+    small_disk: Path, url: str, tmp_path: Path
+) -> None:
+    storage = BookStorage(url)
+    set_artifact_location(storage.book, str(small_disk))
+    trial_id = storage.create_new_trial(storage.create_new_study([StudyDirection.MINIMIZE], "s"))
+    attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(1))
+    (tmp_path / "model").write_bytes(os.urandom(3 << 20))
+    with pytest.raises(ArtifactLocationError, match="No space left on device") as caught:
+        attempt.add_artifact("model", tmp_path / "model", "application/octet-stream")
+    assert (caught.value.hint or "").startswith("free some space there")
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    kept = attempt.add_artifact("model", tmp_path / "model", "application/octet-stream")
+    assert len(Reader(storage.book).blob(kept.digest)) == 3 << 20
+    storage.close()
