@@ -84,3 +84,15 @@ def test_what_the_book_cannot_give_is_its_own_error(tmp_path: Path) -> None:
     entry = FileEntry("train.py", "100644", len(FILES[0]), DIGESTS[0], loaded=True)
     with pytest.raises(BookUnreachableError, match=DIGESTS[0]):
         restore_code(CodeState(None, (entry,)), contents.content, tmp_path / "code")
+
+
+def test_a_cache_that_cannot_be_looked_into_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    book = Book()
+    loop = tmp_path / "contents"
+    loop.mkdir()
+    for digest in DIGESTS:
+        # A name that is too long for the system is refused to everybody, root included.
+        (loop / digest[:2]).symlink_to("x" * 300)
+    contents = kept(tmp_path, book)
+    contents.gather("code", DIGESTS, silent)
+    assert [contents.content(digest) for digest in DIGESTS] == FILES

@@ -123,6 +123,22 @@ def test_without_anything_to_compare_with_everybody_is_let_in(desk: Desk) -> Non
     assert desk.asks() == Admission()
 
 
+def test_a_worker_is_held_against_what_is_written_down_and_not_against_what_was_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.tracked()
+    fix = desk.storage.fix_reference
+
+    def fixed_too_late(study_id: int) -> StudyReference | None:
+        monkeypatch.undo()
+        desk.tracked(**OTHER["code"])
+        return fix(study_id)
+
+    monkeypatch.setattr(desk.storage, "fix_reference", fixed_too_late)
+    with pytest.raises(InputsChangedError, match=r"code \(train\.py\)"):
+        desk.asks()
+
+
 def test_a_worker_that_is_the_same_is_let_in(desk: Desk) -> None:
     desk.tracked()
 

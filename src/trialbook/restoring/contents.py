@@ -40,7 +40,7 @@ class KeptContents:
         Raises:
             BookError: The book cannot give one.
         """
-        missing = [digest for digest in digests if not self._place(digest).exists()]
+        missing = [digest for digest in digests if not self._has(digest)]
         if not missing:
             return
         with ExitStack() as stack:
@@ -51,7 +51,7 @@ class KeptContents:
             except OSError:
                 return  # nothing is kept, then: what is needed is fetched when it is
             for digest in missing:
-                if not self._place(digest).exists():
+                if not self._has(digest):
                     self.content(digest)
 
     def content(self, digest: str) -> bytes:
@@ -78,6 +78,11 @@ class KeptContents:
         except BaseException:
             Path(draft).unlink(missing_ok=True)
             raise
+
+    def _has(self, digest: str) -> bool:
+        with suppress(OSError):  # nobody may look there
+            return self._place(digest).exists()
+        return False
 
     def _place(self, digest: str) -> Path:
         return self._directory / digest[:2] / digest

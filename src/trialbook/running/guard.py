@@ -83,7 +83,9 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
         )
     if not reference.fixed:
         # Else its own trials would be what the next worker is held against, and runs the code of.
-        storage.fix_reference(job.study_id)
+        fixed = storage.fix_reference(job.study_id)
+        if fixed is not None and fixed.coordinates != reference.coordinates:
+            return admitted(storage, job, ready)  # another trial has begun since it was looked at
     if not verdict.allowed:
         return Admission(told=told_lines(verdict.told))
     mark = mark_of(verdict.allowed)
