@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from trialbook.book import blob_parts, place_garbage, schema
+from trialbook.book import blob_parts, place_garbage, row_contents, schema
 from trialbook.book.artifact_location import (
     artifact_location,
     set_artifact_location,
@@ -350,8 +350,13 @@ def test_what_the_record_is_made_of_does_not_depend_on_the_location(
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_the_database_takes_contents_up_to_its_limit(
-    database: str, request: pytest.FixtureRequest, tmp_path: Path
+    database: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for slices in ("_SQLITE_SLICE_BYTES", "_SERVER_SLICE_BYTES"):
+        monkeypatch.setattr(row_contents, slices, MIB // 2)  # the content has a whole number of it
     url = request.getfixturevalue("postgres_url" if database == "postgresql" else "book_url")
     storage = BookStorage(url)
     try:
@@ -490,6 +495,25 @@ def test_garbage_is_what_no_row_names_and_is_old(
     assert find_garbage(storage.book).empty
     assert verify(storage.book).mismatches == ()
     assert first != second
+
+
+def test_garbage_of_a_book_on_a_server(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place_garbage, "ABANDONED_FILE_S", -60.0)
+    storage = BookStorage(postgres_url)
+    set_artifact_location(storage.book, str(tmp_path / "shared"))
+    kept(begun(storage), tmp_path, content(100_000))
+    digest = kept(begun(storage), tmp_path, content(100_001))
+    BlobStore(storage.book).taken_in(iter([content(100_000, seed=9)]), 100_000)  # never named
+    remove_trial(storage.book, Reader(storage.book).trial("s/0"), running=True)
+    found = find_garbage(storage.book)
+    assert (found.blobs, found.files) == (1, 2)
+    assert collect_garbage(storage.book) == found
+    assert find_garbage(storage.book).empty
+    assert verify(storage.book).mismatches == ()
+    assert Reader(storage.book).blob(digest) == content(100_001)
+    storage.close()
 
 
 def test_books_at_one_url_leave_each_other_alone(
