@@ -27,7 +27,7 @@ from trialbook.running.launch import ray_actors
 from trialbook.running.launch.contract import Launcher, Placed, WorkerOrder
 
 NAMESPACE = "trialbook"
-_OPTIONS = ("address", "python", "num_cpus", "num_gpus", "memory", "resources")
+_OPTIONS = ("address", "python", "gpus_per_worker", "num_cpus", "num_gpus", "memory", "resources")
 _ANSWER_S = 30.0
 _POLL_S = 0.5
 _HEAD = "node:__internal_head__"
@@ -41,8 +41,8 @@ class RayLauncher(Launcher):
     Args:
         options: ``address`` as users give it to Ray (``HOST:PORT``, ``ray://HOST:PORT``, ``auto``;
             default: ``RAY_ADDRESS``, else ``auto``), ``python`` (the interpreter on the nodes),
-            ``num_cpus`` (of each worker, default 1), ``num_gpus`` (default 0), ``memory`` (bytes,
-            which Ray reserves), ``resources`` (JSON, ``{"NAME": AMOUNT}``).
+            ``num_cpus`` (of each worker, default 1), ``num_gpus`` (or ``gpus_per_worker``; default
+            0), ``memory`` (bytes, which Ray reserves), ``resources`` (JSON, ``{"NAME": AMOUNT}``).
     """
 
     engine = "ray"
@@ -60,7 +60,9 @@ class RayLauncher(Launcher):
         self._python = str(options.get("python") or sys.executable)
         self._demand: dict[str, Any] = {
             "num_cpus": _amount(options, "num_cpus", 1.0, faults),
-            "num_gpus": _amount(options, "num_gpus", 0.0, faults),
+            "num_gpus": _amount(
+                options, "num_gpus", float(options.get("gpus_per_worker") or 0), faults
+            ),
         }
         if options.get("memory") is not None:
             self._demand["memory"] = int(_amount(options, "memory", 0.0, faults))
