@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from trialbook.book.reading import Reader
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import TrialbookWarning
 from trialbook.records.study import TrialRecord
+
+from ..s3 import S3Server
 
 LARGE = b"L" * (3 << 20)
 DIGEST = hashlib.sha256(LARGE).hexdigest()
@@ -86,8 +89,49 @@ def test_a_location_that_is_away_costs_no_result(url: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_trial_that_waits_for_its_location_is_not_ended_for_want_of_progress(
+    url: str, tmp_path: Path, s3: tuple[S3Server, str]
+) -> None:
+    server, place = s3
+    book = Book.open(url)
+    set_artifact_location(book, place)
+    since: list[float] = []
+
+    def away_for_a_while(method: str, path: str) -> tuple[int, str] | None:
+        since.append(time.monotonic())
+        return (500, "InternalError") if since[-1] - since[0] < 5 else None
+
+    server.fault = away_for_a_while
+    (tmp_path / "search.py").write_text(
+        """
+from trialbook import tracked_objective
+
+@tracked_objective()
+def objective(trial):
+    (trial.dir / "model").write_bytes(b"M" * 200_000)
+    trial.log_artifact(trial.dir / "model")
+    return 1.0
+"""
+    )
+    arguments = ["--study", "s", "--trials", "1", "--progress-limit", "2", "--storage", url]
+    done = subprocess.run(
+        [sys.executable, "-m", "trialbook", "run", "search.py:objective", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert since[-1] - since[0] >= 5
+    (attempt,) = Reader(book).trial("s/0").attempts
+    assert str(attempt.end_reason) == "complete"
+    assert len(attempt.artifacts) == 1
+    book.close()
+
+
+@pytest.mark.slow
 def test_trials_in_processes_of_their_own_go_on_from_checkpoints_at_a_location(
-    url: str, tmp_path: Path, s3: tuple[object, str]
+    url: str, tmp_path: Path, s3: tuple[S3Server, str]
 ) -> None:
     """The supervisor, its forks and a killed child, with artifacts and checkpoints on S3."""
     book = Book.open(url)

@@ -10,6 +10,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, Final
 
@@ -20,6 +23,7 @@ _STOP, _ASKED = 0, 1
 _LIMIT = struct.Struct("<d")
 _LIMIT_AT = 8
 _SIZE_BYTES = 4096
+_TICK_S = 0.5
 
 
 class StopCause(IntEnum):
@@ -128,6 +132,28 @@ class Beacon:
         return bool(self.page[_ASKED])
 
     # The trial's side.
+
+    @contextmanager
+    def progressing(self) -> Iterator[None]:
+        """Show progress all through the block: keeping something large takes its time.
+
+        Who keeps it is patient for a limited time, so this hides no trial that hangs.
+        """
+        over = threading.Event()
+
+        def show() -> None:
+            while not over.wait(_TICK_S):
+                self.page[PROGRESS] = 1
+
+        thread = threading.Thread(target=show, daemon=True, name="trialbook-progress")
+        self.page[PROGRESS] = 1
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.page[PROGRESS] = 1
 
     def signalled(self) -> None:
         """This process was sent a signal that asks it to stop."""

@@ -151,15 +151,15 @@ class TrackedTrial(KeepingTrial):
             )
         known = name if name is not None else source.name
         media_type = mimetypes.guess_type(known)[0] or "application/octet-stream"
-        self._page[PROGRESS] = 1
+        surroundings = self._surroundings
         try:
-            artifact = self._surroundings.sink.add_artifact(known, source, media_type)
+            with surroundings.beacon.progressing():
+                artifact = surroundings.sink.add_artifact(known, source, media_type)
         except (ArtifactLocationError, MissingPackageError) as error:
             artifact = _artifact_of(known, source, media_type)
             self._warn(self.not_kept.artifact(artifact, error))
         else:
             self.not_kept.kept(known)
-        self._page[PROGRESS] = 1  # a large one takes its time
         self.logged_files.add(source.resolve())
         return artifact
 
@@ -180,12 +180,13 @@ class TrackedTrial(KeepingTrial):
             InvalidInputError: There is no file or directory of that path.
             BookError: The book refused; the checkpoint before is still there.
         """
-        self._page[PROGRESS] = 1
         source, surroundings = Path(path), self._surroundings
         found = taken(self._generator, global_ones=surroundings.own_globals)
         told = Told(found.states, found.kinds, dict(self._next_steps))
         try:
-            if not surroundings.sink.save_checkpoint(source, told):
+            with surroundings.beacon.progressing():
+                counted = surroundings.sink.save_checkpoint(source, told)
+            if not counted:
                 self._warn(
                     f"the checkpoint is not kept: another attempt of trial {self.number} has "
                     "begun, so this one does not count"
@@ -194,7 +195,6 @@ class TrackedTrial(KeepingTrial):
             said = self.not_kept.checkpoint(error)
             if said is not None:
                 self._warn(said)
-        self._page[PROGRESS] = 1  # a large one takes its time
         files = source.rglob("*") if source.is_dir() else (source,)
         self.logged_files.update(file.resolve() for file in files)
 
