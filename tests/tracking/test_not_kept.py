@@ -113,9 +113,18 @@ def objective(trial):
     return 1.0
 """
     )
-    arguments = ["--study", "s", "--trials", "1", "--progress-limit", "2", "--storage", url]
+    arguments = ["--study", "s", "--trials", "1", "--progress-limit", "2", "--grace", "0"]
     done = subprocess.run(
-        [sys.executable, "-m", "trialbook", "run", "search.py:objective", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "trialbook",
+            "run",
+            "search.py:objective",
+            *arguments,
+            "--storage",
+            url,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
