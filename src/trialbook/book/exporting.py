@@ -14,6 +14,9 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from sqlalchemy import update
+
+from trialbook.book import schema
 from trialbook.book.book import Book
 from trialbook.book.brought_blobs import bring_into_rows
 from trialbook.book.copying import StudyCopy, copy_study
@@ -57,6 +60,7 @@ def export_study(
         book = Book.open(draft)
         try:
             done = copy_study(source, book, study, progress=progress, bringing=bring_into_rows)
+            _forget_origin(book)
         finally:
             book.close()
         _make_whole(draft)
@@ -68,6 +72,15 @@ def export_study(
             with suppress(FileNotFoundError):
                 path.unlink()
     return dataclasses.replace(done, url=book_url(file))
+
+
+def _forget_origin(book: Book) -> None:
+    """Leave out the proof that lets a study's code run unasked where it was created.
+
+    A file is handed around. Whoever changed its code could send it back, and would be trusted.
+    """
+    with book.writing() as connection:
+        connection.execute(update(schema.study).values(origin=None))
 
 
 def _require_free(file: Path, source: Book, replace: bool) -> None:
