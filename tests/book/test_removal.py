@@ -274,7 +274,7 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
     try:
         while rounds < 10 or removed < 20 or not collected:
             assert all(process.poll() is None for process in writers)
-            for trial in islice(reader.trials("digits", states=["COMPLETE"]), 10):
+            for trial in islice(reader.trials("digits", states=["COMPLETE"]), 100):
                 remove_trial(storage.book, trial)
                 removed += 1
             collected += collect_garbage(storage.book).blobs
