@@ -7,12 +7,11 @@ its time, its node) is taken away by SLURM itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from subprocess import CalledProcessError
 from textwrap import dedent
 from typing import Any
 
@@ -149,15 +148,16 @@ class Job:
         return until(partial(self._held, runs), lambda: (self.status, self.log))
 
     def _held(self, runs: int) -> TrialRecord | None:
-        if self.status.state is JobState.PENDING:
-            with suppress(CalledProcessError):  # it has just begun
-                job = f"jobid={self.placed.engine_id}"
-                self.lab.cluster.asked("scontrol", "update", job, "starttime=now")
         if len(workers := self.workers) < runs:
             return None
         last = workers[-1].identity.worker_id
         held = [t for t in self.lab.trials if t.attempt and t.attempt.worker_id == last]
         return next((trial for trial in held if trial.state == "RUNNING"), None)
+
+    def limit(self, minutes: str) -> None:
+        """Change the time that the job may take."""
+        job = f"jobid={self.placed.engine_id}"
+        self.lab.cluster.asked("scontrol", "update", job, f"timelimit={minutes}")
 
     def ended(self) -> str | None:
         """Wait until it has; what SLURM says of it."""
@@ -184,21 +184,20 @@ def test_what_slurm_takes_away_goes_on_where_it_was(
 ) -> None:
     """The time is over; a place is wanted, with a time of grace and without; a node is lost."""
     monkeypatch.setenv("SECRET_OF_THE_LAB", secret := token_hex())
-    # The controller looks at time limits every half a minute, so this one begins first.
-    limited = lab.launch(
-        read_spec(lab.place / "s.yaml"), idle_exit_s=60, time="2", signal="119", nodelist="node2"
-    )
+    spec = read_spec(lab.place / "s.yaml")
+    limited = lab.launch(spec, idle_exit_s=60, time="10", signal="119", nodelist="node2")
     graceful = lab.launch("s", partition="lab", nodelist="node1")
     abrupt = lab.launch("s", partition="short", nodelist="node1")
     for job in (limited, graceful, abrupt):
         job.holds()
+    # The controller looks at time limits every half a minute.
+    limited.limit("2")
     require_hidden(secret, cluster)
 
     urgent = ("--partition=urgent", "--nodelist=node1", "--exclusive", "--output=/dev/null")
     cluster.asked("sbatch", *urgent, "--wrap=sleep 1")
     until(lambda: BACK in limited.log, lambda: limited.log)
-    # Else this one is told again half a minute later.
-    cluster.asked("scontrol", "update", f"jobid={limited.placed.engine_id}", "timelimit=100:00")
+    limited.limit("100")  # else it is told again half a minute later
     own = limited.holds(runs=2)
     done, lost = graceful.holds(runs=2), abrupt.holds(runs=2)
     assert "announces SIGUSR1" in limited.log
