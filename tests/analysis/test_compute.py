@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from trialbook import analysis
 from trialbook.analysis.compute import ComputeUse, DeviceCompute
 from trialbook.analysis.places import Hardware, seen_gpus
+from trialbook.book.computing import attempt_sums
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.book.storage import BookStorage
@@ -141,11 +142,11 @@ def _worker(number: int, host: str) -> WorkerIdentity:
     return WorkerIdentity(f"{number:032}", host, number, "slurm", job, launch=f"0a1b2c3d/{number}")
 
 
-def _snapshots(host: str, gpus: tuple[str, ...], mask: str | None) -> list[Snapshot]:
+def _snapshots(host: str, gpus: tuple[str, ...], mask: str | None, pid: int = 1) -> list[Snapshot]:
     machine = Machine("Linux", "6", "x86_64", None, None, "EPYC", (), 64, 8, 1, gpus)
     python = Interpreter("CPython", "3.12", "", "", "", "", {}, "0")
     entry = EntryPoint("script", path="search.py")
-    launch = LaunchState(host, None, 1, "", (), "", entry, {}, (), "fork", gpus=mask)
+    launch = LaunchState(host, None, pid, "", (), "", entry, {}, (), "fork", gpus=mask)
     whole = Coverage.of(())
     return [
         Snapshot.of(Kind.ENVIRONMENT, whole, EnvironmentState(python, machine, ())),
@@ -203,6 +204,22 @@ def test_lost_running_and_deleted_attempts(storage: BookStorage) -> None:
     assert (use.attempts, use.without_cpu, use.without_gpus) == (5, 1, 0)
     trial = Reader(storage.book).trial("digits/0").attempts[0]
     assert (trial.launcher, trial.job, trial.launch) == ("slurm", "99_1", "0a1b2c3d/1")
+
+
+def test_attempts_that_each_have_a_process_are_added_up_by_where_they_ran(
+    storage: BookStorage,
+) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "digits")
+    masks = ("0", "0", ',"isolation":', None)
+    for pid, mask in enumerate(masks):
+        seen = _snapshots("one", ("A", "B"), mask, pid)
+        _finish(storage, _attempt(storage, study_id, _worker(1, "one"), seen), 1.0)
+    storage.flush()
+    # As many snapshots are read as there are rows: one for each place, and not one for each trial.
+    assert [row.ended for row in attempt_sums(storage.book, study_id)] == [2, 1, 1]
+    (host,) = analysis.compute("digits", storage=storage).hosts
+    assert host.hardware == tuple(Hardware("EPYC", 8, g) for g in (("A",), (), ("A", "B")))
+    assert (host.attempts, host.cpu_s, host.without_gpus) == (4, 4.0, 0)
 
 
 def test_a_study_whose_trials_nobody_executed(storage: BookStorage) -> None:

@@ -2,7 +2,8 @@
 
 An attempt's CPU time stands in the JSON of its outcome. It is cut out there by its key, which no
 text inside the JSON can hold (its quotes would have backslashes), so that thousands of outcomes
-need not be read to add up one number of each.
+need not be read to add up one number of each. So is what says where an attempt ran and which GPUs
+were left to it: the rest of an execution snapshot is a trial's own, where each has a process.
 """
 
 from __future__ import annotations
@@ -10,28 +11,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Float, case, cast, func, null, or_, select
+from sqlalchemy import Connection, Float, and_, case, cast, func, null, or_, select
 
 from trialbook.book import schema
 from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
 
-_a, _t, _w = schema.attempt.c, schema.trial.c, schema.worker.c
+_a, _t, _w, _n = schema.attempt.c, schema.trial.c, schema.worker.c, schema.snapshot.c
 _KEY = ',"cpu_s":'
 _INTEGRAL = '{"$float":"'
 """What stands before a whole number, see ``records/canonical.py``."""
 _NUMBER = "[-+0-9.eE]+"
+_WHERE = (',"gpus":', ',"isolation":')
+"""Before ``gpus`` and ``host`` in the canonical JSON of a launch, and behind them."""
 _DIGITS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptSums:
-    """The attempts of one worker's host that share environment and execution.
+    """The attempts of one worker's host that share environment, host and GPUs.
 
     Args:
         host: Host of the worker, ``None`` when no worker is recorded.
         environment: Digest of the snapshot, ``None`` when nothing was captured.
-        execution: Digest of the snapshot, likewise.
+        execution: Digest of one of their snapshots, which say the same of host and GPUs; likewise.
         running: How many have not ended.
         ended: How many have ended.
         with_cpu: Of how many that have ended the CPU time is known.
@@ -61,7 +64,7 @@ def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
             select(
                 _w.host,
                 _a.environment,
-                _a.execution,
+                func.min(_a.execution),
                 func.sum(case((over, 0), else_=1)),
                 func.sum(case((over, 1), else_=0)),
                 func.count(case((over, cpu_s))),
@@ -71,12 +74,13 @@ def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
             .select_from(schema.attempt)
             .join(schema.trial, _t.trial_id == _a.trial_id)
             .outerjoin(schema.worker, _w.worker_id == _a.worker_id)
+            .outerjoin(schema.snapshot, _n.digest == _a.execution)
             .where(
                 _t.study_id == study_id,
                 _t.deleted.is_(None),
                 or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)),
             )
-            .group_by(_w.host, _a.environment, _a.execution)
+            .group_by(_w.host, _a.environment, _where(connection))
             .order_by(func.min(_a.attempt_id))
         ).all()
     return [
@@ -89,6 +93,13 @@ def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
 
 def _seconds(found: float | None) -> float:
     return 0.0 if found is None else float(found)
+
+
+def _where(connection: Connection) -> Any:
+    """Host and GPUs as a launch has them, NULL without one."""
+    place = func.instr if is_sqlite(connection) else func.strpos
+    begin, end = (place(_n.document, key) for key in _WHERE)
+    return case((and_(begin > 0, end > begin), func.substr(_n.document, begin, end - begin)))
 
 
 def _cpu_s(connection: Connection) -> Any:
