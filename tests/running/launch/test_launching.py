@@ -6,6 +6,7 @@ The workers are stand-ins that end at once; real ones are in the contract.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +27,9 @@ from trialbook.records.coordinates import Kind
 from trialbook.records.environment import EnvironmentState
 from trialbook.records.launches import LaunchRecord
 from trialbook.records.references import StudyReference
-from trialbook.running.launch import launching
+from trialbook.running.launch import launching, local
 from trialbook.running.launch.launching import LaunchOptions, WorkerSettings, launch
+from trialbook.running.launch.local import JobFiles
 from trialbook.running.launch.reach import require_reachable, server_host, server_variables
 from trialbook.running.launch.threads import THREAD_VARIABLES, thread_shares, usable_cores
 from trialbook.running.spec import RunSpec, parsed_spec
@@ -255,6 +257,25 @@ def test_what_was_placed_stays_in_the_book_when_the_rest_fails(
     (kept,) = pad.launches()
     assert [job.index for job in kept.jobs] == [0, 2]
     assert caught.value.where == f"launch {kept.launch_id}"
+    assert said == [f"launch {kept.launch_id}: 2 of 3 workers were placed and work"]
+
+
+def test_who_breaks_off_a_launch_hears_what_was_placed(
+    pad: Launchpad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = local._note_process
+
+    def broken_off(files: JobFiles, pid: int, keeper: int) -> None:
+        if files.log.name == "1.log":
+            os.kill(os.getpid(), signal.SIGINT)
+        note(files, pid, keeper)
+
+    monkeypatch.setattr(local, "_note_process", broken_off)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        pad.launch(workers=3, said=said)
+    (kept,) = pad.launches()
+    assert [job.index for job in kept.jobs] == [0, 1]
     assert said == [f"launch {kept.launch_id}: 2 of 3 workers were placed and work"]
 
 

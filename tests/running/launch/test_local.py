@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,26 @@ def test_one_that_cannot_be_started_is_named_and_the_others_work(place: Place) -
     with pytest.raises(LaunchError, match=r"1 of 3 .* worker 1: Is a directory"):
         place.placed(workers=3)
     assert [job.index for job in place.jobs] == [0, 2]
+
+
+def test_one_that_cannot_be_noted_is_ended(place: Place) -> None:
+    (place.place / "1.process").mkdir()  # as on a disk that is full
+    before = set(psutil.pids())
+    with pytest.raises(LaunchError, match=r"1 of 3 .* worker 1: Is a directory: .*1\.process"):
+        place.placed(workers=3)
+    assert [job.index for job in place.jobs] == [0, 2]
+    placed = {int(job.engine_id) for job in place.jobs}
+    until(lambda: _stand_ins(place, set(psutil.pids()) - before) == placed)
+
+
+def _stand_ins(place: Place, pids: set[int]) -> set[int]:
+    """Those of processes that are workers, save what waits to be waited for."""
+    found = set()
+    for pid in pids:
+        with suppress(psutil.Error):
+            if str(place.python) in psutil.Process(pid).cmdline():
+                found.add(pid)
+    return found
 
 
 def test_an_interpreter_that_is_not_there_is_named(place: Place) -> None:

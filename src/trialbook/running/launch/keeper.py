@@ -6,8 +6,8 @@ loads nothing else, and imports nothing of Trialbook. When it is killed the work
 how they end is not known then.
 
 For each line that it reads, an order as JSON, it starts a process and answers with a line: its
-process id and its own, or why it could not be started. Nothing ends unseen until its input is
-closed.
+process id and its own, or why it could not be started. An order to end names a process that was
+started, of which nobody would know otherwise. Nothing ends unseen until its input is closed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ def main() -> None:
     kept: dict[int, str] = {}
     for line in sys.stdin:
         order = json.loads(line)
+        if "end" in order:
+            os.kill(order["end"], signal.SIGKILL)  # not waited for yet: the number is still its own
+            print(json.dumps({}), flush=True)
+            continue
         try:
             pid = _started(order)
         except OSError as error:

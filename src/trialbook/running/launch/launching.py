@@ -332,13 +332,15 @@ def _placed(
 
     try:
         engine.submit(order, record.workers, placed)
-    except LaunchError as error:
+    except BaseException as error:  # an interrupt too: what was placed works
         if jobs:
             said(
                 f"launch {record.launch_id}: {len(jobs)} of {record.workers} workers were placed "
                 "and work"
             )
-        if error.where is None:
+            # Writing it down may be what was broken off.
+            storage.launches.set_jobs(record.launch_id, _by_index(jobs))
+        if isinstance(error, LaunchError) and error.where is None:
             error.where = f"launch {record.launch_id}"
         raise
     return replace(record, jobs=_by_index(jobs))

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -95,20 +96,14 @@ class LocalLauncher(Launcher):
         with _Keeper() as keeper:
             for index, environment in enumerate(environments):
                 files = JobFiles.of(order.directory, index)
-                answer = keeper.answer(
-                    {
-                        "argv": order.command(self._python, index),
-                        "environment": environment,
-                        "log": str(files.log),
-                        "exit": str(files.exit),
-                    }
-                )
-                if "error" in answer:
-                    failed.append(f"worker {index}: {answer['error']}")
-                    continue
-                pid = int(answer["pid"])
-                _note_process(files, pid, int(answer["keeper"]))
-                placed(PlacedJob(index, str(pid), socket.gethostname(), str(files.log)))
+                command = order.command(self._python, index)
+                with _uninterrupted():
+                    try:
+                        pid = _started(keeper, command, environment, files)
+                    except _StartError as error:
+                        failed.append(f"worker {index}: {error}")
+                        continue
+                    placed(PlacedJob(index, str(pid), socket.gethostname(), str(files.log)))
         if failed:
             raise LaunchError(
                 f"{len(failed)} of {workers} workers could not be started: {'; '.join(failed)}",
@@ -186,6 +181,44 @@ class _Keeper:
             return {"error": "the process that starts workers has ended"}
         found: dict[str, Any] = json.loads(answer)
         return found
+
+
+class _StartError(Exception):
+    """Why a worker could not be started."""
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the book knows of a worker that has been started."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _started(
+    keeper: _Keeper, command: Sequence[str], environment: Mapping[str, str], files: JobFiles
+) -> int:
+    """Start a worker and note which process it is; its number."""
+    answer = keeper.answer(
+        {
+            "argv": command,
+            "environment": environment,
+            "log": str(files.log),
+            "exit": str(files.exit),
+        }
+    )
+    if "error" in answer:
+        raise _StartError(answer["error"])
+    pid = int(answer["pid"])
+    try:
+        _note_process(files, pid, int(answer["keeper"]))
+    except OSError as error:
+        # No later command would find it: a disk that is full, most likely.
+        keeper.answer({"end": pid})
+        raise _StartError(f"{error.strerror}: {files.process}") from error
+    return pid
 
 
 def _note_process(files: JobFiles, pid: int, keeper: int) -> None:

@@ -191,7 +191,15 @@ def _keep(
             answer[index] = {"error": str(error)}
             continue
         running[pid] = (folder / f"{index}.json", _job_of(pid))
-        _write_job(*running[pid])
+        try:
+            _write_job(*running[pid])
+        except OSError as error:
+            # Nobody would find it again: a disk that is full, most likely.
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            del running[pid]
+            answer[index] = {"error": str(error)}
+            continue
         answer[index] = {**running[pid][1], "log": str(log)}
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
