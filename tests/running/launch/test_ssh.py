@@ -284,6 +284,23 @@ def test_why_a_worker_cannot_be_started_is_said(
         bench.submit(bench.launcher("alpha", **options), bench.order(), 1)
 
 
+def test_a_worker_whose_host_cannot_keep_its_files_is_ended(bench: Bench) -> None:
+    order = bench.order()
+    folder = bench.network["alpha"].home / "state" / "trialbook" / "launches" / order.launch_id
+    (folder / "0.new").mkdir(parents=True)  # as on a disk that is full
+    with pytest.raises(LaunchError, match=r"worker 0\): .*0\.new") as caught:
+        bench.submit(bench.launcher("alpha"), order, 1)
+    assert caught.value.hint == "correct it, then launch the missing ones"
+    gate = str(bench.gate)
+    assert not [p for p in psutil.process_iter() if gate in _command_line(p)]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def test_a_host_that_is_cut_off_is_unknown_and_its_workers_go_on(bench: Bench) -> None:
     launcher = bench.launcher(ConnectTimeout="1")
     jobs = bench.submit(launcher, bench.order(), 2)

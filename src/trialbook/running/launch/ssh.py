@@ -29,6 +29,10 @@ _AT_ONCE = 16
 _TRIES = 2
 """Who had begun is asked once more when the connection is lost: a host starts each worker once."""
 
+_NOT_HEARD = (
+    "see whether 'ssh -o BatchMode=yes HOST true' says nothing, and whether the Python is there "
+    "(--python)"
+)
 _RECONNECT_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 _Answer = dict[str, Any]
 
@@ -80,10 +84,13 @@ class SshLauncher(Launcher):
                 hint=f"use -w {room}, or raise 'slots='",
             )
         failed: list[str] = []
+        unheard = False
 
         def answered(host: str, answer: _Answer | LaunchError) -> None:
+            nonlocal unheard
             if isinstance(answer, LaunchError):
                 failed.append(f"{host} ({_named(places[host])}): {answer.what}")
+                unheard = unheard or isinstance(answer, NoAnswerError)
                 return
             for index in places[host]:
                 job = answer["workers"].get(str(index), {"error": "the host says nothing of it"})
@@ -96,8 +103,8 @@ class SshLauncher(Launcher):
         self._each(orders, answered)
         if failed:
             raise LaunchError(
-                f"not all of {workers} workers could be placed: {'; '.join(sorted(failed))}",
-                hint="see whether 'ssh HOST true' works, then launch the missing ones",
+                f"not all workers could be placed: {'; '.join(sorted(failed))}",
+                hint=f"{_NOT_HEARD if unheard else 'correct it'}, then launch the missing ones",
             )
 
     def _start_order(self, order: WorkerOrder, indices: Sequence[int]) -> _Answer:

@@ -41,6 +41,7 @@ _OPTIONS = (
     "ForwardX11=no",
 )
 _SAID_BYTES = 4000
+_SHOWN_LETTERS = 300
 _PIECE_BYTES = 1 << 16
 _MARK = b"\n" + MARK.encode()
 _MOST_BEFORE_ANSWER_BYTES = 1 << 20
@@ -181,7 +182,9 @@ def _silent(status: int, said: IO[bytes], heard: bytes, *, begun: bool) -> NoAns
     lines = (said.read() or heard[-_SAID_BYTES:]).decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     what = "".join(letter if letter.isprintable() else "?" for letter in last)
-    problem = NoAnswerError(what or f"ssh ended with status {status} and said nothing")
+    problem = NoAnswerError(
+        what[:_SHOWN_LETTERS] or f"ssh ended with status {status} and said nothing"
+    )
     problem.begun = begun
     return problem
 
