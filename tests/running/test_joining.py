@@ -247,6 +247,32 @@ def test_code_of_another_machine_runs_only_when_trusted_or_pinned(machine: Machi
         assert str(pin) in refused.value.what
 
 
+def test_a_worker_begins_no_trial_of_code_that_the_study_has_left_behind(machine: Machine) -> None:
+    machine.raise_budget(1000)
+
+    def go_on_with_other_code(_: TrialEnd) -> None:
+        machine.heard.on_trial = None
+        with closing(BookStorage(str(machine.book), create=False)) as storage:
+            study_id = storage.get_study_id_from_name("s")
+            reference = storage.reference(study_id)
+            assert reference is not None
+            found = {k: storage.snapshot(reference.coordinates.of(k) or "") for k in Kind}
+            code = found[Kind.CODE].state_as(CodeState)
+            files = tuple(
+                replace(file, digest="0" * 64) if file.path == "search/train.py" else file
+                for file in code.files
+            )
+            state = replace(code, files=files)
+            found[Kind.CODE] = Snapshot.of(Kind.CODE, found[Kind.CODE].coverage, state)
+            storage.set_reference(study_id, list(found.values()))
+
+    machine.heard.on_trial = go_on_with_other_code
+    with pytest.raises(InputsChangedError, match=r"code \(search/train\.py\)"):
+        machine.join()
+    assert 3 <= len(machine.trials()) < 900
+    assert {trial.state for trial in machine.trials()} == {"COMPLETE"}
+
+
 @pytest.mark.parametrize("path", ["/absolute.py", "../outside.py", "search/other.py"])
 def test_an_objective_that_is_no_part_of_the_code_is_refused(machine: Machine, path: str) -> None:
     with closing(BookStorage(str(machine.book), create=False)) as storage:

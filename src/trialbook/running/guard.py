@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trialbook.book.storage import BookStorage
@@ -46,11 +46,14 @@ class Admission:
         differs: What its trials say of it; empty when it is as the study is.
         told: What its user should hear of it and of this machine, a line each.
         moves: Whether the study goes on with what is here, so that it is to become the reference.
+        held_against: The reference of a worker that joined; when the study's is another one, its
+            owner has gone on with something else.
     """
 
     differs: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     moves: bool = False
+    held_against: StudyReference | None = field(default=None, compare=False)
 
 
 def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
@@ -86,11 +89,12 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
         fixed = storage.fix_reference(job.study_id)
         if fixed is not None and fixed.coordinates != reference.coordinates:
             return admitted(storage, job, ready)  # another trial has begun since it was looked at
+        reference = fixed or reference
     if not verdict.allowed:
-        return Admission(told=told_lines(verdict.told))
+        return Admission(told=told_lines(verdict.told), held_against=reference)
     mark = mark_of(verdict.allowed)
     let_in = f"let in although it differs: {mark_summary(mark)}; its trials say so"
-    return Admission(mark, (let_in, *told_lines(verdict.told)))
+    return Admission(mark, (let_in, *told_lines(verdict.told)), held_against=reference)
 
 
 _OWN = FLAGS[Kind.ENVIRONMENT]

@@ -51,6 +51,7 @@ from trialbook.running.supervision import SupervisedChild
 from trialbook.running.watch import TrialWatch
 
 if TYPE_CHECKING:
+    from trialbook.records.references import StudyReference
     from trialbook.running.leasing import LeaseKeeper
 
 _TICK_S = 0.1
@@ -59,6 +60,9 @@ _LEAVING_S = 10.0
 
 _KILLING_S = 2.0
 """How long the end of a killed trial may take to be known."""
+
+_COMPARE_S = 1.0
+"""Whether the study has moved is looked for no more often before a claim."""
 
 _LOST_S = 2.0
 """How long a trial that is no longer held may take to end; its own process may have ended it."""
@@ -128,6 +132,8 @@ class Worker:
         self._requests = requests
         self._heeded = 0
         self._told_digests = False
+        self._held_against: StudyReference | None = None
+        self._compared_s = time.monotonic()
         self._child: SupervisedChild | None = self._new_child()
         self._keeper: LeaseKeeper | None = None
         self._ahead: SupervisedChild | None = None
@@ -201,7 +207,7 @@ class Worker:
             if child.ended:
                 raise _CannotPrepareError(self._died_preparing(child))
             self._wait()
-        if not child.vetted:
+        if not child.vetted or self._study_moved():
             from trialbook.running.guard import admitted
 
             with self._leases.book() as storage:
@@ -210,11 +216,21 @@ class Worker:
                     storage.learn_digests(child.ready.hashed)
                     self._told_digests = True
             child.vetted, child.differs = True, admission.differs
+            self._held_against = admission.held_against
             if admission.told:
                 self._coordinator.send(Noticed(admission.told))
             if admission.moves:
                 self._make_reference(child)
         return child
+
+    def _study_moved(self) -> bool:
+        """Whether the study has gone on with something else since the guard let a child in."""
+        now_s = time.monotonic()
+        if self._held_against is None or now_s - self._compared_s < _COMPARE_S:
+            return False
+        self._compared_s = now_s
+        with self._leases.book() as storage:
+            return storage.reference(self._job.study_id) != self._held_against
 
     def _make_reference(self, child: SupervisedChild) -> None:
         """Let a child write down that the study goes on with what it has observed."""
