@@ -267,8 +267,9 @@ def test_a_worker_begins_no_trial_of_code_that_the_study_has_left_behind(machine
             storage.set_reference(study_id, list(found.values()))
 
     machine.heard.on_trial = go_on_with_other_code
-    with pytest.raises(InputsChangedError, match=r"code \(search/train\.py\)"):
+    with pytest.raises(InputsChangedError, match=r"code \(search/train\.py\)") as refused:
         machine.join()
+    assert (refused.value.hint or "").startswith("start the worker again")
     assert 3 <= len(machine.trials()) < 900
     assert {trial.state for trial in machine.trials()} == {"COMPLETE"}
 

@@ -107,17 +107,18 @@ def refusal_text(refused: Differences) -> str:
     return " and ".join(parts)
 
 
-def remedies(refused: Differences, git: GitState | None) -> str:
+def remedies(refused: Differences, git: GitState | None, *, restored: bool = False) -> str:
     """What would make the differences go, and the flags that let them in; for an error's hint.
 
     Args:
         refused: The differences.
         git: What git said of the study's code, ``None`` when it said nothing.
+        restored: Whether the worker has run what the book kept when it began.
     """
     found = by_kind(refused)
     steps = []
     if Kind.CODE in found or Kind.CONFIG in found:
-        steps.append(_remedy_of_code(found.get(Kind.CODE, ()), git))
+        steps.append(_remedy_of_code(found.get(Kind.CODE, ()), git, restored))
     if Kind.DATA in found:
         steps.append(_remedy_of_data(found[Kind.DATA]))
     if Kind.ENVIRONMENT in found:
@@ -126,9 +127,11 @@ def remedies(refused: Differences, git: GitState | None) -> str:
     return f"{'; '.join(steps)}; or {flags} to let it in and have its trials say so"
 
 
-def _remedy_of_code(differences: Differences, git: GitState | None) -> str:
+def _remedy_of_code(differences: Differences, git: GitState | None, restored: bool) -> str:
     if differences and all(":" in item.what for item in differences):
         return "install what the study's other workers have installed"
+    if restored:
+        return "start the worker again, with the code that the study has now"
     step = "leave out '--code here' to run the code that the book keeps"
     if git is not None and git.commit is not None and not git.dirty:
         step += f", or check out {git.commit[:12]}"

@@ -82,7 +82,9 @@ def admitted(storage: BookStorage, job: Job, ready: Ready) -> Admission:
         raise InputsChangedError(
             f"this worker differs from study {job.study!r}: {refusal_text(verdict.refused)}",
             where=socket.gethostname(),
-            hint=remedies(verdict.refused, _git(storage, reference)),
+            hint=remedies(
+                verdict.refused, _git(storage, reference), restored=job.place is not None
+            ),
         )
     if not reference.fixed:
         # Else its own trials would be what the next worker is held against, and runs the code of.
