@@ -13,11 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from trialbook.capture.process import boot_identity, is_gone, start_ticks
@@ -190,11 +192,19 @@ class _StartError(Exception):
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Let Ctrl-C wait until the book knows of a worker that has been started."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield  # no Ctrl-C is heard here, or it is not Python's to hear
+        return
+    heard: list[FrameType | None] = []
+    # Not the signal mask: the workers would inherit it, and other threads have their own.
+    signal.signal(signal.SIGINT, lambda _, frame: heard.append(frame))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _started(
