@@ -36,6 +36,11 @@ def drain(name: str, undo: bool, wait: bool, storage: str | None) -> None:
             write_note(f"{counted(count, 'worker')} asked to finish and leave")
         else:
             write_note(f"no worker of {name} is there; 'trialbook cancel' ends jobs that wait")
+        for launch, waiting in asking.not_come(book, name).items():
+            write_note(
+                f"{counted(waiting, 'worker')} of launch {launch} never came so far, and may: "
+                f"'trialbook drain {launch}' asks those too"
+            )
         if wait:
             asking.wait_until_left(book, name, _told)
     finally:

@@ -334,5 +334,5 @@ def test_a_server_that_others_may_reach_is_taken(
 
 
 def test_what_the_url_leaves_to_the_environment_goes_with_the_workers() -> None:
-    told = {"PGPASSWORD": "pw", "PGHOST": "db", "PGPORT": "", "PATH": "/bin"}
-    assert server_variables(told) == {"PGPASSWORD": "pw", "PGHOST": "db"}
+    told = {"PGPASSWORD": "pw", "PGHOST": "db", "PGSERVICE": "lab"}
+    assert server_variables({**told, "PGPORT": "", "PATH": "/bin"}) == told

@@ -26,8 +26,8 @@ _POLL_S = 1.0
 def drain(storage: BookStorage, name: str, *, undo: bool = False) -> int:
     """Ask workers to finish the trial that they run, and leave.
 
-    Of a launch also those that have still to come; of a study those that are there, and its
-    launches.
+    Of a launch also those that have still to come; of a study those that are there, whoever
+    started them.
 
     Args:
         storage: The book.
@@ -53,6 +53,30 @@ def drain(storage: BookStorage, name: str, *, undo: bool = False) -> int:
     (launch,) = chosen.launches
     storage.launches.ask(launch.launch_id, what)
     return sum(storage.launches.ask_job(str(job), what) for job in chosen.names(launch))
+
+
+def not_come(storage: BookStorage, name: str) -> dict[str, int]:
+    """How many placed workers of a study nobody has seen in the book yet, by launch.
+
+    Draining the study does not ask them. Those of launches that were told to drain are not among
+    them, and nobody asks the engine whether they still may come.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    chosen = selected(storage, name)
+    if chosen.study is None or not chosen.is_study:
+        return {}
+    seen = activity(storage.book, chosen.study)
+    came = {worker.worker.identity.launch for worker in seen.workers}
+    found = {
+        launch.launch_id: sum(
+            str(JobId(launch.launch_id, job.index)) not in came for job in launch.jobs
+        )
+        for launch in chosen.launches
+        if launch.asked != DRAIN
+    }
+    return {launch: count for launch, count in found.items() if count}
 
 
 def remaining(storage: BookStorage, name: str) -> list[WorkerRecord]:

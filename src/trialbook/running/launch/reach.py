@@ -19,6 +19,9 @@ _SERVER_VARIABLES = (
     "PGUSER",
     "PGPASSWORD",
     "PGSSLMODE",
+    "PGSERVICE",  # the service's file is the worker's own, as .pgpass is
+    "PGCHANNELBINDING",
+    "PGTARGETSESSIONATTRS",
     "PGOPTIONS",
 )
 

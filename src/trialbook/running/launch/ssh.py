@@ -189,7 +189,7 @@ class SshLauncher(Launcher):
                     raise LaunchError(
                         f"the log cannot be read: {error.what}",
                         where=where,
-                        hint=f"see whether 'ssh {host} true' works",
+                        hint=f"see whether 'ssh {host} true' works" if lost else None,
                     ) from error
                 time.sleep(_RECONNECT_S[failures])
                 failures += 1
