@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -232,6 +233,26 @@ def test_names_of_no_launch_and_study_are_not_found(desk: Desk) -> None:
             code, _, err = desk.call(command, name)
             assert code == 3, (command, name, err)
             assert "no launch" in err or "no job" in err
+
+
+def test_a_drained_study_names_the_launches_whose_workers_may_still_come(desk: Desk) -> None:
+    first, second = desk.stood_in("s.yaml", "-w", "2"), desk.stood_in("s")
+    desk.call("drain", second)
+    code, _, err = desk.call("drain", "s")
+    assert code == 0
+    assert f"2 workers of launch {first} never came so far" in err
+    assert f"'trialbook drain {first}'" in err
+    assert second not in err
+
+
+def test_a_directory_that_is_gone_is_said_to_be(desk: Desk) -> None:
+    gone = desk.place / "gone"
+    gone.mkdir()
+    os.chdir(gone)  # the fixture goes back
+    gone.rmdir()
+    code, _, err = desk.call("launch", "s")
+    assert code == 1
+    assert err.startswith("error: the directory that this command works in is gone\n")
 
 
 def test_a_log_that_is_gone_is_named_and_the_others_are_shown(desk: Desk) -> None:

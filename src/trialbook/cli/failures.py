@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from enum import IntEnum
+from pathlib import Path
 
 from trialbook import errors
 from trialbook.cli.text import printable, styled
@@ -47,12 +48,23 @@ def message_of(error: BaseException) -> str:
     """The error on one to three lines, safe for a terminal."""
     if isinstance(error, errors.TrialbookError):
         text = str(error)
+    elif isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        text = "the directory that this command works in is gone\n  try: change to another one"
     elif isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         text = f"{error.strerror}{place}"
     else:
         text = f"unexpected {type(error).__name__}: {error}\n  try: the same command with --debug"
     return printable(text, keep_newlines=True)
+
+
+def _is_nowhere() -> bool:
+    """Whether the current directory has been removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def reported(error: BaseException, *, debug: bool) -> None:
