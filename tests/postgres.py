@@ -103,8 +103,7 @@ class Server:
             os.chown(self.directory, _NOBODY, _NOBODY)
             self.directory.chmod(0o755)
             if not _open_to_all(found):
-                self.bin = self.directory / "programs" / "bin"
-                shutil.copytree(found.parent, self.bin.parent, symlinks=True)
+                self.bin = _copied(found, self.directory / "programs")
         self._numbers = count()
         self._free: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -282,6 +281,16 @@ class Server:
             connection.execute(
                 sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(database))
             )
+
+
+def _copied(programs: Path, place: Path) -> Path:
+    """Copy the programs of the wheel; they find its libraries by their own place."""
+    site = programs.parents[2]
+    shutil.copytree(programs.parent, place / programs.parent.relative_to(site), symlinks=True)
+    libraries = site / f"{WHEEL}.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, place / libraries.name, symlinks=True)
+    return place / programs.relative_to(site)
 
 
 def _open_to_all(place: Path) -> bool:
