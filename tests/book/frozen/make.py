@@ -9,7 +9,8 @@ blobs), ``book-REVISION.sql.gz`` (such a book on PostgreSQL, by ``pg_dump --inse
 released program wrote is what has to be read.
 
 It holds one study, ``digits``: COMPLETE, PRUNED and FAIL trials that were tracked, one with an
-artifact that is a file on SQLite, an added template, and trials that are RUNNING and WAITING.
+artifact that is a file on SQLite, an added template, trials that are RUNNING and WAITING, and a
+launch with a worker.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import Console, EndReason, OutcomeState, Seeds
+from trialbook.records.launches import DRAIN, LaunchPin, LaunchRecord, PlacedJob
+from trialbook.records.workers import WorkerIdentity
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from tests.postgres import Server
@@ -89,6 +92,27 @@ def fill(url: str, model: Path) -> str:
     storage.set_trial_param(running, "x", 0.125, UNIT)
     storage.set_trial_intermediate_value(running, 0, 1.5)
     storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING))
+    storage.fix_reference(study_id)
+    code = snapshots[0].digest
+    storage.launches.add(
+        LaunchRecord(
+            launch_id="0a1b2c3d",
+            study_id=study_id,
+            study="digits",
+            engine="ssh",
+            created_s=1e9,
+            host="desk",
+            user="ann",
+            workers=2,
+            options={"hosts": ["node1", "node2"]},
+            place="/nowhere",
+            pin=LaunchPin(storage.book.book_id, code),
+            jobs=(PlacedJob(0, "node1 4711", "node1"),),
+        )
+    )
+    worker = WorkerIdentity("1" * 32, "node1", 4711, "ssh", "0a1b2c3d/0", launch="0a1b2c3d/0")
+    storage.leases.register(worker, study_id)
+    storage.launches.ask("0a1b2c3d", DRAIN)
     seal = seal_of(storage.book, study_id)
     storage.close()
     return seal
