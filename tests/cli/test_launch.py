@@ -19,6 +19,7 @@ import pytest
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
 from trialbook.records.launches import LaunchRecord
+from trialbook.running.launch import asking
 from trialbook.running.launch.asking import cancel, to_cancel
 
 _GATED = """
@@ -235,7 +236,9 @@ def test_names_of_no_launch_and_study_are_not_found(desk: Desk) -> None:
             assert "no launch" in err or "no job" in err
 
 
-def test_a_drained_study_names_the_launches_whose_workers_may_still_come(desk: Desk) -> None:
+def test_a_drained_study_names_the_launches_whose_workers_may_still_come(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = desk.stood_in("s.yaml", "-w", "2"), desk.stood_in("s")
     desk.call("drain", second)
     code, _, err = desk.call("drain", "s")
@@ -243,6 +246,8 @@ def test_a_drained_study_names_the_launches_whose_workers_may_still_come(desk: D
     assert f"2 workers of launch {first} never came so far" in err
     assert f"'trialbook drain {first}'" in err
     assert second not in err
+    monkeypatch.setattr(asking, "_COME_S", 0.0)
+    assert "never came" not in desk.call("drain", "s")[2]
 
 
 def test_a_directory_that_is_gone_is_said_to_be(desk: Desk) -> None:

@@ -308,6 +308,15 @@ def test_the_command_does_not_wait_for_its_workers_and_leaves_no_child(place: Pl
     assert {process.pid for process in psutil.Process().children()} <= before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_another_user_has_written_names_no_process(place: Place) -> None:
+    launcher = place.placed()
+    os.chown(JobFiles.of(place.place, 0).process, 65534, -1)
+    assert state(launcher, place.jobs[0])[0] is JobState.UNKNOWN
+    assert launcher.cancel(place.jobs)[0] is not None
+    assert place.process().is_running()
+
+
 def test_files_of_a_job_that_are_gone_make_it_unknown(place: Place) -> None:
     launcher = place.placed()
     JobFiles.of(place.place, 0).process.unlink()

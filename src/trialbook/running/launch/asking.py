@@ -21,6 +21,9 @@ from trialbook.running.launch.jobs import JobRow, Seen, jobs, worker_now
 from trialbook.running.launch.selecting import Selection, selected
 
 _POLL_S = 1.0
+_NO_QUEUE = ("local", "ssh")
+_COME_S = 900.0
+"""A worker waits for a server that is away, and builds its environment, before it comes."""
 
 
 def drain(storage: BookStorage, name: str, *, undo: bool = False) -> int:
@@ -59,7 +62,8 @@ def not_come(storage: BookStorage, name: str) -> dict[str, int]:
     """How many placed workers of a study nobody has seen in the book yet, by launch.
 
     Draining the study does not ask them. Those of launches that were told to drain are not among
-    them, and nobody asks the engine whether they still may come.
+    them, nor those that an engine without a queue has started long ago: they have ended before
+    they came. Nobody asks the engine.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -75,6 +79,7 @@ def not_come(storage: BookStorage, name: str) -> dict[str, int]:
         )
         for launch in chosen.launches
         if launch.asked != DRAIN
+        and (launch.engine not in _NO_QUEUE or time.time() - launch.created_s < _COME_S)
     }
     return {launch: count for launch, count in found.items() if count}
 
