@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from trialbook.book import schema
 from trialbook.book.attempt import Attempt
-from trialbook.book.blobs import IN_ROW_BYTES, BlobStore
+from trialbook.book.blobs import IN_ROW_BYTES, BlobStore, StaleError, note_removal
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import BookCorruptError, BookError, InvalidInputError, NotFoundError
@@ -158,3 +158,24 @@ def test_artifacts_that_cannot_be_kept(tmp_path: Path, begin: Begin) -> None:
         attempt.add_artifact("a", tmp_path / "missing", "text/plain")
     with pytest.raises(InvalidInputError):
         attempt.add_artifact("a\0", tmp_path, "text/plain")
+
+
+def test_what_another_thread_learned_of_a_removal_is_no_proof_for_this_one(
+    storage: BookStorage, study_id: int
+) -> None:
+    """One thread looks for its blobs, they are removed, another thread learns of the removal."""
+    store = BlobStore(storage.book)
+    mine, theirs = Blob.of(b"mine"), Blob.of(b"theirs")
+    _keep(storage, study_id, mine)
+    assert store.prepared([mine]) == []  # it is there
+    assert store.mark_of(blobs=[mine]) is not None
+    with storage.book.writing() as connection:
+        connection.execute(delete(schema.blob).where(schema.blob.c.digest == mine.digest))
+        note_removal(connection)
+    prepared = store.prepared([theirs])
+    with pytest.raises(StaleError), storage.book.writing() as connection:
+        store.name(connection, prepared, relied_on=[theirs])  # the other thread learns of it
+    assert store.mark_of(blobs=[mine]) is None
+    with pytest.raises(StaleError), storage.book.writing() as connection:
+        store.name(connection, [], relied_on=[mine])
+    assert [item.digest for item in store.prepared([mine])] == [mine.digest]

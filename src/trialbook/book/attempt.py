@@ -326,7 +326,7 @@ class Attempt(Resumable):
                 connection,
                 prepared if also is None else [*prepared, *also.contents],
                 batch.facts.amended.values(),
-                relied_on=bool(batch.blobs),
+                relied_on=batch.blobs,
             )
             row = attempt_rows.locked_if_current(connection, self._identity)
             if row is not None:
@@ -403,7 +403,7 @@ class Attempt(Resumable):
             try:
                 what = (self._identity, batch, fold, shelf.spaces, (state, values))
                 result = None
-                mark = shelf.blobs.mark_of() if batch.blobs else None
+                mark = shelf.blobs.mark_of(blobs=batch.blobs) if batch.blobs else None
                 if not prepared and (mark is not None or not batch.blobs):
                     result = write_at_once(shelf.book, self._known, *what, mark)
                 if result is None:
@@ -412,7 +412,7 @@ class Attempt(Resumable):
                             connection,
                             prepared,
                             batch.facts.amended.values(),
-                            relied_on=bool(batch.blobs),
+                            relied_on=batch.blobs,
                         )
                         result = write_result(connection, *what)
                 shelf.committed(self.study_id, result)

@@ -83,11 +83,11 @@ def begin(shelf: Shelf, trial_id: int, opening: Opening) -> Begun:
     while True:
         prepared = shelf.blobs.prepared(blobs)
         try:
-            mark = None if prepared else shelf.blobs.mark_of(snapshots)
+            mark = None if prepared else shelf.blobs.mark_of(snapshots, blobs)
             begun = _at_once(shelf.book, trial_id, opening, coordinates, mark)
             if begun is None:
                 with shelf.book.writing() as connection:
-                    shelf.blobs.name(connection, prepared, snapshots, relied_on=bool(blobs))
+                    shelf.blobs.name(connection, prepared, snapshots, relied_on=blobs)
                     begun = _begun(connection, trial_id, opening, coordinates)
         except StaleError:
             continue

@@ -295,14 +295,16 @@ class BlobStore:
                 elif self._directory is not None:
                     (self._directory / location).unlink(missing_ok=True)
 
-    def mark_of(self, snapshots: Iterable[Snapshot] = ()) -> str | None:
+    def mark_of(self, snapshots: Iterable[Snapshot] = (), blobs: Iterable[Blob] = ()) -> str | None:
         """The count of removals under which all of these are known to be in the book.
 
         ``None`` when one of them may be new. A transaction that finds the same count need not
         ``name`` them.
         """
-        if all(snapshot.digest in self._stored for snapshot in snapshots):
-            return self._removals
+        with self._lock:  # else another thread could learn of a removal in between
+            digests = {item.digest for item in snapshots} | {blob.digest for blob in blobs}
+            if digests <= self._stored:
+                return self._removals
         return None
 
     def name(
@@ -311,7 +313,7 @@ class BlobStore:
         prepared: Sequence[Prepared],
         snapshots: Iterable[Snapshot] = (),
         *,
-        relied_on: bool = False,
+        relied_on: Iterable[Blob] = (),
     ) -> None:
         """Put blobs and snapshots into the book, inside the caller's transaction.
 
@@ -319,12 +321,12 @@ class BlobStore:
             connection: A write transaction.
             prepared: Blobs that the book did not have.
             snapshots: Snapshots, new or not.
-            relied_on: Whether the caller had other blobs, which the book had already.
+            relied_on: All blobs of the caller, those too that the book had already.
 
         Raises:
             StaleError: Something was removed since the blobs were prepared.
         """
-        snapshots = list(snapshots)
+        snapshots, relied_on = list(snapshots), list(relied_on)
         if not prepared and not snapshots and not relied_on:
             return
         mark = removals(connection)
@@ -336,6 +338,10 @@ class BlobStore:
             if stale:
                 raise StaleError
         if any(item.mark not in (None, mark) for item in prepared):
+            raise StaleError
+        # Another thread may have learned of the removal, after this one had looked for its blobs.
+        new = {item.digest for item in prepared}
+        if any(blob.digest not in new and blob.digest not in self._stored for blob in relied_on):
             raise StaleError
         for item in prepared:
             location = item.location

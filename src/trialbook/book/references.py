@@ -48,7 +48,7 @@ def write(
         prepared = store.prepared(blobs)
         try:
             with book.writing(durable=True) as connection:
-                store.name(connection, prepared, snapshots, relied_on=bool(blobs))
+                store.name(connection, prepared, snapshots, relied_on=blobs)
                 _write(connection, study_id, text)
         except StaleError:
             continue

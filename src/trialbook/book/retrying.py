@@ -129,7 +129,7 @@ def end(shelf: Shelf, death: Death) -> Reaped | None:
         prepared = shelf.blobs.prepared(death.blobs)
         try:
             with shelf.book.writing(durable=True) as connection:
-                shelf.blobs.name(connection, prepared, relied_on=bool(death.blobs))
+                shelf.blobs.name(connection, prepared, relied_on=death.blobs)
                 done = _ended(connection, death)
                 if done is None:
                     raise _UnchangedError
