@@ -32,8 +32,8 @@ _GONE: _Entry = (
 _REFUSED: _Entry = (
     BookError,
     "the server refused the user",
-    "give the password in PGPASSWORD, ~/.pgpass or a service file: "
-    "it is not kept with a pickled storage",
+    "give the password in PGPASSWORD, ~/.pgpass or a service file, on this machine too: "
+    "neither a pickled storage nor a record keeps it",
 )
 
 # SQLSTATE codes and their classes (appendix A of PostgreSQL's manual); a code wins.
