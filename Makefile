@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# One process more than cores: many tests wait for a server, a signal or a lease.
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 # Settings of the user's own books (TRIALBOOK_STORAGE and so on) must not reach demo and tests.
 $(foreach name,$(filter TRIALBOOK_%,$(.VARIABLES)),$(eval unexport $(name)))
 
@@ -28,7 +31,7 @@ demo: $(VENV)/.demo
 	$(BIN)/trialbook rerun digits-mlp/best
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
+	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

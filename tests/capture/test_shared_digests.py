@@ -41,7 +41,7 @@ def others() -> Others:
 def settled_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folders with a large and a small file that no cache takes for touched just now."""
     top = tmp_path_factory.mktemp("settled")
-    for number in range(10):
+    for number in range(40):
         (top / str(number)).mkdir()
         _write(top / str(number) / "large.bin", LARGE)
         _write(top / str(number) / "small.bin", b"small")

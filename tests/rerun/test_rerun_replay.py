@@ -15,7 +15,7 @@ from trialbook.book.removal import remove_trial
 from trialbook.errors import (
     InvalidInputError,
     NotFoundError,
-    RerunError,
+    RestoreError,
     TrialbookWarning,
     UntrustedCodeError,
 )
@@ -185,12 +185,12 @@ def test_a_large_file_that_was_loaded_is_asked_for(project, tmp_path):
     big = project.root / "big.py"
     assert project.rerun().verdict is Verdict.IDENTICAL  # it still lies where it did
     big.rename(kept)
-    with pytest.raises(RerunError, match=r"big\.py") as caught:
+    with pytest.raises(RestoreError, match=r"big\.py") as caught:
         project.rerun()
     assert "--supply" in str(caught.value)
     assert project.rerun(supply={"big.py": kept}).verdict is Verdict.IDENTICAL
     kept.write_text("factor = 3\n")
-    with pytest.raises(RerunError, match="not what ran"):
+    with pytest.raises(RestoreError, match="not what ran"):
         project.rerun(supply={"big.py": kept})
 
 

@@ -130,6 +130,7 @@ def rerun(
         NotFoundError: There is no such study or trial.
         UntrustedCodeError: The study was not created here and ``trust`` is false.
         RerunError: The trial cannot be run again.
+        RestoreError: Its code cannot be put back here.
         RestoreDataError: An input is missing or has other content.
         RestoreEnvironmentError: The environment cannot be recreated.
     """
