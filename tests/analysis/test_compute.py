@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,16 +124,6 @@ def test_the_pages_say_where_each_trial_ran(hosts: Path, capsys: pytest.CaptureF
     facts = said("status", "digits", "--format", "csv").splitlines()
     assert "compute,node2,attempts,2" in facts
     assert "attempt,1,host,node2" in said("show", "digits/3", "--format", "csv").splitlines()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookStorage]:
-    where = tmp_path / "book.db"
-    if request.param == "postgresql":
-        where = request.getfixturevalue("postgres_url")
-    storage = BookStorage(where)
-    yield storage
-    storage.close()
 
 
 def _worker(number: int, host: str) -> WorkerIdentity:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from optuna.study import StudyDirection
@@ -62,18 +60,6 @@ def _finished(storage: BookStorage, trial_id: int, value: float) -> None:
     assert attempt is not None
     attempt.end(OutcomeState(EndReason.COMPLETE), ())
     storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookStorage]:
-    where = (
-        tmp_path / "book.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    storage = BookStorage(where)
-    yield storage
-    storage.close()
 
 
 @pytest.fixture

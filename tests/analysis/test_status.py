@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -25,18 +24,6 @@ from trialbook.records.workers import Claim, Holder, WorkerIdentity
 ONE = WorkerIdentity("a" * 32, "one", 11, launcher="slurm", job="77")
 TWO = WorkerIdentity("b" * 32, "two", 12)
 LOST = OutcomeState(EndReason.LOST, signal="SIGKILL", message="killed", died=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookStorage]:
-    where = (
-        tmp_path / "book.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    storage = BookStorage(where)
-    yield storage
-    storage.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trialbook.cli.options import common_options, confirmed, format_option
+from trialbook.cli.options import common_options, confirmed, format_option, mapped_inputs
 from trialbook.cli.output import (
     Column,
     Format,
@@ -142,7 +142,6 @@ def launch(
     as 'trialbook run' does; what its workers are to run is then written down, and each of them is
     held to it.
     """
-    from trialbook.cli.run import mapped_inputs
     from trialbook.errors import UntrustedCodeError
     from trialbook.running.launch.launching import LaunchOptions, WorkerSettings
     from trialbook.running.launch.launching import launch as launched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -121,3 +121,18 @@ def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} There is no terminal to ask on: add {flag} to do it.")
     return click.confirm(question, default=False, err=True)
+
+
+def mapped_inputs(inputs: Sequence[str], flag: str = "--data") -> dict[str, str]:
+    """Input name to path, from ``NAME=PATH`` after a flag.
+
+    Raises:
+        click.UsageError: One has another form.
+    """
+    mapped: dict[str, str] = {}
+    for text in inputs:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise click.UsageError(f"{flag} {text!r} maps nothing; write NAME=PATH")
+        mapped[name] = path
+    return mapped

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trialbook.cli.failures import ExitCode
-from trialbook.cli.options import common_options, confirmed, format_option
+from trialbook.cli.options import common_options, confirmed, format_option, mapped_inputs
 from trialbook.cli.output import Format, write_note
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def rerun(
     from trialbook.rerun.wishes import Wishes
 
     wishes = Wishes.of(
-        data=_pairs(inputs, "--data"),
-        supply=_pairs(supplies, "--supply"),
+        data=mapped_inputs(inputs),
+        supply=mapped_inputs(supplies, "--supply"),
         allow=allow,
         env=env,
         rtol=rtol,
@@ -107,13 +107,3 @@ def exit_code_of_verdict(verdict: Verdict) -> ExitCode:
         return ExitCode.DONE
     # Nothing is known to differ when the comparison could not be made: it is incomplete.
     return ExitCode.DIFFERENT if verdict is Verdict.DIFFERENT else ExitCode.INCOMPLETE
-
-
-def _pairs(items: tuple[str, ...], flag: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for item in items:
-        name, equals, path = item.partition("=")
-        if not equals or not name or not path:
-            raise click.UsageError(f"{flag} {item!r} has another form than NAME=PATH")
-        pairs[name] = path
-    return pairs

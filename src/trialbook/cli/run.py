@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trialbook.cli.failures import ExitCode
-from trialbook.cli.options import common_options, confirmed
+from trialbook.cli.options import common_options, confirmed, mapped_inputs
 from trialbook.cli.output import Format, write_note
 from trialbook.cli.wording import counted
 
@@ -180,21 +179,6 @@ def _spec(
         limits={**spec.limits, **asked},
         **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def mapped_inputs(inputs: Sequence[str], flag: str = "--data") -> dict[str, str]:
-    """Input name to path, from ``NAME=PATH`` after a flag.
-
-    Raises:
-        click.UsageError: One has another form.
-    """
-    mapped: dict[str, str] = {}
-    for text in inputs:
-        name, equals, path = text.partition("=")
-        if not equals or not name or not path:
-            raise click.UsageError(f"{flag} {text!r} maps nothing; write NAME=PATH")
-        mapped[name] = path
-    return mapped
 
 
 def _write_best(outcome: RunOutcome, storage: str | None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from trialbook.cli.failures import ExitCode
-from trialbook.cli.options import common_options, confirmed
+from trialbook.cli.options import common_options, confirmed, mapped_inputs
 from trialbook.cli.output import write_note
 from trialbook.cli.wording import counted
 
@@ -120,8 +119,8 @@ def worker(
         trials=trials,
         hours=hours,
         idle_exit_s=idle_exit,
-        mapped=_pairs(inputs, "--data"),
-        supply=_pairs(supplies, "--supply"),
+        mapped=mapped_inputs(inputs),
+        supply=mapped_inputs(supplies, "--supply"),
         config=config,
         overrides=parsed_overrides(settings),
         code=code,
@@ -159,13 +158,3 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
         write_note("every trial of this worker failed")
         return ExitCode.FAILED
     return ExitCode.DONE
-
-
-def _pairs(items: Sequence[str], flag: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for item in items:
-        name, equals, path = item.partition("=")
-        if not equals or not name or not path:
-            raise click.UsageError(f"{flag} {item!r} has another form than NAME=PATH")
-        pairs[name] = path
-    return pairs
