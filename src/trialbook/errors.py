@@ -10,6 +10,7 @@ caller would expect::
     │   ├── ConfigError (ValueError)           a configuration file or override
     │   └── SpecError (ValueError)             a study file, with every fault it has
     ├── NotFoundError (KeyError)             a study, trial or artifact that is not in the book
+    ├── NotApplicableError (ValueError)      an analysis that this study has nothing for, or refuses
     ├── ObjectiveError
     │   ├── ObjectiveNotFoundError (ImportError)
     │   └── ObjectiveSignatureError (TypeError)
@@ -132,6 +133,10 @@ class SpecError(InvalidInputError):
 
 class NotFoundError(TrialbookError, KeyError):
     """A study, trial or artifact that is not in the book."""
+
+
+class NotApplicableError(TrialbookError, ValueError):
+    """An analysis that a study has nothing for, or that would mislead; ``what`` is the reason."""
 
 
 class ObjectiveError(TrialbookError):

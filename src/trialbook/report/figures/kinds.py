@@ -1,0 +1,113 @@
+"""Which kinds of figure there are. A kind is imported when it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from trialbook.analysis.search.search import Search
+from trialbook.book.reading import Reader
+from trialbook.errors import NotFoundError
+from trialbook.report.charts import Chart
+
+
+@dataclass(frozen=True, slots=True)
+class FigureOptions:
+    """What a caller may choose; a kind takes what concerns it.
+
+    Args:
+        params: Only these, in this order; empty for the kind's own choice.
+        objective: Index of the objective, for kinds that show one.
+        metric: Name of a series, for learning curves; ``objective`` is what was reported.
+        marks: How many marks (points, curves) at the most; a kind samples or bins beyond it and
+            says so in the chart's notes.
+        seed: Of sampling and resampling.
+    """
+
+    params: tuple[str, ...] = ()
+    objective: int = 0
+    metric: str = "objective"
+    marks: int = 5000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSource:
+    """What a figure is made from.
+
+    Args:
+        reader: The open book.
+        search: The study's search.
+        options: What the caller chose.
+    """
+
+    reader: Reader
+    search: Search
+    options: FigureOptions = FigureOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class FigureKind:
+    """A kind of figure.
+
+    Args:
+        name: As ``trialbook plot`` takes it.
+        title: One line.
+        target: ``module:function`` of a function from ``FigureSource`` to ``Chart``; it raises
+            ``NotApplicableError`` when the study has nothing that it could show, or when showing it
+            would mislead.
+    """
+
+    name: str
+    title: str
+    target: str
+
+    def chart(self, source: FigureSource) -> Chart:
+        """The figure of a study.
+
+        Raises:
+            NotApplicableError: The study has no such figure, with the reason.
+        """
+        module, _, attribute = self.target.partition(":")
+        draw: Callable[[FigureSource], Chart] = getattr(import_module(module), attribute)
+        return draw(source)
+
+
+_HERE = "trialbook.report.figures."
+
+KINDS: tuple[FigureKind, ...] = (
+    FigureKind("history", "Best value so far against trials", _HERE + "history:history"),
+    FigureKind("compute", "Best value so far against compute", _HERE + "history:compute"),
+    FigureKind("curves", "Learning curves, pruned trials marked", _HERE + "curves:curves"),
+    FigureKind("pruning", "What pruned trials had reached", _HERE + "pruning:pruning"),
+    FigureKind("slice", "Value against each param", _HERE + "slices:slices"),
+    FigureKind("contour", "Value over pairs of params", _HERE + "contours:contours"),
+    FigureKind("parallel", "Params and value of each trial", _HERE + "parallel:parallel"),
+    FigureKind("rank", "Ranks over pairs of params", _HERE + "ranks:ranks"),
+    FigureKind("importance", "Importance of each param", _HERE + "importance:importance"),
+    FigureKind("sensitivity", "Value around the best trial", _HERE + "sensitivity:sensitivity"),
+    FigureKind("edf", "Empirical distribution of values", _HERE + "edf:edf"),
+    FigureKind("front", "Pareto front", _HERE + "front:front"),
+    FigureKind("hypervolume", "Hypervolume against trials", _HERE + "front:hypervolume"),
+    FigureKind("timeline", "When each worker ran what", _HERE + "timeline:timeline"),
+    FigureKind("expected", "Expected validation performance", _HERE + "expected:expected"),
+    FigureKind("replicates", "Replicates under fresh seeds", _HERE + "replicates:replicates"),
+)
+
+
+def figure_kind(name: str) -> FigureKind:
+    """The kind of that name.
+
+    Raises:
+        NotFoundError: There is none; near names are suggested.
+    """
+    for kind in KINDS:
+        if kind.name == name:
+            return kind
+    near = get_close_matches(name, [kind.name for kind in KINDS], n=2)
+    raise NotFoundError(
+        f"there is no kind of figure {name!r}",
+        hint=f"did you mean {' or '.join(near)}?" if near else "see 'trialbook plot --list'",
+    )
