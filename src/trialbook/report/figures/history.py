@@ -54,8 +54,8 @@ def history(source: FigureSource) -> Chart:
         table=found.table(),
         caption=(
             f"Value of each of {counted} complete trials and the best so far, in the order in "
-            f"which the {len(finished)} trials finished. Pruned, failed and infeasible trials take their "
-            "place on the axis and have no point."
+            f"which the {len(finished)} trials finished. Pruned, failed and infeasible trials take "
+            "their place on the axis and have no point."
         ),
         trials=trials,
     )
