@@ -25,11 +25,11 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from trialbook.cli.text import coloured, printable, styled
+from trialbook.records.printable import spreadsheet_text
 from trialbook.records.sizes import size_text as size_text
 
 Cell = str | int | float | bool | None
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _CHUNK_ROWS = 1000
 
 
@@ -121,8 +121,7 @@ def csv_cell(cell: Cell) -> str:
         return "true" if cell else "false"
     if isinstance(cell, (int, float)):
         return repr(cell)
-    text = printable(cell)
-    return f"'{text}" if cell.startswith(_FORMULA) else text
+    return spreadsheet_text(cell)
 
 
 def number_text(value: float | None, *, brief: bool = False) -> str:

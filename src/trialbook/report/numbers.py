@@ -26,7 +26,7 @@ def exact_text(value: float) -> str:
         raise TypeError(f"{value!r} is no number")
     if isinstance(value, float) and not math.isfinite(value):
         return number_text(value)
-    return repr(value)
+    return repr(float(value)) if isinstance(value, float) else repr(value)
 
 
 def cell_text(value: Cell, holds: Holds, unit: str = "") -> str:
