@@ -1,0 +1,63 @@
+"""From a study in an open book to its document: which sections there are, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from trialbook.book.reading import Reader
+from trialbook.book.study_facts import sealed
+from trialbook.report.document import Document, Notice, Section, Tone
+from trialbook.report.sections.configuration import configuration
+from trialbook.report.sections.overview import overview
+from trialbook.report.sections.rerunning import rerunning
+from trialbook.report.sections.searching import searching
+from trialbook.report.source import ReportOptions, ReportSource, report_source
+
+SectionMaker: TypeAlias = Callable[[ReportSource], Section]
+
+SECTIONS: tuple[SectionMaker, ...] = (overview, searching, configuration, rerunning)
+"""In the order in which they are read. Each says what is missing instead of being left out."""
+
+
+def build(reader: Reader, study: str, options: ReportOptions | None = None) -> Document:
+    """The report of a study as a document.
+
+    Args:
+        reader: The open book.
+        study: The study's name.
+        options: What the caller chose.
+
+    Returns:
+        The same document for the same book, whenever and wherever it is made.
+
+    Raises:
+        NotFoundError: There is no such study.
+        BookCorruptError: A row cannot be read.
+    """
+    source = report_source(reader, study, options or ReportOptions())
+    sections = [section(source) for section in SECTIONS]
+    if sealed(reader.book, source.study.study_id).seal != source.seal.seal:
+        first = sections[0]
+        sections[0] = Section(first.name, first.title, (_changed(), *first.blocks))
+    name = "the study" if source.anonymous else f"the study {source.study.name}"
+    selected = source.selected
+    return Document(
+        title=f"Report of {name}",
+        summary=(
+            "Made by Trialbook from the records of every trial, failed, pruned and deleted ones "
+            "among them. What was not recorded is said to be missing."
+        ),
+        sections=tuple(sections),
+        macros=(),
+        reference=source.reference("report", () if selected is None else (selected.trial.number,)),
+        anonymous=source.anonymous,
+    )
+
+
+def _changed() -> Notice:
+    return Notice(
+        "Trials finished or changed while this report was made, so its parts may not agree. "
+        "Write it again when no worker runs.",
+        Tone.WARNING,
+    )

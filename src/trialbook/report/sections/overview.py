@@ -1,0 +1,66 @@
+"""The first section: what the study was, and what came of it, on half a page."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trialbook.analysis.columns import Holds
+from trialbook.report.document import Block, Fact, Facts, Notice, Section
+from trialbook.report.source import ReportSource, counted, moment
+
+STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+
+
+def overview(source: ReportSource) -> Section:
+    """What the study was, and what came of it."""
+    study, search = source.study, source.search
+    facts = [
+        Fact("study", "withheld" if source.anonymous else study.name),
+        Fact("directions", ", ".join(study.directions)),
+        Fact("trials", states_text(study.states)),
+        *_result(source),
+        Fact("created", moment(study.created_s)),
+        Fact("first trial began", moment(_least(search.started_s))),
+        Fact("last trial ended", moment(_greatest(search.ended_s))),
+        Fact("seal", source.seal.seal, Holds.DIGEST, note=_seal_note(source)),
+    ]
+    blocks: list[Block] = [Facts(tuple(facts))]
+    if not len(search):
+        blocks.append(Notice("The study has no trial yet."))
+    elif not search.complete.any():
+        blocks.append(Notice("No trial of the study is complete, so none can be selected."))
+    return Section("overview", "Overview", tuple(blocks))
+
+
+def states_text(states: dict[str, int] | object) -> str:
+    """``40: 30 complete, 10 pruned``."""
+    assert isinstance(states, dict)
+    total = sum(states.values())
+    parts = [f"{states[state]} {state.lower()}" for state in STATES if states.get(state)]
+    return f"{total}: {', '.join(parts)}" if parts else "0"
+
+
+def _result(source: ReportSource) -> list[Fact]:
+    search = source.search
+    if search.objectives > 1:
+        return [Fact("Pareto front", counted(len(search.front), "trial"))]
+    best = search.best
+    if best is None:
+        return [Fact("best value", None, Holds.EXACT, note="no trial can be selected")]
+    number = int(search.numbers[best])
+    return [Fact("best value", float(search.values[best, 0]), Holds.EXACT, note=f"trial {number}")]
+
+
+def _seal_note(source: ReportSource) -> str:
+    seal = source.seal
+    if seal.unfinished:
+        return f"not final: {counted(seal.unfinished, 'trial')} can still change it"
+    return f"over {counted(seal.trials, 'trial')}"
+
+
+def _least(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).all() else float(np.nanmin(values))
+
+
+def _greatest(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).all() else float(np.nanmax(values))

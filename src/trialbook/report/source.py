@@ -1,0 +1,182 @@
+"""What sections are made from: a study with what several of them look at, read once.
+
+Facts come from ``trialbook.analysis`` and the book's read side; sections turn them into blocks. How
+blocks of a document are named and referenced is here too, so that no section can forget it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trialbook.analysis.columns import Table
+from trialbook.analysis.details import TrialDetail, trial_detail
+from trialbook.analysis.search.search import Search, search_of
+from trialbook.book.reading import Reader
+from trialbook.book.study_facts import sealed
+from trialbook.book.verification import StudySeal
+from trialbook.errors import MissingPackageError, NotApplicableError
+from trialbook.records.figure_references import FigureReference, ShownStudy
+from trialbook.records.references import TrialReference
+from trialbook.records.study import StudyRecord
+from trialbook.report.document import Command, FigureBlock, Notice, TableBlock
+from trialbook.report.figures.kinds import FigureOptions, FigureSource, figure_kind
+
+PLACEHOLDER = "STUDY"
+"""What commands of an anonymous report call the study."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What a caller may choose.
+
+    Args:
+        anonymous: Leave out names, hosts, paths and remotes.
+        verify: Compute every digest of the study again, and say what came out.
+        figures: Draw figures; without them the report says that it has none.
+        figure: What figures are drawn with.
+    """
+
+    anonymous: bool = False
+    verify: bool = False
+    figures: bool = True
+    figure: FigureOptions = field(default_factory=FigureOptions)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportSource:
+    """A study that is reported on.
+
+    Args:
+        reader: The open book.
+        study: The study.
+        search: Its search.
+        seal: Its seal when reading began.
+        selected: The best trial; ``None`` without one, or with several objectives.
+        shown: The trial whose coordinates are shown: the selected one, else the first of the front,
+            else the newest that was tracked; ``None`` without any.
+        options: What the caller chose.
+    """
+
+    reader: Reader
+    study: StudyRecord
+    search: Search
+    seal: StudySeal
+    selected: TrialDetail | None
+    shown: TrialDetail | None
+    options: ReportOptions
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether names, hosts, paths and remotes are left out."""
+        return self.options.anonymous
+
+    @property
+    def command_name(self) -> str:
+        """The study as a command takes it, quoted for a POSIX shell."""
+        return PLACEHOLDER if self.anonymous else argument(self.study.name)
+
+    def trial_name(self, number: int) -> str:
+        """A trial as a command takes it, quoted for a POSIX shell."""
+        if self.anonymous:
+            return f"{PLACEHOLDER}/{number}"
+        return argument(f"{self.study.name}/{number}")
+
+    def reference(self, shows: str, trials: tuple[int, ...] = ()) -> FigureReference:
+        """What something of this report carries."""
+        shown = ShownStudy.of(self.study.name, self.study.uid, self.seal.seal)
+        found = FigureReference(shows, (shown,), trials)
+        return found.opaque() if self.anonymous else found
+
+    def table(
+        self,
+        name: str,
+        caption: str,
+        table: Table,
+        *,
+        trials: tuple[int, ...] = (),
+        shown: int | None = None,
+    ) -> TableBlock:
+        """A table with its reference; ``shown`` as in ``TableBlock``."""
+        return TableBlock(name, caption, table, self.reference(f"table:{name}", trials), shown)
+
+    def figure(
+        self, kind: str, options: FigureOptions | None = None, name: str | None = None
+    ) -> FigureBlock | Notice:
+        """A figure of the study, or why there is none.
+
+        Args:
+            kind: Its kind.
+            options: What it is drawn with, ``None`` for the report's own.
+            name: What the block is called, ``None`` for the kind.
+        """
+        found = figure_kind(kind)
+        if not self.options.figures:
+            return Notice(f"{found.title}: figures were left out.")
+        source = FigureSource(self.reader, self.search, options or self.options.figure)
+        try:
+            chart = found.chart(source)
+        except (NotApplicableError, MissingPackageError) as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            return Notice(f"{found.title}: not shown, because {error.what}{hint}.")
+        return FigureBlock(name or kind, chart, self.reference(kind, chart.trials))
+
+    def command(self, text: str, says: str = "") -> Command:
+        """A command of the program: ``text`` without its name."""
+        return Command(f"trialbook {text}", says)
+
+
+def argument(text: str) -> str:
+    """A text as an argument of a command, quoted, and no option whatever it begins with."""
+    quoted = shlex.quote(text)
+    return f"-- {quoted}" if text.startswith("-") else quoted
+
+
+def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportSource:
+    """Read what sections look at.
+
+    Raises:
+        NotFoundError: There is no such study.
+        BookCorruptError: A row cannot be read.
+    """
+    search = search_of(reader, study)
+    record = search.study
+    seal = sealed(reader.book, record.study_id)
+    selected = None if search.best is None else _detail(reader, search, search.best)
+    shown = selected
+    if shown is None:
+        index = _shown_index(search)
+        shown = None if index is None else _detail(reader, search, index)
+    return ReportSource(reader, record, search, seal, selected, shown, options)
+
+
+def _detail(reader: Reader, search: Search, index: int) -> TrialDetail:
+    reference = TrialReference(search.study.name, int(search.numbers[index]))
+    return trial_detail(reader, reader.trial(reference))
+
+
+def _shown_index(search: Search) -> int | None:
+    """The first of the front, else the trial of the newest attempt that a worker ran."""
+    if len(search.front):
+        return int(search.front[0])
+    executed = [
+        int(index)
+        for index, attempt in zip(search.attempt_trial, search.attempts, strict=True)
+        if attempt.worker_id is not None
+    ]
+    if executed:
+        return executed[-1]
+    return len(search) - 1 if len(search) else None
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds since the epoch as date and time in UTC; ``None`` stays."""
+    if seconds is None or seconds != seconds:
+        return None
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """``1 trial``, ``3 trials``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
