@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,7 +283,24 @@ class Rule:
     label: str = ""
 
 
-Mark = Points | Line | Curves | Band | Bars | Spans | Intervals | Cells | Rule
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Short texts at places of the panel, such as the ends of an axis of parallel coordinates.
+
+    Args:
+        x: Shape (n,).
+        y: Shape (n,).
+        texts: One a place; long ones are shortened.
+        side: Where a text lies as seen from its place; it is centred on the other axis.
+    """
+
+    x: Floats
+    y: Floats
+    texts: tuple[str, ...]
+    side: Literal["above", "below", "left", "right"] = "above"
+
+
+Mark = Points | Line | Curves | Band | Bars | Spans | Intervals | Cells | Rule | Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
