@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, null, select
+from sqlalchemy import and_, case, null, or_, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
@@ -42,6 +42,7 @@ class SearchRow:
         started: Naive local time, as Optuna keeps it.
         completed: Likewise.
         attempt: Number of the attempt that counts, 0 without one.
+        finish_seq: Its place among the study's finishes, ``None`` while it has not finished.
     """
 
     trial_id: int
@@ -54,6 +55,7 @@ class SearchRow:
     started: datetime | None
     completed: datetime | None
     attempt: int
+    finish_seq: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class AttemptRow:
         host: The worker's host, likewise.
         resumed: Whether it went on from a checkpoint.
         prune_answers: Each answer of ``should_prune``, in order.
+        executed: Whether it ran under tracking; else it only holds what was reported for the trial.
     """
 
     attempt_id: int
@@ -83,6 +86,7 @@ class AttemptRow:
     host: str | None
     resumed: bool
     prune_answers: tuple[bool, ...]
+    executed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ def search_rows(book: Book, study_id: int) -> SearchRows:
                     _t.started,
                     _t.completed,
                     _t.attempt,
+                    _t.finish_seq,
                     attrs.label("constraints"),
                 )
                 .where(lives)
@@ -152,6 +157,7 @@ def search_rows(book: Book, study_id: int) -> SearchRows:
                     _w.host,
                     _a.resumed_from,
                     _a.prune_answers,
+                    or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)).label("executed"),
                 )
                 .join(schema.trial, _t.trial_id == _a.trial_id)
                 .outerjoin(schema.worker, _w.worker_id == _a.worker_id)
@@ -185,6 +191,7 @@ def _search_row(row: Any, values: list[float] | None) -> SearchRow:
             started=row.started,
             completed=row.completed,
             attempt=row.attempt,
+            finish_seq=row.finish_seq,
         )
 
 
@@ -201,6 +208,7 @@ def _attempt_row(row: Any) -> AttemptRow:
             host=row.host,
             resumed=row.resumed_from is not None,
             prune_answers=tuple(answer == "1" for answer in row.prune_answers),
+            executed=bool(row.executed),
         )
 
 

@@ -111,6 +111,8 @@ class Search:
         attempts: Of these trials, by trial and number.
         attempt_trial: Shape (attempts,): index of each attempt's trial.
         counting: Number of the counting attempt of each trial, shape (trials,); 0 without one.
+        finish: Shape (trials,): place of each trial among the study's finishes, as the book
+            recorded them; it grows, with gaps where trials were deleted. 0 while unfinished.
     """
 
     study: StudyRecord
@@ -126,6 +128,7 @@ class Search:
     attempts: tuple[AttemptRow, ...]
     attempt_trial: Ints
     counting: Ints
+    finish: Ints
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -153,6 +156,12 @@ class Search:
         signs = [-1.0 if direction == "maximize" else 1.0 for direction in self.study.directions]
         losses: Floats = self.values * np.array(signs)
         return losses
+
+    @cached_property
+    def finished(self) -> Ints:
+        """Indices of the finished trials (COMPLETE, PRUNED, FAIL), in the order they finished."""
+        over = np.flatnonzero(self.finish)
+        return over[np.argsort(self.finish[over])]
 
     @cached_property
     def ranking(self) -> Ints:
@@ -238,6 +247,7 @@ def _columns(study: StudyRecord, rows: SearchRows) -> Search:
         attempts=rows.attempts,
         attempt_trial=np.array([indices[a.trial_id] for a in rows.attempts], np.int64),
         counting=np.array([trial.attempt for trial in trials], np.int64),
+        finish=np.array([trial.finish_seq or 0 for trial in trials], np.int64),
     )
 
 
@@ -249,7 +259,7 @@ def _times(rows: SearchRows, indices: dict[int, int]) -> tuple[Floats, Floats]:
             started_s[index] = _as_utc(trial.started)
         if trial.completed is not None:
             ended_s[index] = _as_utc(trial.completed)
-    executed = [attempt for attempt in rows.attempts if attempt.worker_id is not None]
+    executed = [attempt for attempt in rows.attempts if attempt.executed]
     for attempt in reversed(executed):  # the first attempt of a trial is the last one that is seen
         started_s[indices[attempt.trial_id]] = attempt.started_s
     for attempt in executed:

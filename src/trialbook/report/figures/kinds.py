@@ -24,6 +24,9 @@ class FigureOptions:
         marks: How many marks (points, curves) at the most; a kind samples or bins beyond it and
             says so in the chart's notes.
         seed: Of sampling and resampling.
+        reference_point: One value for each objective, for the hypervolume; empty for the worst
+            that was seen, with a margin.
+        anonymous: Whether hosts and workers are numbered instead of named.
     """
 
     params: tuple[str, ...] = ()
@@ -31,6 +34,8 @@ class FigureOptions:
     metric: str = "objective"
     marks: int = 5000
     seed: int = 0
+    reference_point: tuple[float, ...] = ()
+    anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
