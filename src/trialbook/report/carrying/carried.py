@@ -1,0 +1,78 @@
+"""What reading a file for references gives: the references, where they lie, what was not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from trialbook.errors import BadReferenceError
+from trialbook.records.figure_references import REFERENCE, FigureReference, figure_reference
+
+LONGEST_REFERENCE = 64 * 1024
+"""Bytes; a comparison of a dozen studies with long names takes a tenth of it."""
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A reference in a file.
+
+    Args:
+        reference: What it says.
+        page: The page it lies on, from 1; ``None`` for the whole file.
+    """
+
+    reference: FigureReference
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found in a file.
+
+    Args:
+        carried: The references in the order of the file, each once a page.
+        notes: What could not be read and may hold more, as sentences without a full stop.
+    """
+
+    carried: tuple[Carried, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def reading(found: Iterable[tuple[str, int | None]], notes: Iterable[str] = ()) -> Reading:
+    """From texts and their pages; a text that is no reference becomes a note."""
+    carried: dict[Carried, None] = {}
+    said = list(notes)
+    for text, page in found:
+        try:
+            carried[Carried(figure_reference(text), page)] = None
+        except BadReferenceError as error:
+            said.append(error.what)
+    return Reading(tuple(carried), tuple(dict.fromkeys(said)))
+
+
+def windows(file: BinaryIO, overlap: int) -> Iterator[tuple[bytes, bool]]:
+    """A file by pieces that overlap, so that what is shorter lies whole in one of them.
+
+    Args:
+        file: Read from where it stands.
+        overlap: Bytes that a piece repeats of the one before.
+
+    Yields:
+        A piece, and whether it is the last one.
+    """
+    piece = file.read(_CHUNK + overlap)
+    while True:
+        following = file.read(_CHUNK)
+        yield piece, not following
+        if not following:
+            return
+        piece = piece[-overlap:] + following
+
+
+def plain_reference(text: bytes) -> str | None:
+    """The one reference that a text is, spaces around it left out; ``None`` when it is none."""
+    match = REFERENCE.fullmatch(text.strip())
+    return match.group().decode("ascii") if match else None

@@ -1,0 +1,252 @@
+"""PDF: the document's Keywords, and a mark in what each page draws.
+
+The mark is an empty marked-content sequence (ISO 32000-2, 14.6) at the beginning of a page::
+
+    /Trialbook <</Ref (trialbook:1?...)>> BDC EMC
+
+It draws nothing and is no text. A TeX that includes the page in a paper takes what the page draws
+with it, and leaves the Keywords behind or not, as it likes. What survives which program is measured
+in ``docs/design/locating.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any, BinaryIO
+
+from trialbook.records.figure_references import REFERENCE, FigureReference
+from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading
+from trialbook.report.carrying.pdf_objects import (
+    Name,
+    Objects,
+    Pointer,
+    Stream,
+    text_of,
+)
+
+SIGNATURE = b"%PDF-"
+_TAG = "Trialbook"
+_MARK = re.compile(
+    rb"/Trialbook\s*<<\s*/Ref\s*(?:\((trialbook:1\?[^()\\<>\s]{1,65536})\)|<([0-9A-Fa-f\s]{2,131072})>)"
+)
+_LARGEST = 256 * 1024 * 1024
+_MOST_PAGES = 20_000
+_MOST_FORMS = 100_000
+
+
+def metadata(reference: FigureReference) -> dict[str, str | None]:
+    """What matplotlib's ``savefig`` takes as ``metadata=`` for PDF."""
+    return {"Keywords": str(reference), "CreationDate": None, "Creator": None, "Producer": None}
+
+
+def mark(reference: FigureReference) -> bytes:
+    """Operators that draw nothing, for the beginning of what a page draws."""
+    return f"/{_TAG} <</Ref ({reference})>> BDC EMC\n".encode("ascii")
+
+
+def finished(content: bytes, reference: FigureReference) -> bytes:
+    """A PDF with the mark on each of its pages.
+
+    Args:
+        content: As matplotlib writes it: every object for itself, one cross-reference table.
+        reference: What the mark says.
+
+    Raises:
+        ValueError: The content is built otherwise.
+    """
+    objects = Objects(content)
+    table = content.rfind(b"\nxref", 0, content.rfind(b"startxref"))
+    if table < 0 or len(objects.trailers) != 1:
+        raise ValueError("this PDF has not exactly one cross-reference table")
+    size = objects.trailers[0].get("Size")
+    if not isinstance(size, int):
+        raise ValueError("the trailer of this PDF says no size")
+    pages = [n for n in objects.numbers() if objects.entries(Pointer(n)).get("Type") == "Page"]
+    starts = _starts(content, objects)
+    ends = [*sorted(starts.values())[1:], table + 1]
+    parts, offsets, at = [content[: min(starts.values())]], {}, min(starts.values())
+    for (number, start), end in zip(
+        sorted(starts.items(), key=lambda item: item[1]), ends, strict=True
+    ):
+        body = content[start:end]
+        if number in pages:
+            body, changed = re.subn(
+                rb"/Contents\s+(\d+ \d+ R)", b"/Contents [ %d 0 R \\1 ]" % size, body, count=1
+            )
+            if not changed:
+                raise ValueError("a page of this PDF draws nothing")
+        offsets[number] = at
+        parts.append(body)
+        at += len(body)
+    drawn = mark(reference)
+    offsets[size] = at
+    parts.append(
+        b"%d 0 obj\n<< /Length %d >>\nstream\n%sendstream\nendobj\n" % (size, len(drawn), drawn)
+    )
+    at += len(parts[-1])
+    parts.append(_table(offsets, size + 1))
+    trailer = re.search(rb"trailer.*?(?=startxref)", content[table:], re.DOTALL)
+    assert trailer is not None
+    parts.append(re.sub(rb"/Size\s+\d+", b"/Size %d" % (size + 1), trailer[0], count=1))
+    parts.append(b"startxref\n%d\n%%%%EOF\n" % at)
+    return b"".join(parts)
+
+
+def _starts(content: bytes, objects: Objects) -> dict[int, int]:
+    """Where each object begins, its number included."""
+    starts = {}
+    for number, at in objects.offsets.items():
+        start = content.rfind(b"%d 0 obj" % number, 0, at)
+        if start < 0:
+            raise ValueError("an object of this PDF is of a later generation")
+        starts[number] = start
+    if not starts:
+        raise ValueError("this PDF has no object")
+    return starts
+
+
+def _table(offsets: dict[int, int], size: int) -> bytes:
+    lines = [b"xref\n0 %d\n0000000000 65535 f \n" % size]
+    for number in range(1, size):
+        at = offsets.get(number)
+        lines.append(b"0000000000 00000 f \n" if at is None else b"%010d 00000 n \n" % at)
+    return b"".join(lines)
+
+
+def carried(file: BinaryIO) -> Reading:
+    """The references of a PDF: the document's own first, then those of its pages.
+
+    Args:
+        file: Seekable, at its beginning.
+    """
+    content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        return Reading(notes=("a PDF of more than 256 MiB is not read",))
+    objects = Objects(content)
+    if any("Encrypt" in trailer for trailer in objects.trailers):
+        return Reading(notes=("the PDF is encrypted: what it carries cannot be read",))
+    own = list(dict.fromkeys(_of_document(objects)))
+    placed = list(_of_pages(objects))
+    if not own and not placed:
+        placed = [(text, None) for text in _of_streams(objects)]
+    found: list[tuple[str, int | None]] = [(text, None) for text in own]
+    found += [(text, page) for text, page in placed if text not in own]
+    return reading(found, [f"the PDF: {note}" for note in objects.notes])
+
+
+def _of_document(objects: Objects) -> Iterator[str]:
+    for trailer in reversed(objects.trailers):
+        yield from _of_info(objects, trailer.get("Info"))
+        catalog = objects.entries(trailer.get("Root"))
+        described = objects.value(catalog.get("Metadata"))
+        if isinstance(described, Stream):
+            for piece in objects.inflated(described):
+                yield from _in_text(unescape(piece.decode("utf-8", "replace")))
+
+
+def _of_info(objects: Objects, info: Any) -> Iterator[str]:
+    yield from _in_text(text_of(objects.value(objects.entries(info).get("Keywords"))))
+
+
+def _in_text(text: str) -> Iterator[str]:
+    for found in REFERENCE.findall(text.encode("ascii", "replace")):
+        yield found.decode("ascii")
+
+
+def _of_pages(objects: Objects) -> Iterator[tuple[str, int | None]]:
+    """The references of each page, and of what it includes."""
+    forms: dict[int, tuple[str, ...]] = {}
+    for number, page in enumerate(_pages(objects), 1):
+        if number > _MOST_PAGES:
+            objects.notes.append(f"it has more than {_MOST_PAGES:,} pages")
+            return
+        contents = objects.value(page.get("Contents"))
+        drawn = [contents] if isinstance(contents, Stream) else objects.items(contents)
+        found: dict[str, None] = {}
+        for each in drawn:
+            stream = objects.value(each)
+            if isinstance(stream, Stream):
+                found.update(dict.fromkeys(_marks(objects, stream)))
+        for text in _of_forms(objects, page.get("Resources"), forms):
+            found[text] = None
+        for text in found:
+            yield text, number
+
+
+def _pages(objects: Objects) -> Iterator[dict[str, Any]]:
+    """The pages in their order; resources that they inherit are put in."""
+    roots = [t["Root"] for t in reversed(objects.trailers) if "Root" in t]
+    for root in roots or [n for n in map(Pointer, objects.numbers()) if _is(objects, n, "Catalog")]:
+        waiting: list[tuple[Any, Any]] = [(objects.entries(root).get("Pages"), None)]
+        seen: set[int] = set()
+        any_page = False
+        while waiting:
+            node, inherited = waiting.pop()
+            if isinstance(node, Pointer):
+                if node.number in seen:
+                    continue
+                seen.add(node.number)
+            entries = objects.entries(node)
+            resources = entries.get("Resources", inherited)
+            if "Kids" in entries:
+                kids = objects.items(entries["Kids"])
+                waiting += [(kid, resources) for kid in reversed(kids)]
+            elif entries:
+                any_page = True
+                yield {**entries, "Resources": resources}
+        if any_page:
+            return
+
+
+def _is(objects: Objects, value: Any, kind: str) -> bool:
+    return objects.entries(value).get("Type") == Name(kind)
+
+
+def _of_forms(objects: Objects, resources: Any, forms: dict[int, tuple[str, ...]]) -> Iterator[str]:
+    """The references of the forms that these resources name, and of those that they name.
+
+    Args:
+        objects: The file.
+        resources: A dictionary of resources.
+        forms: What is known of a form by its number, each is read once.
+    """
+    waiting, seen = [resources], set()
+    while waiting:
+        for each in objects.entries(objects.entries(waiting.pop()).get("XObject")).values():
+            if not isinstance(each, Pointer) or each.number in seen:
+                continue
+            seen.add(each.number)
+            form = objects.value(each)
+            if not isinstance(form, Stream) or form.entries.get("Subtype") != "Form":
+                continue
+            if each.number not in forms:
+                if len(forms) >= _MOST_FORMS:
+                    return
+                own = [
+                    *_of_info(objects, form.entries.get("PTEX.InfoDict")),
+                    *_marks(objects, form),
+                ]
+                forms[each.number] = tuple(dict.fromkeys(own))
+            yield from forms[each.number]
+            waiting.append(form.entries.get("Resources"))
+
+
+def _of_streams(objects: Objects) -> Iterator[str]:
+    """The references of all streams that are no images and fonts, for a file in disorder."""
+    for number in objects.numbers():
+        stream = objects.value(Pointer(number))
+        if isinstance(stream, Stream) and stream.entries.get("Subtype") in (None, "Form"):
+            yield from _marks(objects, stream)
+
+
+def _marks(objects: Objects, stream: Stream) -> Iterator[str]:
+    """The references in the operators of a stream."""
+    kept = b""
+    for piece in objects.inflated(stream):
+        window = kept + piece
+        for plain, digits in _MARK.findall(window):
+            text = plain or bytes.fromhex(digits.decode("ascii"))
+            yield text.decode("latin-1")
+        kept = window[-2 * LONGEST_REFERENCE :]

@@ -1,0 +1,50 @@
+"""Markdown, LaTeX and Typst: a comment on a line of its own.
+
+Of CSV nothing can be commented out that every reader skips: it is known by its content, through the
+list of files that a report writes beside it (see ``locating.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from trialbook.records.figure_references import FigureReference
+from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading, windows
+
+_LINE = re.compile(
+    rb"^[ \t]{0,80}(?:<!--|%+|//|#)[ \t]{0,80}(trialbook:1\?[A-Za-z0-9_.~%=&+*-]{1,65536}?)"
+    rb"[ \t]{0,80}(?:-->)?[ \t]{0,80}\r?$",
+    re.MULTILINE,
+)
+
+
+def markdown(reference: FigureReference) -> str:
+    """A comment, one line without its end."""
+    return f"<!-- {reference} -->"
+
+
+def latex(reference: FigureReference) -> str:
+    """A comment, one line without its end."""
+    return f"% {reference}"
+
+
+def typst(reference: FigureReference) -> str:
+    """A comment, one line without its end."""
+    return f"// {reference}"
+
+
+def carried(file: BinaryIO) -> Reading:
+    """The references of a text in any of these formats.
+
+    Args:
+        file: At its beginning.
+    """
+    return reading((text, None) for text in _texts(file))
+
+
+def _texts(file: BinaryIO) -> Iterator[str]:
+    for piece, _ in windows(file, LONGEST_REFERENCE):
+        for text in _LINE.findall(piece):
+            yield text.decode("ascii")
