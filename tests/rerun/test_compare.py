@@ -64,6 +64,16 @@ def test_the_first_point_is_the_one_that_was_recorded_first():
     assert (first.recorded, first.rerun) == (2.0, 7.0)
 
 
+def test_a_test_metric_is_compared_and_its_values_are_not_told():
+    recorded = {"test:accuracy": series("test:accuracy", [0.7311, 0.75])}
+    for again in ([0.9222, 0.75], [0.7311], [0.7311, 0.75, 0.9222]):
+        comparison = compared(
+            results(series=recorded), results(series={"test:accuracy": series("t", again)}), EXACT
+        )
+        assert comparison.verdict is Verdict.DIFFERENT
+        assert not any(str(value) in repr(comparison) for value in (0.7311, 0.75, 0.9222))
+
+
 @pytest.mark.parametrize(
     ("recorded", "again"),
     [

@@ -14,6 +14,7 @@ What can be asked of a book from Python::
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
     analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
     analysis.differing("digits")                # trials whose worker differed from the study
+    analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
 
 Each takes ``storage=`` as every command does; where a study's name is asked for, an Optuna study
@@ -28,10 +29,12 @@ from trialbook.analysis.looking import best, front, studies, study, trial, trial
 from trialbook.analysis.marks import differing
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
+from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
 
 __all__ = [
     "ComputeUse",
     "CoordinateDetail",
+    "Exposure",
     "StudyStatus",
     "StudySummary",
     "TrialDetail",
@@ -44,6 +47,7 @@ __all__ = [
     "differing",
     "frame",
     "front",
+    "reveal_test_metrics",
     "status",
     "studies",
     "study",

@@ -247,7 +247,7 @@ def _metrics(
 
     sides = (first, second)
     summaries = [{s.metric: s for s in side.series} for side in sides]
-    points = [reader.trial_series(side) for side in sides]
+    points = [reader.trial_series(side, with_test=True) for side in sides]
     differences = []
     for metric in sorted(summaries[0].keys() | summaries[1].keys()):
         old, new = points[0].get(metric), points[1].get(metric)

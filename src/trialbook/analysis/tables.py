@@ -15,6 +15,7 @@ from trialbook.records.coverage import Level
 from trialbook.records.execution import LaunchState
 from trialbook.records.marks import MARKED
 from trialbook.records.study import AttemptRecord, StudyRecord, TrialRecord, TrialState
+from trialbook.records.test_metrics import is_test
 
 _WORST_LAST = (Level.COMPLETE, Level.PARTIAL, Level.ABSENT)
 
@@ -29,7 +30,8 @@ class TrialRow:
         values: Objective values; ``None`` when there are none.
         params: Name to value, in the order in which they were asked.
         user_attrs: Optuna's user attributes.
-        metrics: Name to last value of what counts; ``None`` when a series is empty.
+        metrics: Name to last value of what counts; ``None`` when a series is empty. Without test
+            metrics, see ``test_metrics.py``.
         started: Local wall time, as in Optuna.
         completed: Local wall time, as in Optuna.
         coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
@@ -143,7 +145,7 @@ def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]
             values=trial.values,
             params={param.name: param.value for param in trial.params},
             user_attrs=trial.user_attrs,
-            metrics={summary.metric: summary.last for summary in trial.series},
+            metrics={s.metric: s.last for s in trial.series if not is_test(s.metric)},
             started=trial.started,
             completed=trial.completed,
             coverage=index.of(attempt),

@@ -49,6 +49,7 @@ class Book:
     def __init__(
         self, location: str, *, create: bool, read_only: bool, patience_s: float | None = None
     ) -> None:
+        self._location = location  # with its password, so neither shown nor pickled
         self.url = redacted_url(location)
         self.path = sqlite_path(location)
         self.read_only = read_only
@@ -123,6 +124,14 @@ class Book:
         if self.book_id != state["book_id"]:
             self.close()
             raise BookForeignError("another book lies where the pickled one was", where=self.url)
+
+    def writable(self) -> Book:
+        """This book, or one opened anew when this one is read-only; the caller closes that one.
+
+        Raises:
+            BookReadOnlyError: It cannot be written there.
+        """
+        return self if not self.read_only else Book(self._location, create=False, read_only=False)
 
     @property
     def blob_directory(self) -> Path | None:

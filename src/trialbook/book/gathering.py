@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, true
 
@@ -27,7 +27,11 @@ from trialbook.records.study import (
     TrialRecord,
     TrialState,
 )
+from trialbook.records.test_metrics import is_test
 from trialbook.records.verdict import RerunRecord
+
+if TYPE_CHECKING:
+    from trialbook.records.series import Series
 
 _NAMED = 1000
 
@@ -44,14 +48,24 @@ def study_records(connection: Connection, found: Sequence[Row[Any]]) -> list[Stu
     ):
         states[study_id][rows.STATES[state]] = count
     attrs: dict[int, dict[str, Any]] = defaultdict(dict)
+    metric_names: dict[int, Any] = {}
+    attr = schema.study_attr.c
     for row in connection.execute(
         select(schema.study_attr).where(
-            _only(schema.study_attr.c.study_id, ids), schema.study_attr.c.scope == "user"
+            _only(attr.study_id, ids), or_(attr.scope == "user", attr.key == rows.METRIC_NAMES)
         )
     ):
         with rows.readable(f"the attribute {row.key!r} of a study"):
-            attrs[row.study_id][row.key] = json.loads(row.value)
-    return [rows.study_record(row, states[row.study_id], attrs[row.study_id]) for row in found]
+            if row.scope == "user":
+                attrs[row.study_id][row.key] = json.loads(row.value)
+            else:
+                metric_names[row.study_id] = json.loads(row.value)
+    return [
+        rows.study_record(
+            row, states[row.study_id], attrs[row.study_id], metric_names.get(row.study_id)
+        )
+        for row in found
+    ]
 
 
 def trial_records(
@@ -98,19 +112,24 @@ def _with_stitched(connection: Connection, trial: TrialRecord) -> TrialRecord:
         whole = stitched(connection, attempt.attempt_id)
     except BookCorruptError:
         return trial  # 'verify' names it; the rest of the trial can still be read
-    summaries = tuple(
-        SeriesSummary(
-            metric,
-            len(series),
-            int(series.steps[0]) if len(series) else None,
-            int(series.steps[-1]) if len(series) else None,
-            series.last,
-            series.minimum,
-            series.maximum,
-        )
-        for metric, series in whole.items()
+    summaries = (summary_of(series) for series in whole.values())
+    return replace(
+        trial,
+        stitched=tuple(s.without_values() if is_test(s.metric) else s for s in summaries),
     )
-    return replace(trial, stitched=summaries)
+
+
+def summary_of(series: Series) -> SeriesSummary:
+    """A metric without its points; of a test metric the values too."""
+    return SeriesSummary(
+        series.metric,
+        len(series),
+        int(series.steps[0]) if len(series) else None,
+        int(series.steps[-1]) if len(series) else None,
+        series.last,
+        series.minimum,
+        series.maximum,
+    )
 
 
 def _values(connection: Connection, trial_ids: Sequence[int]) -> dict[int, list[float]]:
@@ -206,7 +225,10 @@ def _series(
     summaries: dict[int, tuple[SeriesSummary, ...]] = defaultdict(tuple)
     for attempt_id, parts in groupby(found, key=lambda row: row.attempt_id):
         summaries[attempt_id] = tuple(
-            _with_last(connection, attempt_id, summary) for summary in rows.series_summaries(parts)
+            summary.without_values()
+            if is_test(summary.metric)
+            else _with_last(connection, attempt_id, summary)
+            for summary in rows.series_summaries(parts)
         )
     return summaries
 

@@ -36,6 +36,7 @@ from trialbook.records.study import (
     TrialRecord,
     TrialState,
 )
+from trialbook.records.test_metrics import is_test
 
 if TYPE_CHECKING:
     from trialbook.records.series import Series
@@ -236,11 +237,16 @@ class Reader:
             spaces = [rows.distributions(document) for document in documents]
         return list(dict.fromkeys(name for space in spaces for name in space))
 
-    def trial_series(self, trial: TrialRecord) -> dict[str, Series]:
+    def trial_series(self, trial: TrialRecord, *, with_test: bool = False) -> dict[str, Series]:
         """Every metric of a trial with its points, by name.
 
         When the attempt that counts went on from a checkpoint, these are the points of the
         attempts before it up to their checkpoints, and then its own.
+
+        Args:
+            trial: The trial.
+            with_test: Whether test metrics come too. Who shows their values has that counted
+                (``showings.py``); comparing them shows nothing.
 
         Raises:
             BookCorruptError: A payload is damaged, or a checkpoint is not there.
@@ -251,10 +257,11 @@ class Reader:
         if attempt is None:
             return {}
         with self.book.reading() as connection:
-            return stitched(connection, attempt.attempt_id)
+            whole = stitched(connection, attempt.attempt_id)
+        return {name: s for name, s in whole.items() if with_test or not is_test(name)}
 
     def series(self, attempt_id: int) -> dict[str, Series]:
-        """Every metric of an attempt alone with its points, by name.
+        """Every metric of an attempt alone with its points, by name, without test metrics.
 
         Raises:
             BookCorruptError: A payload is damaged.
@@ -268,7 +275,8 @@ class Reader:
                 .where(schema.series.c.attempt_id == attempt_id)
                 .order_by(schema.series.c.metric, schema.series.c.part)
             ):
-                parts[row.metric].append(decoded(row.metric, row.payload))
+                if not is_test(row.metric):
+                    parts[row.metric].append(decoded(row.metric, row.payload))
         return {metric: joined(metric, parts[metric]) for metric in sorted(parts)}
 
     def snapshot(self, digest: str) -> Snapshot:

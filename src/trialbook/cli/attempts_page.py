@@ -104,12 +104,13 @@ def _reported(attempt: AttemptRecord) -> str:
     parts = []
     if attempt.returned is not None:
         parts.append(f"returned {_returned(attempt.returned)}")
-    shown = attempt.series[:_METRICS_NAMED]
+    told = [s for s in attempt.series if not s.withheld]
+    shown = told[:_METRICS_NAMED]
     parts.extend(
         f"{s.metric} {number_text(s.last)} at step {s.last_step}" for s in shown if s.count
     )
-    if len(attempt.series) > len(shown):
-        parts.append(f"{len(attempt.series) - len(shown)} more")
+    if len(told) > len(shown):
+        parts.append(f"{len(told) - len(shown)} more")
     return ", ".join(parts)
 
 

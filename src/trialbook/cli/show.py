@@ -32,6 +32,9 @@ from trialbook.cli.output import Format
     metavar="N",
     help="Look at this attempt of a trial; default: the one that counts.",
 )
+@click.option(
+    "--test", is_flag=True, help="Show the test metrics of a trial; the book counts that."
+)
 @format_option
 @common_options
 def show(
@@ -40,6 +43,7 @@ def show(
     limit: int | None,
     lines: int,
     attempt: int | None,
+    test: bool,
     format: Format,  # noqa: A002
     storage: str | None,
 ) -> None:
@@ -50,6 +54,7 @@ def show(
     """
     from trialbook.analysis.details import trial_detail
     from trialbook.analysis.opening import opened
+    from trialbook.analysis.test_metrics import with_test_metrics
     from trialbook.cli.study_page import write_study
     from trialbook.cli.trial_page import write_trial
     from trialbook.records.study import StudyRecord
@@ -59,6 +64,11 @@ def show(
         if isinstance(found, StudyRecord):
             if attempt is not None:
                 raise click.UsageError(f"--attempt goes with a trial; {found.name!r} is a study")
+            if test:
+                raise click.UsageError(f"--test goes with a trial; {found.name!r} is a study")
             write_study(reader, found, format, limit)
         else:
-            write_trial(trial_detail(reader, found, attempt), format, lines)
+            detail = trial_detail(reader, found, attempt)
+            if test:
+                detail = with_test_metrics(reader, detail, by="show")
+            write_trial(detail, format, lines)

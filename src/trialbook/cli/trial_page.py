@@ -38,6 +38,7 @@ from trialbook.cli.wording import (
 )
 from trialbook.records.retries import QUARANTINED
 from trialbook.records.study import AttemptRecord, TrialRecord
+from trialbook.records.test_metrics import WITHHELD
 
 
 def write_trial(detail: TrialDetail, format: Format, lines: int) -> None:  # noqa: A002
@@ -217,7 +218,7 @@ def _write_metrics(detail: TrialDetail) -> None:
             (
                 metric.metric,
                 f"{metric.count:,}",
-                number_text(metric.last, brief=brief),
+                WITHHELD if metric.withheld else number_text(metric.last, brief=brief),
                 number_text(metric.minimum, brief=brief),
                 number_text(metric.maximum, brief=brief),
                 "" if metric.count == 0 else f"{metric.first_step}..{metric.last_step}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.retries import RetryBudgets, TrialLimits
+from trialbook.records.test_metrics import is_test
 from trialbook.records.verdict import RerunRecord
 from trialbook.records.workers import LEASE_S
 
@@ -64,6 +65,8 @@ class StudyRecord:
         deleted_s: When it was deleted, ``None`` while it lives.
         states: Number of trials in each state.
         user_attrs: Optuna's user attributes.
+        metric_names: What its objectives are called (``Study.set_metric_names`` of Optuna), one for
+            each direction; ``None`` when nobody has named them.
     """
 
     study_id: int
@@ -76,6 +79,7 @@ class StudyRecord:
     deleted_s: float | None
     states: dict[TrialState, int]
     user_attrs: dict[str, Any]
+    metric_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,11 @@ class ParamRecord:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSummary:
-    """A metric without its points; ``last``, ``minimum`` and ``maximum`` as in ``Series``."""
+    """A metric without its points; ``last``, ``minimum`` and ``maximum`` as in ``Series``.
+
+    They are ``None`` too where they are withheld: test metrics are shown only where that is
+    counted, see ``book/showings.py``.
+    """
 
     metric: str
     count: int
@@ -106,6 +114,15 @@ class SeriesSummary:
     last: float | None
     minimum: float | None
     maximum: float | None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether its values are there and not given out: it is a test metric."""
+        return is_test(self.metric) and self.count > 0 and self.last is None
+
+    def without_values(self) -> SeriesSummary:
+        """The same with its values withheld."""
+        return replace(self, last=None, minimum=None, maximum=None)
 
 
 @dataclass(frozen=True, slots=True)

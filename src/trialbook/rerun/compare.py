@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from trialbook.errors import InvalidInputError
 from trialbook.records.series import Series
 from trialbook.records.study import ParamRecord
+from trialbook.records.test_metrics import WITHHELD, is_test
 from trialbook.records.verdict import ResultDifference, Verdict
 from trialbook.rerun.results import Results
 
@@ -165,7 +166,7 @@ def _common_points(
     covered &= ~steps_differ[differing]
     for indices, tolerated in ((differing[~covered], False), (differing[covered], True)):
         for index in indices[:_LISTED_POINTS].tolist():
-            value: Any = float(new_values[index])
+            value = _told(metric, new_values[index])
             if steps_differ[index]:
                 value = f"{value!r} at step {int(new.steps[index])}"
             yield _Placed(
@@ -173,7 +174,7 @@ def _common_points(
                 ResultDifference(
                     "point",
                     metric,
-                    recorded=float(old_values[index]),
+                    recorded=_told(metric, old_values[index]),
                     rerun=value,
                     step=int(old.steps[index]),
                     index=index,
@@ -189,7 +190,7 @@ def _first_unmatched(metric: str, old: Series, new: Series, index: int) -> _Plac
             ResultDifference(
                 "point",
                 metric,
-                recorded=float(old.values[index]),
+                recorded=_told(metric, old.values[index]),
                 rerun=None,
                 step=int(old.steps[index]),
                 index=index,
@@ -203,11 +204,16 @@ def _first_unmatched(metric: str, old: Series, new: Series, index: int) -> _Plac
             "point",
             metric,
             recorded=None,
-            rerun=float(new.values[index]),
+            rerun=_told(metric, new.values[index]),
             step=int(new.steps[index]),
             index=index,
         ),
     )
+
+
+def _told(metric: str, value: float) -> Any:
+    """A value that differs, as the verdict tells it: one of a test metric is not shown."""
+    return WITHHELD if is_test(metric) else float(value)
 
 
 def _param_differences(

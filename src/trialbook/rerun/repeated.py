@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trialbook.records.test_metrics import is_test
 from trialbook.records.verdict import RerunReport, Verdict
 from trialbook.rerun.results import Results
 
@@ -82,7 +83,7 @@ def spreads(recorded: Results, reruns: Sequence[Results]) -> tuple[Spread, ...]:
         found.append(
             _spread(name, known.get(name), values, float(values.max() - values.min()), None)
         )
-    for metric in sorted({metric for rerun in reruns for metric in rerun.series}):
+    for metric in sorted({m for rerun in reruns for m in rerun.series if not is_test(m)}):
         series = [r.series[metric] for r in reruns if metric in r.series and len(r.series[metric])]
         if not series:
             continue

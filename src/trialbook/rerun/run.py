@@ -195,7 +195,7 @@ def _subject(reader: Reader, reference: str, trust: bool) -> Subject:
             if digest is not None:
                 snapshots[kind] = reader.snapshot(digest)
     plan = rerun_plan(study, trial, snapshots)
-    series = reader.trial_series(trial)
+    series = reader.trial_series(trial, with_test=True)
     return Subject(plan, snapshots, recorded_results(trial, plan.attempt, series))
 
 

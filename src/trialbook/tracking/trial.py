@@ -27,6 +27,7 @@ from trialbook.errors import (
 )
 from trialbook.records.checkpoints import Told
 from trialbook.records.study import ArtifactRecord
+from trialbook.records.test_metrics import TEST_PREFIX, is_test, series_name
 from trialbook.tracking.beacon import PROGRESS, Beacon
 from trialbook.tracking.generators import RNG, set_again, taken
 from trialbook.tracking.kept_params import KeepingTrial
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STEP_BOUND = 2**63
+_PREFIXED = len(TEST_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,26 @@ class TrackedTrial(KeepingTrial):
             InvalidMetricError: A name is no text or a value no number; nothing is recorded then.
             InvalidInputError: The step is no integer of 64 bits.
         """
+        self._log(_numbers(metrics), step)
+
+    def log_test(self, metrics: Mapping[str, SupportsFloat], step: int | None = None) -> None:
+        """Record one point of each test metric: how good the model is on data held back.
+
+        Samplers, pruners, ``best``, tables and figures never see test metrics, and how often their
+        values were shown to somebody is counted in the book and reported.
+
+        Args:
+            metrics: As in ``log``.
+            step: As in ``log``.
+
+        Raises:
+            InvalidMetricError: As in ``log``.
+            InvalidInputError: As in ``log``.
+        """
+        self._log({series_name(name): v for name, v in _numbers(metrics).items()}, step)
+
+    def _log(self, points: Mapping[str, float], step: int | None) -> None:
         seconds = time.time()
-        points = _numbers(metrics)
         self._page[PROGRESS] = 1
         self._observed = True
         steps = self._next_steps
@@ -310,11 +330,16 @@ def _numbers(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
         )
     points: dict[str, float] = {}
     for name, value in metrics.items():
-        if type(value) is float and type(name) is str:
+        if type(value) is float and type(name) is str and name[:_PREFIXED] != TEST_PREFIX:
             points[name] = value
             continue
         if not isinstance(name, str):
             raise InvalidMetricError(f"a metric's name must be text, not {name!r}")
+        if is_test(name):
+            raise InvalidMetricError(
+                f"the metric {name!r} begins as test metrics are named in the record",
+                hint=f"trial.log_test({{{name.removeprefix(TEST_PREFIX)!r}: ...}})",
+            )
         if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
             raise InvalidMetricError(
                 f"metric {name!r} is no number but {type(value).__name__}: {value!r:.80}",
