@@ -45,23 +45,39 @@ DAMAGE = (LookupError, ValueError, TypeError, AttributeError, msgspec.MsgspecErr
 """What reading a column raises when it does not hold what it should."""
 
 
+METRIC_NAMES = "study:metric_names"
+"""The system attribute in which Optuna keeps what a study's objectives are called."""
+
+
 def study_record(
-    row: Row[Any], states: Mapping[TrialState, int], user_attrs: Mapping[str, Any]
+    row: Row[Any],
+    states: Mapping[TrialState, int],
+    user_attrs: Mapping[str, Any],
+    metric_names: Any = None,
 ) -> StudyRecord:
     """A row of ``tb_study`` with what was counted and read beside it."""
     with readable(f"study {row.name!r}"):
+        directions = tuple(json.loads(row.directions))
         return StudyRecord(
             study_id=row.study_id,
             uid=row.uid,
             name=row.name,
-            directions=tuple(json.loads(row.directions)),
+            directions=directions,
             spec=None if row.spec is None else msgspec.convert(parsed(row.spec), StudySpec),
             origin=row.origin,
             created_s=row.created,
             deleted_s=row.deleted,
             states=dict(states),
             user_attrs=dict(user_attrs),
+            metric_names=objective_names(metric_names, len(directions)),
         )
+
+
+def objective_names(value: Any, count: int) -> tuple[str, ...] | None:
+    """What so many objectives are called, from the attribute; ``None`` where that does not fit."""
+    if not isinstance(value, list) or len(value) != count:
+        return None
+    return tuple(map(str, value))
 
 
 def param_records(

@@ -23,6 +23,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
+from trialbook.book.rows import METRIC_NAMES, objective_names
 from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import checked_name, json_text, tagged_text
 from trialbook.book.translation import is_duplicate
@@ -239,6 +240,10 @@ class Studies:
             deleted_s=row.deleted,
             states=dict(states),
             user_attrs={key: json.loads(v) for scope, key, v in attrs if scope == "user"},
+            metric_names=objective_names(
+                next((json.loads(v) for *key, v in attrs if key == ["system", METRIC_NAMES]), None),
+                len(directions),
+            ),
         )
 
     def discard_untouched(self, study_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""Best value so far: against the number of trials, and against the compute they took."""
+"""Best value so far, in the order in which trials finished."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ class History:
 
     Args:
         objective: Index of the objective.
+        name: What it is called.
         finished: Shape (n,): 1, 2, ...: how many trials had finished, of whatever state.
         numbers: Shape (n,): number of the trial that finished.
+        states: Shape (n,): its state.
         values: Shape (n,): its value; NaN when none of it counts (pruned, failed, infeasible).
+        infeasible: Shape (n,): the value of a complete trial that breaks a constraint, which does
+            not count; else NaN.
         best: Shape (n,): the best value so far; NaN before the first.
-        best_number: Number of the trial with the last of these, ``None`` without any.
+        best_number: Number of the trial with the last of these (of equal ones the lowest number),
+            ``None`` without any.
     """
 
     objective: int
+    name: str
     finished: Ints
     numbers: Ints
+    states: np.typing.NDArray[np.str_]
     values: Floats
+    infeasible: Floats
     best: Floats
     best_number: int | None
 
@@ -37,13 +45,18 @@ class History:
             (
                 Column("finished", Holds.INTEGER),
                 Column("trial", Holds.INTEGER),
-                Column("value", Holds.NUMBER),
+                Column("state"),
+                Column(self.name, Holds.NUMBER),
+                Column("infeasible value", Holds.NUMBER),
                 Column("best so far", Holds.NUMBER),
             ),
             tuple(
-                (int(finished), int(number), _given(value), _given(best))
-                for finished, number, value, best in zip(
-                    self.finished, self.numbers, self.values, self.best, strict=True
+                zip(
+                    self.finished.tolist(),
+                    self.numbers.tolist(),
+                    self.states.tolist(),
+                    *map(cells, (self.values, self.infeasible, self.best)),
+                    strict=True,
                 )
             ),
         )
@@ -52,35 +65,40 @@ class History:
 def history(search: Search, objective: int = 0) -> History:
     """The best value so far after each finished trial.
 
+    Only complete trials count that keep the study's constraints and have no NaN among their values.
+    With several objectives this looks at one of them alone.
+
     Args:
         search: The study's search.
         objective: Index of the objective, when there are several.
 
     Raises:
-        NotApplicableError: No trial has finished.
+        NotApplicableError: No trial has finished, or there is no such objective.
     """
-    over = np.flatnonzero(np.isin(search.states, ("COMPLETE", "PRUNED", "FAIL")))
-    if not len(over):
+    require_objective(search, objective)
+    order = search.finished
+    if not len(order):
         raise NotApplicableError("no trial has finished yet")
-    # Trials without a time of their own stay in the order of their numbers.
-    order = over[np.lexsort((search.numbers[over], np.nan_to_num(search.ended_s[over])))]
-    counts = search.eligible[order]
-    values = np.where(counts, search.values[order, objective], np.nan)
-    maximize = search.study.directions[objective] == "maximize"
-    best = _running(values, maximize)
-    found = np.flatnonzero(values == best[-1])
+    given = search.values[order, objective]
+    values = np.where(search.eligible[order], given, np.nan)
+    infeasible = search.complete[order] & ~search.feasible[order]
+    best = best_so_far(values, search.study.directions[objective] == "maximize")
+    reached = order[values == best[-1]]
     return History(
         objective=objective,
+        name=search.objective_names[objective],
         finished=np.arange(1, len(order) + 1),
         numbers=search.numbers[order],
+        states=search.states[order],
         values=values,
+        infeasible=np.where(infeasible, given, np.nan),
         best=best,
-        best_number=int(search.numbers[order[found[0]]]) if len(found) else None,
+        best_number=int(search.numbers[reached].min()) if len(reached) else None,
     )
 
 
-def _running(values: Floats, maximize: bool) -> Floats:
-    """The best of all values up to each; NaN before the first that is a number."""
+def best_so_far(values: Floats, maximize: bool) -> Floats:
+    """The best of all values up to each, shape (n,); NaN before the first that is a number."""
     worst = -np.inf if maximize else np.inf
     filled = np.where(np.isnan(values), worst, values)
     best = np.maximum.accumulate(filled) if maximize else np.minimum.accumulate(filled)
@@ -88,5 +106,19 @@ def _running(values: Floats, maximize: bool) -> Floats:
     return np.where(seen, best, np.nan)
 
 
-def _given(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def require_objective(search: Search, objective: int) -> None:
+    """Refuse the index of an objective that the study does not have.
+
+    Raises:
+        NotApplicableError: It has fewer.
+    """
+    if not 0 <= objective < search.objectives:
+        raise NotApplicableError(
+            f"there is no objective {objective}: the study has {search.objectives}, counted from 0",
+            where=search.study.name,
+        )
+
+
+def cells(values: Floats) -> list[float | None]:
+    """Values for a table's column; ``None`` where they are NaN."""
+    return [None if value != value else value for value in values.tolist()]

@@ -138,6 +138,15 @@ class Search:
         """How many objectives the study has."""
         return len(self.study.directions)
 
+    @property
+    def objective_names(self) -> tuple[str, ...]:
+        """What each objective is called: its name (Optuna's metric names), else its number."""
+        if self.study.metric_names is not None:
+            return self.study.metric_names
+        if self.objectives == 1:
+            return ("value",)
+        return tuple(f"value {objective}" for objective in range(self.objectives))
+
     @cached_property
     def complete(self) -> Flags:
         """Shape (trials,): COMPLETE, with values."""

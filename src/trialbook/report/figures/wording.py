@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from trialbook.analysis.search.search import Search
+import numpy as np
+
+from trialbook.analysis.search.search import Floats, Search
+from trialbook.report.charts import Scale
+
+_DECADES = 1e3
 
 
 def objective_label(search: Search, objective: int = 0) -> str:
-    """The axis of an objective: which one, and which way is better."""
-    way = (
-        "higher is better"
-        if search.study.directions[objective] == "maximize"
-        else "lower is better"
-    )
-    which = "objective" if search.objectives == 1 else f"objective {objective}"
-    return f"{which} ({way})"
+    """The axis of an objective: what it is called, and which way is better."""
+    return f"{objective_name(search, objective)} ({better(search, objective)})"
+
+
+def objective_name(search: Search, objective: int = 0) -> str:
+    """What an objective is called in running text: its name, else that it is the objective."""
+    if search.study.metric_names is not None:
+        return search.study.metric_names[objective]
+    return "objective" if search.objectives == 1 else f"objective {objective}"
+
+
+def better(search: Search, objective: int = 0) -> str:
+    """Which way is better."""
+    maximize = search.study.directions[objective] == "maximize"
+    return "higher is better" if maximize else "lower is better"
+
+
+def objective_scale(search: Search, values: Floats, objective: int = 0) -> Scale:
+    """The scale of an axis with these values of an objective.
+
+    Logarithmic for what is minimized over more than three decades and never 0 or less: a loss that
+    begins at a million would else flatten everything that matters.
+    """
+    seen = values[np.isfinite(values)]
+    if search.study.directions[objective] == "maximize" or not len(seen) or seen.min() <= 0:
+        return Scale.LINEAR
+    return Scale.LOG if seen.max() / seen.min() > _DECADES else Scale.LINEAR
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """``1 trial``, ``2 trials``; ``many`` where an ``s`` is not enough."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
