@@ -52,6 +52,42 @@ class AttemptSums:
     wall_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptPlace:
+    """Attempts that share environment, host and GPUs.
+
+    Args:
+        attempts: Their ids.
+        environment: Digest of the snapshot, ``None`` when nothing was captured.
+        execution: Digest of one of their snapshots, as in ``AttemptSums``.
+    """
+
+    attempts: tuple[int, ...]
+    environment: str | None
+    execution: str | None
+
+
+def attempt_places(book: Book, study_id: int) -> list[AttemptPlace]:
+    """Where the executed attempts of a study's living trials ran, those of one place together."""
+    with book.reading() as connection:
+        found = connection.execute(
+            select(_a.attempt_id, _a.environment, _a.execution, _where(connection))
+            .select_from(schema.attempt)
+            .join(schema.trial, _t.trial_id == _a.trial_id)
+            .outerjoin(schema.snapshot, _n.digest == _a.execution)
+            .where(_of(study_id))
+            .order_by(_a.attempt_id)
+        )
+        places: dict[Any, tuple[str | None, list[int]]] = {}
+        for attempt_id, environment, execution, where in found:
+            place = places.setdefault((environment, where), (execution, []))
+            place[1].append(attempt_id)
+    return [
+        AttemptPlace(tuple(ids), environment, execution)
+        for (environment, _), (execution, ids) in places.items()
+    ]
+
+
 def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
     """What the executed attempts of a study's living trials took; lost and fenced ones too.
 
@@ -75,11 +111,7 @@ def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
             .join(schema.trial, _t.trial_id == _a.trial_id)
             .outerjoin(schema.worker, _w.worker_id == _a.worker_id)
             .outerjoin(schema.snapshot, _n.digest == _a.execution)
-            .where(
-                _t.study_id == study_id,
-                _t.deleted.is_(None),
-                or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)),
-            )
+            .where(_of(study_id))
             .group_by(_w.host, _a.environment, _where(connection))
             .order_by(func.min(_a.attempt_id))
         ).all()
@@ -89,6 +121,12 @@ def attempt_sums(book: Book, study_id: int) -> list[AttemptSums]:
         )
         for row in found
     ]
+
+
+def _of(study_id: int) -> Any:
+    """The executed attempts of a study's living trials."""
+    executed = or_(_a.seeds.is_not(None), _a.worker_id.is_not(None))
+    return and_(_t.study_id == study_id, _t.deleted.is_(None), executed)
 
 
 def _seconds(found: float | None) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.search.search import Floats, Ints, Search
-from trialbook.errors import NotApplicableError
+from trialbook.errors import InvalidInputError, NotApplicableError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,8 @@ def history(search: Search, objective: int = 0) -> History:
         objective: Index of the objective, when there are several.
 
     Raises:
-        NotApplicableError: No trial has finished, or there is no such objective.
+        InvalidInputError: There is no such objective.
+        NotApplicableError: No trial has finished.
     """
     require_objective(search, objective)
     order = search.finished
@@ -110,12 +111,13 @@ def require_objective(search: Search, objective: int) -> None:
     """Refuse the index of an objective that the study does not have.
 
     Raises:
-        NotApplicableError: It has fewer.
+        InvalidInputError: It has fewer.
     """
     if not 0 <= objective < search.objectives:
-        raise NotApplicableError(
-            f"there is no objective {objective}: the study has {search.objectives}, counted from 0",
+        raise InvalidInputError(
+            f"there is no objective {objective}",
             where=search.study.name,
+            hint=f"give one from 0 to {search.objectives - 1}",
         )
 
 
