@@ -39,6 +39,7 @@ class SearchRow:
         params: Name to Optuna's internal value, in the order in which they were asked.
         space: Digest of its distributions, see ``SearchRows.spaces``; ``None`` without params.
         feasible: Whether it keeps all its constraints.
+        enqueued: Whether somebody chose params of it (``study.enqueue_trial``).
         started: Naive local time, as Optuna keeps it.
         completed: Likewise.
         attempt: Number of the attempt that counts, 0 without one.
@@ -52,6 +53,7 @@ class SearchRow:
     params: dict[str, float]
     space: str | None
     feasible: bool
+    enqueued: bool
     started: datetime | None
     completed: datetime | None
     attempt: int
@@ -138,6 +140,7 @@ def search_rows(book: Book, study_id: int) -> SearchRows:
                     _t.attempt,
                     _t.finish_seq,
                     attrs.label("constraints"),
+                    _t.system_attrs.contains('"fixed_params"').label("enqueued"),
                 )
                 .where(lives)
                 .order_by(_t.number)
@@ -188,6 +191,7 @@ def _search_row(row: Any, values: list[float] | None) -> SearchRow:
             params=json.loads(row.params),
             space=row.space,
             feasible=row.constraints is None or is_feasible(json.loads(row.constraints)),
+            enqueued=bool(row.enqueued),
             started=row.started,
             completed=row.completed,
             attempt=row.attempt,

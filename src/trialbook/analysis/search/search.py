@@ -103,6 +103,7 @@ class Search:
         values: Shape (trials, objectives): NaN where a trial has none (see ``has_values``).
         has_values: Shape (trials,).
         feasible: Shape (trials,): whether a trial keeps all its constraints.
+        enqueued: Shape (trials,): whether somebody chose params of a trial.
         started_s: Shape (trials,): seconds since the epoch, of the first attempt; of a trial that
             nobody executed Optuna's local time taken as UTC; NaN when it never started.
         ended_s: Shape (trials,): the same of the attempt that counts; NaN while it has not ended.
@@ -121,6 +122,7 @@ class Search:
     values: Floats
     has_values: Flags
     feasible: Flags
+    enqueued: Flags
     started_s: Floats
     ended_s: Floats
     params: tuple[ParamColumn, ...]
@@ -249,6 +251,7 @@ def _columns(study: StudyRecord, rows: SearchRows) -> Search:
         values=values,
         has_values=np.array([trial.values is not None for trial in trials], np.bool_),
         feasible=np.array([trial.feasible for trial in trials], np.bool_),
+        enqueued=np.array([trial.enqueued for trial in trials], np.bool_),
         started_s=started_s,
         ended_s=ended_s,
         params=tuple(_params(rows)),
