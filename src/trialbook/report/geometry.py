@@ -1,0 +1,179 @@
+"""What both backends must know of a panel's numbers: extents, outlines, colours of curves.
+
+Nothing is drawn here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from trialbook.report.charts import (
+    Band,
+    Bars,
+    Cells,
+    Chart,
+    ColorScale,
+    Curves,
+    Floats,
+    Intervals,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Rule,
+    Scale,
+    Spans,
+)
+
+
+def finite(values: Floats) -> Floats:
+    """The same numbers with NaN, which is a gap, in the place of infinities."""
+    found = np.asarray(values, dtype=np.float64)
+    if np.isinf(found).any():
+        found = np.where(np.isinf(found), np.nan, found)
+    return found
+
+
+def drawable(panel: Panel) -> Panel:
+    """The panel with LINEAR in the place of LOG where no number of the axis is positive."""
+    x, y = panel.x, panel.y
+    if x.scale is Scale.LOG and not _any_positive(panel, "x"):
+        x = replace(x, scale=Scale.LINEAR, limits=None)
+    if y.scale is Scale.LOG and not _any_positive(panel, "y"):
+        y = replace(y, scale=Scale.LINEAR, limits=None)
+    return panel if x is panel.x and y is panel.y else replace(panel, x=x, y=y)
+
+
+def _any_positive(panel: Panel, which: str) -> bool:
+    return any(
+        bool(np.any(finite(values) > 0))
+        for mark in panel.marks
+        for values in _coordinates(mark, which)
+    )
+
+
+def _coordinates(mark: Mark, which: str) -> tuple[Floats, ...]:
+    """The numbers of a mark on the axis ``x`` or ``y``."""
+    horizontal = which == "x"
+    match mark:
+        case Points() | Line() | Curves():
+            return (mark.x if horizontal else mark.y,)
+        case Band():
+            return (mark.x,) if horizontal else (mark.low, mark.high)
+        case Bars():
+            return (mark.length,) if horizontal else (mark.at,)
+        case Spans():
+            return (mark.start, mark.end) if horizontal else (mark.row,)
+        case Intervals():
+            ends = (mark.low, mark.high) if mark.horizontal == horizontal else ()
+            return (mark.x if horizontal else mark.y, *ends)
+        case Cells():
+            return (mark.x_edges if horizontal else mark.y_edges,)
+        case Rule():
+            place = mark.x if horizontal else mark.y
+            return () if place is None else (np.array([place]),)
+    return ()
+
+
+def marks_count(mark: Mark) -> int:
+    """How many points, bars or cells a mark draws."""
+    match mark:
+        case Cells():
+            return mark.values.size
+        case Rule():
+            return 1
+        case Bars():
+            return len(mark.at)
+        case Spans():
+            return len(mark.start)
+        case _:
+            return len(mark.x)
+
+
+def runs(*columns: Floats) -> Iterator[slice]:
+    """The stretches where every column has a number."""
+    good = np.ones(len(columns[0]), np.bool_)
+    for column in columns:
+        good &= np.isfinite(column)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(np.int8)))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        yield slice(int(start), int(end))
+
+
+def band_outline(band: Band) -> tuple[Floats, Floats]:
+    """The closed outlines of a band's stretches, shape (n,) each, separated by NaN."""
+    xs: list[Floats] = []
+    ys: list[Floats] = []
+    gap = np.array([np.nan])
+    for part in runs(band.x, band.low, band.high):
+        x, low, high = band.x[part], band.low[part], band.high[part]
+        if band.step:
+            x, low, high = np.repeat(x, 2)[1:], np.repeat(low, 2)[:-1], np.repeat(high, 2)[:-1]
+        if xs:
+            xs.append(gap)
+            ys.append(gap)
+        xs += [x, x[::-1], x[:1]]
+        ys += [low, high[::-1], low[:1]]
+    if not xs:
+        return np.empty(0), np.empty(0)
+    return np.concatenate(xs), np.concatenate(ys)
+
+
+def limits_of(scale: ColorScale) -> tuple[float, float]:
+    """Both ends of a colour scale, apart from each other, in the right order and drawable."""
+    low, high = sorted(scale.limits)
+    if not np.isfinite([low, high]).all():
+        return (1.0, 10.0) if scale.log else (0.0, 1.0)
+    if scale.log:
+        low, high = max(low, np.finfo(float).tiny), max(high, np.finfo(float).tiny)
+        return (low, high) if high > low else (low / 2, high * 2)
+    if high > low:
+        return low, high
+    room = abs(low) * 0.05 or 0.5
+    return low - room, high + room
+
+
+def shades(values: Floats, scale: ColorScale) -> Floats:
+    """Where numbers lie on the colour map, from 0 to 1; NaN stays."""
+    low, high = limits_of(scale)
+    found = finite(values)
+    if scale.log:
+        found = np.where(found > 0, found, np.nan)
+        low, high, found = np.log10(low), np.log10(high), np.log10(found)
+    place = np.clip((found - low) / (high - low), 0.0, 1.0)
+    return 1.0 - place if scale.reverse else place
+
+
+def curve_slices(curves: Curves) -> list[slice]:
+    """Where each line of ``curves`` lies, without the NaN between them."""
+    gaps = np.flatnonzero(np.isnan(curves.x) & np.isnan(curves.y))
+    if not len(gaps):
+        gaps = np.flatnonzero(np.isnan(curves.x))
+    starts = np.concatenate([[0], gaps + 1])
+    ends = np.concatenate([gaps, [len(curves.x)]])
+    return [slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True) if b > a]
+
+
+def color_scales(chart: Chart) -> tuple[ColorScale, ...]:
+    """The different colour scales of a chart's panels, in their order."""
+    found: list[ColorScale] = []
+    for row in chart.panels:
+        for panel in row:
+            if panel is None or panel.color is None:
+                continue
+            if not any(same_scale(panel.color, other) for other in found):
+                found.append(panel.color)
+    return tuple(found)
+
+
+def same_scale(one: ColorScale, other: ColorScale) -> bool:
+    """Whether one colour bar says it for both."""
+    return (one.label, one.limits, one.log, one.reverse) == (
+        other.label,
+        other.limits,
+        other.log,
+        other.reverse,
+    )

@@ -1,0 +1,209 @@
+"""Charts for paper: a chart as a ``matplotlib.figure.Figure``, without a display or ``pyplot``.
+
+Marks are drawn in ``paper/marks.py``, axes in ``paper/axes.py``; this file lays panels, legend and
+colour bars out. A figure has no title: a paper has its caption.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trialbook.errors import MissingPackageError
+from trialbook.report.charts import Chart, ColorScale, Panel
+from trialbook.report.geometry import color_scales, drawable, same_scale
+from trialbook.report.labels import cells_of, shortened, texts_of, wrapped
+from trialbook.report.venues import Width, usual_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from trialbook.report.paper.axes import Room
+    from trialbook.report.paper.marks import Entry
+
+_RATIO = 0.64
+_ROW_IN = (1.05, 2.6)
+"""Lowest and highest usual height of a row."""
+_LEGEND_ROW_IN = 0.16
+
+
+def figure(chart: Chart, width: Width | None = None) -> Figure:
+    """Draw a chart for paper.
+
+    Write it within ``paper.settings.drawing``, as ``figure_files.write_figure`` does: fonts are
+    embedded by settings that hold while a file is written.
+
+    Args:
+        chart: What to draw.
+        width: How wide it is, ``None`` for the usual width of such a chart.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    _require()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from trialbook.report.paper.axes import Room, finish_axes, set_scales
+    from trialbook.report.paper.marks import draw
+    from trialbook.report.paper.settings import drawing
+
+    inches = (width or usual_width(chart)).inches
+    rows, columns = len(chart.panels), max((len(row) for row in chart.panels), default=1)
+    room = Room(inches / columns, min(max(inches / columns * _RATIO, _ROW_IN[0]), _ROW_IN[1]))
+    room = Room(room.width_in, room.height_in * chart.height)
+    with drawing(texts_of(chart)):
+        drawn = Figure(
+            figsize=(inches, room.height_in * max(rows, 1)),
+            layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02),
+        )
+        FigureCanvasAgg(drawn)
+        places = _places(drawn, chart)
+        entries: list[Entry] = []
+        for place, axes in places.items():
+            panel = drawable(_panel(chart, place))
+            set_scales(axes, panel)
+            entries += draw(axes, panel)
+            if (panel.empty and not panel.marks) or (panel.empty and not axes.has_data()):
+                _say_empty(axes, panel, room)
+        for place, axes in places.items():
+            finish_axes(
+                axes,
+                drawable(_panel(chart, place)),
+                room,
+                x_shown=not chart.share_x or _is_last(chart, place),
+                y_shown=not chart.share_y or _is_first(chart, place),
+            )
+        _color_bars(drawn, chart, places, room)
+        _legend(drawn, entries, inches)
+    return drawn
+
+
+def _require() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            "figures for paper need matplotlib, which is not installed",
+            hint="pip install 'trialbook[paper]', or write .html",
+        ) from error
+
+
+_Place = tuple[int, int]
+
+
+def _panel(chart: Chart, place: _Place) -> Panel:
+    panel = chart.panels[place[0]][place[1]]
+    assert panel is not None
+    return panel
+
+
+def _places(drawn: Figure, chart: Chart) -> dict[_Place, Axes]:
+    """Axes for each panel, by row and column."""
+    columns = max((len(row) for row in chart.panels), default=1)
+    grid = drawn.add_gridspec(max(len(chart.panels), 1), columns)
+    found: dict[_Place, Axes] = {}
+    for row, panels in enumerate(chart.panels):
+        for column, panel in enumerate(panels):
+            if panel is None:
+                continue
+            above = [axes for (r, c), axes in found.items() if c == column]
+            left = [axes for (r, c), axes in found.items() if r == row]
+            found[row, column] = drawn.add_subplot(
+                grid[row, column],
+                sharex=above[0] if chart.share_x and above else None,
+                sharey=left[0] if chart.share_y and left else None,
+            )
+    return found
+
+
+def _is_last(chart: Chart, place: _Place) -> bool:
+    row, column = place
+    return all(len(below) <= column or below[column] is None for below in chart.panels[row + 1 :])
+
+
+def _is_first(chart: Chart, place: _Place) -> bool:
+    row, column = place
+    return all(panel is None for panel in chart.panels[row][:column])
+
+
+def _say_empty(axes: Axes, panel: Panel, room: Room) -> None:
+    axes.text(
+        0.5,
+        0.5,
+        wrapped(panel.empty, room.letters(room.width_in - 0.6), 4),
+        transform=axes.transAxes,
+        horizontalalignment="center",
+        verticalalignment="center",
+        color="#555555",
+        parse_math=False,
+    )
+
+
+def _color_bars(drawn: Figure, chart: Chart, places: dict[_Place, Axes], room: Room) -> None:
+    """One colour bar for each scale, beside the panels that it is for."""
+    for scale in color_scales(chart):
+        owners = [axes for place, axes in places.items() if _has(_panel(chart, place).color, scale)]
+        _color_bar(drawn, scale, owners, len(owners) == len(places), room)
+
+
+def _has(color: ColorScale | None, scale: ColorScale) -> bool:
+    return color is not None and same_scale(color, scale)
+
+
+def _color_bar(
+    drawn: Figure, scale: ColorScale, owners: list[Axes], whole: bool, room: Room
+) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    from trialbook.report.paper.axes import PowerLabels
+    from trialbook.report.paper.marks import color_map, norm_of
+
+    rows = {axes.get_subplotspec().rowspan.start for axes in owners}  # type: ignore[union-attr]
+    length_in = room.height_in * (len(rows) if whole else 1)
+    bar = drawn.colorbar(
+        ScalarMappable(norm_of(scale), color_map(scale)),
+        ax=owners,
+        pad=0.02,
+        aspect=min(max(length_in * 9, 12), 40),
+        shrink=1.0 if length_in < 4 else 0.6,
+    )
+    count = max(int(length_in / 0.35), 2)
+    if scale.log:
+        bar.locator = LogLocator(numticks=max(count, 3))
+        bar.formatter = PowerLabels(labelOnlyBase=False, minor_thresholds=(1, 0.4))
+    else:
+        bar.locator = MaxNLocator(nbins=min(count, 7))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.update_ticks()
+    bar.outline.set_visible(False)
+    bar.ax.set_ylabel(wrapped(scale.label, room.letters(length_in - 0.2)), parse_math=False)
+
+
+def _legend(drawn: Figure, entries: list[Entry], inches: float) -> None:
+    """One legend above all panels, each label once."""
+    from trialbook.report.paper.settings import TICK_PT
+
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        found.setdefault(entry.label, entry)
+    if not found:
+        return
+    letter_in = TICK_PT * 0.56 / 72
+    limit = int((inches - 0.5) / letter_in)
+    labels = [shortened(label, min(limit, 48)) for label in found]
+    each_in = max(cells_of(label) for label in labels) * letter_in + 0.45
+    columns = min(max(int(inches / each_in), 1), len(labels))
+    rows = -(-len(labels) // columns)
+    drawn.set_figheight(drawn.get_figheight() + _LEGEND_ROW_IN * rows)
+    legend = drawn.legend(
+        [entry.handle for entry in found.values()],
+        labels,
+        loc="outside upper center",
+        ncols=columns,
+        borderaxespad=0.2,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)

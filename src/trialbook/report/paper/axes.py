@@ -1,0 +1,170 @@
+"""A panel's axes on paper: scales, limits, ticks and their labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import dates, ticker
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis as DrawnAxis
+from matplotlib.axis import YAxis
+
+from trialbook.report.charts import Axis, Floats, Panel, Scale
+from trialbook.report.geometry import finite
+from trialbook.report.labels import cells_of, distinct, shortened, wrapped
+from trialbook.report.paper.settings import LABEL_PT, SMALL_PT, TICK_PT
+
+DAY_S = 86400.0
+_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LETTER = 0.56
+"""Width of a letter relative to the size of its font."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much room a panel has.
+
+    Args:
+        width_in: Of the panel with its labels.
+        height_in: The same.
+    """
+
+    width_in: float
+    height_in: float
+
+    def letters(self, length_in: float, size_pt: float = LABEL_PT) -> int:
+        """How many letters of a font fit into a length."""
+        return max(int(length_in * 72 / (size_pt * _LETTER)), 6)
+
+
+def drawn(values: Floats, axis: Axis) -> Floats:
+    """The numbers as matplotlib takes them on this axis; infinities become gaps."""
+    found = finite(values)
+    return found / DAY_S if axis.scale is Scale.TIME else found
+
+
+def set_scales(axes: Axes, panel: Panel) -> None:
+    """Give the axes their scales, before anything is drawn."""
+    if panel.x.scale is Scale.LOG:
+        axes.set_xscale("log", nonpositive="mask")
+    if panel.y.scale is Scale.LOG:
+        axes.set_yscale("log", nonpositive="mask")
+
+
+def finish_axes(axes: Axes, panel: Panel, room: Room, *, x_shown: bool, y_shown: bool) -> None:
+    """Set limits, ticks and labels, after everything is drawn.
+
+    Args:
+        axes: The axes.
+        panel: What they show.
+        room: How much room they have.
+        x_shown: Whether the x axis has labels, or shares those of the panel below.
+        y_shown: Whether the y axis has labels, or shares those of the panel on the left.
+    """
+    _limit(axes, panel)
+    _ticks(axes.xaxis, panel.x, room, room.width_in - 0.5)
+    _ticks(axes.yaxis, panel.y, room, room.height_in - 0.35)
+    if panel.x.scale is Scale.CATEGORY:
+        _turn(axes, panel.x, room)
+    if panel.title:
+        axes.set_title(wrapped(panel.title, room.letters(room.width_in - 0.2)), parse_math=False)
+    label = wrapped(panel.x.label, room.letters(room.width_in - 0.45))
+    axes.set_xlabel(label if x_shown else "", parse_math=False)
+    label = wrapped(panel.y.label, room.letters(room.height_in - 0.25))
+    axes.set_ylabel(label if y_shown else "", parse_math=False)
+    axes.tick_params(labelbottom=x_shown, labelleft=y_shown)
+
+
+def _limit(axes: Axes, panel: Panel) -> None:
+    for axis, get, put in (
+        (panel.x, axes.get_xlim, axes.set_xlim),
+        (panel.y, axes.get_ylim, axes.set_ylim),
+    ):
+        low, high = get()
+        if axis.limits is not None:
+            low, high = drawn(np.array(axis.limits), axis)
+        elif axis.scale is Scale.CATEGORY and axis.categories:
+            low, high = -0.6, len(axis.categories) - 0.4
+        if low == high:
+            low, high = (low / 2, high * 2) if axis.scale is Scale.LOG else (low - 0.5, high + 0.5)
+        if axis.reverse and low < high:
+            low, high = high, low
+        put(low, high)
+
+
+def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
+    vertical = isinstance(which, YAxis)
+    size = TICK_PT if room.width_in > 1.2 else SMALL_PT
+    # A label above another needs less room than one beside another.
+    count = max(int(length_in / (0.28 if vertical else 0.5)), 2)
+    which.set_tick_params(labelsize=size)
+    if axis.ticks is not None:
+        chosen = axis.ticks[:: _stride(len(axis.ticks), count * 2)]
+        places = drawn(np.array([value for value, _ in chosen]), axis)
+        labels = [shortened(label, 24) for _, label in chosen]
+        which.set_ticks(places.tolist(), labels, parse_math=False)
+        which.set_minor_locator(ticker.NullLocator())
+    elif axis.scale is Scale.CATEGORY:
+        _categories(which, axis, room, length_in)
+    elif axis.scale is Scale.LOG:
+        which.set_major_locator(ticker.LogLocator(numticks=max(count, 3)))
+        which.set_minor_locator(ticker.LogLocator(subs="auto", numticks=max(count, 3)))
+        which.set_major_formatter(PowerLabels())
+        which.set_minor_formatter(PowerLabels(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+        which.set_tick_params(which="minor", labelsize=size)
+    elif axis.scale is Scale.TIME:
+        locator = dates.AutoDateLocator(tz="UTC", minticks=2, maxticks=max(count, 3))  # type: ignore[no-untyped-call]
+        which.set_major_locator(locator)
+        which.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+    else:
+        which.set_major_locator(
+            ticker.MaxNLocator(
+                nbins=min(count, 8),
+                integer=axis.integer,
+                steps=[1, 2, 5, 10] if axis.integer else [1, 2, 2.5, 5, 10],
+                min_n_ticks=1 if axis.integer else 2,
+            )
+        )
+
+
+def _categories(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
+    vertical = isinstance(which, YAxis)
+    share = 0.45 if vertical else 0.9
+    limit = min(room.letters(room.width_in * share, TICK_PT), 40) if vertical else 18
+    labels = distinct(axis.categories, limit)
+    stride = _stride(len(labels), max(int(length_in / 0.13), 1))
+    which.set_ticks(list(range(0, len(labels), stride)), list(labels[::stride]), parse_math=False)
+    which.set_minor_locator(ticker.NullLocator())
+    which.grid(visible=False)
+
+
+def _turn(axes: Axes, axis: Axis, room: Room) -> None:
+    """Turn the labels of categories on the x axis where they would run into each other."""
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    if not labels:
+        return
+    each = room.letters((room.width_in - 0.5) / len(labels), TICK_PT)
+    if max(cells_of(label) for label in labels) + 1 > each:
+        axes.tick_params(axis="x", labelrotation=40)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+            label.set_rotation_mode("anchor")
+
+
+def _stride(count: int, room: int) -> int:
+    return max(math.ceil(count / max(room, 1)), 1)
+
+
+class PowerLabels(ticker.LogFormatter):
+    """Labels of a log axis: plain numbers near 1, powers of ten in Unicode elsewhere."""
+
+    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
+        """The text of a tick (called by the base class)."""
+        if 1e-3 <= x < 1e4:
+            return f"{x:.6g}"
+        exponent = math.floor(math.log10(x) + 1e-9)
+        factor = x / 10.0**exponent
+        power = f"10{str(exponent).translate(_POWERS)}"
+        return power if abs(factor - 1) < 1e-6 else f"{factor:.3g}×{power}"

@@ -1,0 +1,86 @@
+"""How wide a figure is: the columns of venues that ask for one.
+
+Widths are those of the text block that the venue's own template sets, in inches of 72.27 TeX points
+(or 25.4 mm):
+
+- NeurIPS: ``neurips_2024.sty``, ``textwidth=5.5in``.
+- ICML: ``icml2024.sty``, ``textwidth 6.75in``, ``columnsep 0.25in``, so 3.25 in a column.
+- ICLR: ``iclr2024_conference.sty``, ``textwidth 5.5in``.
+- IEEE: ``IEEEtran.cls``, letter paper, two columns: ``textwidth 43pc`` with 1 pc between, so 21 pc
+  a column (1 pc = 12 pt): 7.14 and 3.487 in. IEEE's guide for graphics says 7.16 and 3.5 in.
+- ACM: ``acmart.cls``, format ``sigconf``: letter paper with margins of 54 pt and ``columnsep``
+  2 pc: 7.0 and 3.33 in.
+- JMLR: ``jmlr2e.sty``, ``textwidth 6.0in``.
+- Springer LNCS: ``llncs.cls``, ``textwidth 12.2cm``.
+- Nature: its guide to authors on artwork: 89 mm for one column, 183 mm for two.
+- Elsevier: its artwork sizing guide: 90 mm for one column, 190 mm for two.
+- A4: 210 mm with margins of 25 mm; the half of it with 8 mm between, and all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from trialbook.errors import NotFoundError
+from trialbook.report.charts import Chart
+
+_MM, _PT = 1 / 25.4, 1 / 72.27
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """The width of a figure on paper.
+
+    Args:
+        name: As ``--width`` takes it.
+        inches: The width.
+        says: What it is the width of.
+    """
+
+    name: str
+    inches: float
+    says: str
+
+
+WIDTHS: tuple[Width, ...] = (
+    Width("a4", 76 * _MM, "half of the text on A4"),
+    Width("a4-full", 160 * _MM, "the text on A4"),
+    Width("neurips", 5.5, "the text of NeurIPS"),
+    Width("icml", 3.25, "a column of ICML"),
+    Width("icml-full", 6.75, "both columns of ICML"),
+    Width("iclr", 5.5, "the text of ICLR"),
+    Width("ieee", 21 * 12 * _PT, "a column of IEEE transactions and conferences"),
+    Width("ieee-full", 43 * 12 * _PT, "both columns of IEEE transactions and conferences"),
+    Width("acm", 240 * _PT, "a column of ACM conferences (sigconf)"),
+    Width("acm-full", 506 * _PT, "both columns of ACM conferences (sigconf)"),
+    Width("jmlr", 6.0, "the text of JMLR"),
+    Width("springer-lncs", 122 * _MM, "the text of Springer LNCS"),
+    Width("nature", 89 * _MM, "a column of Nature"),
+    Width("nature-full", 183 * _MM, "both columns of Nature"),
+    Width("elsevier", 90 * _MM, "a column of Elsevier's journals"),
+    Width("elsevier-full", 190 * _MM, "both columns of Elsevier's journals"),
+)
+
+
+def width_of(name: str) -> Width:
+    """The width of that name.
+
+    Raises:
+        NotFoundError: There is none; near names are suggested.
+    """
+    for width in WIDTHS:
+        if width.name == name:
+            return width
+    names = [width.name for width in WIDTHS]
+    near = get_close_matches(name, names, n=2)
+    raise NotFoundError(
+        f"there is no width {name!r}",
+        hint=f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(names)}",
+    )
+
+
+def usual_width(chart: Chart) -> Width:
+    """The width for a chart where none is asked for: a column, or the page for panels in a row."""
+    columns = max((len(row) for row in chart.panels), default=1)
+    return width_of("a4" if columns == 1 else "a4-full")
