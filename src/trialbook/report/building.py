@@ -8,15 +8,42 @@ from typing import TypeAlias
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
 from trialbook.report.document import Document, Notice, Section, Tone
+from trialbook.report.sections.compute import compute
 from trialbook.report.sections.configuration import configuration
+from trialbook.report.sections.coordinates import coordinates
+from trialbook.report.sections.coverage import coverage
+from trialbook.report.sections.metrics import metrics
 from trialbook.report.sections.overview import overview
 from trialbook.report.sections.rerunning import rerunning
-from trialbook.report.sections.searching import searching
+from trialbook.report.sections.sealing import sealing
+from trialbook.report.sections.searching import course, sensitivity, training
+from trialbook.report.sections.selecting import selecting
+from trialbook.report.sections.settings import settings
+from trialbook.report.sections.space import search_space
+from trialbook.report.sections.trials import all_trials, exclusions, trials
 from trialbook.report.source import ReportOptions, ReportSource, report_source
 
 SectionMaker: TypeAlias = Callable[[ReportSource], Section]
 
-SECTIONS: tuple[SectionMaker, ...] = (overview, searching, configuration, rerunning)
+SECTIONS: tuple[SectionMaker, ...] = (
+    overview,
+    search_space,
+    settings,
+    trials,
+    exclusions,
+    compute,
+    course,
+    selecting,
+    configuration,
+    metrics,
+    sensitivity,
+    training,
+    coordinates,
+    coverage,
+    sealing,
+    rerunning,
+    all_trials,
+)
 """In the order in which they are read. Each says what is missing instead of being left out."""
 
 

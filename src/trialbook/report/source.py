@@ -17,6 +17,7 @@ from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
 from trialbook.book.verification import StudySeal
 from trialbook.errors import MissingPackageError, NotApplicableError
+from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
 from trialbook.records.study import StudyRecord
@@ -73,6 +74,11 @@ class ReportSource:
         return self.options.anonymous
 
     @property
+    def front_first(self) -> TrialDetail | None:
+        """The first trial of the front of several objectives; ``None`` without one."""
+        return self.shown if self.search.objectives > 1 and len(self.search.front) else None
+
+    @property
     def command_name(self) -> str:
         """The study as a command takes it, quoted for a POSIX shell."""
         return PLACEHOLDER if self.anonymous else argument(self.study.name)
@@ -117,6 +123,8 @@ class ReportSource:
         source = FigureSource(self.reader, self.search, options or self.options.figure)
         try:
             chart = found.chart(source)
+        except (ModuleNotFoundError, AttributeError) as error:  # XXX while kinds are being built
+            return Notice(f"{found.title}: not there yet: {error}")
         except (NotApplicableError, MissingPackageError) as error:
             hint = f" ({error.hint})" if error.hint else ""
             return Notice(f"{found.title}: not shown, because {error.what}{hint}.")
@@ -143,7 +151,9 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
     search = search_of(reader, study)
     record = search.study
     seal = sealed(reader.book, record.study_id)
-    selected = None if search.best is None else _detail(reader, search, search.best)
+    best = search.best
+    # A trial whose value is NaN ranks last; alone it would be the best, which nobody can defend.
+    selected = _detail(reader, search, best) if best is not None and search.eligible[best] else None
     shown = selected
     if shown is None:
         index = _shown_index(search)
@@ -168,6 +178,14 @@ def _shown_index(search: Search) -> int | None:
     if executed:
         return executed[-1]
     return len(search) - 1 if len(search) else None
+
+
+def snapshot_state(detail: TrialDetail, kind: Kind, state: type[State]) -> State | None:
+    """The state of a coordinate of a trial; ``None`` when there is no snapshot of it."""
+    for coordinate in detail.coordinates:
+        if coordinate.kind is kind and coordinate.snapshot is not None:
+            return coordinate.snapshot.state_as(state)
+    return None
 
 
 def moment(seconds: float | None) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from trialbook.analysis.columns import Holds
+from trialbook.analysis.search.search import Floats
+from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Fact, Facts, Notice, Section
+from trialbook.report.sections.trials import STATES
 from trialbook.report.source import ReportSource, counted, moment
-
-STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
 def overview(source: ReportSource) -> Section:
@@ -32,9 +35,8 @@ def overview(source: ReportSource) -> Section:
     return Section("overview", "Overview", tuple(blocks))
 
 
-def states_text(states: dict[str, int] | object) -> str:
+def states_text(states: Mapping[TrialState, int]) -> str:
     """``40: 30 complete, 10 pruned``."""
-    assert isinstance(states, dict)
     total = sum(states.values())
     parts = [f"{states[state]} {state.lower()}" for state in STATES if states.get(state)]
     return f"{total}: {', '.join(parts)}" if parts else "0"
@@ -45,7 +47,7 @@ def _result(source: ReportSource) -> list[Fact]:
     if search.objectives > 1:
         return [Fact("Pareto front", counted(len(search.front), "trial"))]
     best = search.best
-    if best is None:
+    if best is None or source.selected is None:
         return [Fact("best value", None, Holds.EXACT, note="no trial can be selected")]
     number = int(search.numbers[best])
     return [Fact("best value", float(search.values[best, 0]), Holds.EXACT, note=f"trial {number}")]
@@ -58,9 +60,9 @@ def _seal_note(source: ReportSource) -> str:
     return f"over {counted(seal.trials, 'trial')}"
 
 
-def _least(values: np.ndarray) -> float | None:
+def _least(values: Floats) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmin(values))
 
 
-def _greatest(values: np.ndarray) -> float | None:
+def _greatest(values: Floats) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmax(values))

@@ -1,0 +1,58 @@
+"""Which trial was selected and by which rule; with several objectives the front."""
+
+from __future__ import annotations
+
+from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.exclusions import numbers_text
+from trialbook.analysis.selection import Selection, selection
+from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
+from trialbook.report.source import ReportSource
+
+_SHOWN = 20
+
+
+def selecting(source: ReportSource) -> Section:
+    """The rule, and what it selected."""
+    found = selection(source.search)
+    blocks: list[Block] = [Paragraph(" ".join(found.rule))]
+    if source.search.objectives > 1:
+        blocks += _front(source, found)
+    elif found.number is None:
+        blocks.append(Notice("No trial can be selected."))
+    else:
+        blocks.append(Facts(tuple(_facts(found))))
+    return Section("selection", "Selection", tuple(blocks))
+
+
+def _facts(found: Selection) -> list[Fact]:
+    facts = [
+        Fact("selected trial", found.number, Holds.INTEGER),
+        Fact("its value", found.value, Holds.EXACT),
+        Fact("trials that could be selected", found.candidates, Holds.INTEGER),
+        Fact("trials with the same value", numbers_text(found.ties) or "none"),
+    ]
+    if found.next_value is not None:
+        facts.append(
+            Fact("next value", found.next_value, Holds.EXACT, note=f"trial {found.next_number}")
+        )
+    return facts
+
+
+def _front(source: ReportSource, found: Selection) -> list[Block]:
+    if not found.front:
+        return [Notice("The front is empty: no trial can be on it.")]
+    search = source.search
+    table = Table(
+        (
+            Column("trial", Holds.INTEGER),
+            *(Column(f"objective {i}", Holds.NUMBER) for i in range(search.objectives)),
+        ),
+        tuple(
+            (int(search.numbers[index]), *search.values[index].tolist()) for index in search.front
+        ),
+    )
+    return [
+        source.table(
+            "pareto-front", "Trials on the front.", table, trials=found.front[:8], shown=_SHOWN
+        )
+    ]

@@ -1,0 +1,152 @@
+"""What was asked of the search: sampler, pruner, seeds, budget, and every later change."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.book.study_facts import seeded
+from trialbook.records.config import ComponentSettings
+from trialbook.records.study import StudySpec
+from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
+from trialbook.report.source import ReportSource, counted
+
+_UNKNOWN = "the study was not made by Trialbook, so it is not known"
+
+
+def settings(source: ReportSource) -> Section:
+    """Sampler, pruner, their settings, seeds, budget, and changes in mid-study."""
+    spec = source.study.spec
+    blocks: list[Block] = []
+    if spec is None:
+        blocks.append(
+            Notice(
+                "The study was made by plain Optuna, which does not record its sampler, pruner, "
+                "seed and budget. Create it with trialbook.create_study, and they are."
+            )
+        )
+    blocks.append(Facts(tuple(_search_facts(spec))))
+    blocks += _seeds(source)
+    blocks.append(Facts(tuple(_budget_facts(source, spec))))
+    if spec is not None:
+        blocks += _changes(spec)
+        blocks.append(Facts(tuple(_running_facts(source, spec))))
+    return Section("settings", "Sampler, pruner, seeds and budget", tuple(blocks))
+
+
+def component_text(component: ComponentSettings | None) -> str | None:
+    """``TPESampler(constant_liar=true)``; ``None`` when it is not known."""
+    if component is None:
+        return None
+    given = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in component.settings.items()
+    )
+    return f"{component.name}({given})"
+
+
+def _search_facts(spec: StudySpec | None) -> list[Fact]:
+    search = None if spec is None else spec.search
+    facts = []
+    for label in ("sampler", "pruner"):
+        component: ComponentSettings | None = getattr(search, label, None)
+        note = "" if component is None or component.by_name else "an object that the user made"
+        if component is None:
+            note = _UNKNOWN
+        facts.append(Fact(label, component_text(component), Holds.CODE, note=note))
+    seed = None if search is None else search.seed
+    if search is not None and seed is None:
+        facts.append(Fact("study seed", "none"))
+    else:
+        facts.append(
+            Fact("study seed", seed, Holds.INTEGER, note=_UNKNOWN if search is None else "")
+        )
+    return facts
+
+
+def _seeds(source: ReportSource) -> list[Block]:
+    ways, different = seeded(source.reader.book, source.study.study_id)
+    if not ways:
+        return [Notice("No seed of a trial is recorded: no trial was tracked.")]
+    trials = sum(way.trials for way in ways)
+    text = (
+        f"Each tracked trial had a seed of its own, derived from the study's seed and its number: "
+        f"{counted(different, 'different seed')} in {counted(trials, 'trial')}."
+    )
+    table = Table(
+        (
+            Column("study seed", Holds.INTEGER),
+            Column("seed of the objective", Holds.INTEGER),
+            Column("global generators that were seeded"),
+            Column("trials", Holds.INTEGER),
+        ),
+        tuple(
+            (way.study, way.decorator, ", ".join(way.set_globals) or "none", way.trials)
+            for way in ways
+        ),
+    )
+    return [Paragraph(text), source.table("seeds", "How the trials were seeded.", table)]
+
+
+def _budget_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
+    search = source.search
+    budget = [Fact("budget", None, note=_UNKNOWN)]
+    if spec is not None:
+        asked = spec.search
+        budget = [
+            Fact("budget in trials", asked.trials, Holds.INTEGER)
+            if asked.trials is not None
+            else Fact("budget in trials", "no limit"),
+            Fact("budget in hours", asked.hours, Holds.EXACT, "h")
+            if asked.hours is not None
+            else Fact("budget in hours", "no limit"),
+        ]
+    started, ended = search.started_s, search.ended_s
+    spent = None
+    if not np.isnan(started).all() and not np.isnan(ended).all():
+        spent = float(np.nanmax(ended) - np.nanmin(started)) / 3600
+    return [
+        *budget,
+        Fact("trials begun", int(np.count_nonzero(search.states != "WAITING")), Holds.INTEGER),
+        Fact("from the first start to the last end", spent, Holds.NUMBER, "h"),
+    ]
+
+
+def _changes(spec: StudySpec) -> list[Block]:
+    if not spec.changes:
+        return [Paragraph("No setting was changed after the study was created.")]
+    changes = spec.changes
+    return [
+        Notice(
+            f"Settings were changed {counted(len(changes), 'time')} after the study was created, "
+            "the oldest first:"
+        ),
+        *(Paragraph(f"{index}. {change}") for index, change in enumerate(changes, start=1)),
+    ]
+
+
+def _running_facts(source: ReportSource, spec: StudySpec) -> list[Fact]:
+    retries, limits = spec.retries, spec.limits
+    workers = {a.worker_id for a in source.search.attempts if a.worker_id is not None}
+    facts = [
+        Fact("workers", len(workers), Holds.INTEGER, note="processes that ran trials"),
+        Fact("isolation", spec.isolation),
+        Fact(
+            "tries again",
+            f"{retries.lost} after a lost worker, {retries.out_of_memory} out of memory, "
+            f"{retries.failed} after an exception",
+        ),
+        _limit("limit of a trial", limits.trial_s),
+        _limit("limit without progress", limits.progress_s),
+    ]
+    if spec.objective is not None and not source.anonymous:
+        facts.insert(0, Fact("objective", spec.objective, Holds.CODE))
+    return facts
+
+
+def _limit(label: str, seconds: float | None) -> Fact:
+    if seconds is None:
+        return Fact(label, "none")
+    return Fact(label, seconds, Holds.EXACT, "s")

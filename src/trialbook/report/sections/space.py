@@ -1,0 +1,45 @@
+"""The search space: what each param was asked with, under which condition, and what changed."""
+
+from __future__ import annotations
+
+from trialbook.analysis.search.space import Space, space
+from trialbook.errors import NotApplicableError
+from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
+from trialbook.report.source import ReportSource, counted
+
+
+def search_space(source: ReportSource) -> Section:
+    """Ranges, scales and conditions of the params, with changes in mid-study."""
+    try:
+        found = space(source.search)
+    except NotApplicableError as error:
+        return _section((Notice(f"There is no search space to show: {error.what}."),))
+    return _section(
+        (
+            Paragraph(
+                "A space in Optuna is not declared but met: these are the ranges with which the "
+                "trials asked for each param, bounds included. Conditions are what all complete "
+                "trials agree on."
+            ),
+            source.table("space", "The search space.", found.table()),
+            *_changes(found),
+        )
+    )
+
+
+def _section(blocks: tuple[Block, ...]) -> Section:
+    return Section("space", "Search space", blocks)
+
+
+def _changes(found: Space) -> list[Block]:
+    changed = [param for param in found.params if param.changed]
+    if not changed:
+        return [Paragraph("No range was changed while the study ran.")]
+    blocks: list[Block] = [
+        Notice(
+            f"The range of {counted(len(changed), 'param')} was changed while the study ran.",
+            Tone.WARNING,
+        )
+    ]
+    blocks += [Paragraph(f"{p.name}: {'; '.join(p.changes)}.") for p in changed]
+    return blocks

@@ -1,0 +1,160 @@
+"""How many trials there are in each state, why some failed, and which cannot be selected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.exclusions import exclusions_of
+from trialbook.analysis.failures import failures_of
+from trialbook.analysis.marks import differing_trials
+from trialbook.analysis.search.search import Search
+from trialbook.records.study import TrialState
+from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
+from trialbook.report.source import ReportSource, counted
+
+STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+_SHOWN = 20
+
+
+def trials(source: ReportSource) -> Section:
+    """Trials by state, with reasons for failures."""
+    states = source.study.states
+    table = Table(
+        (Column("state"), Column("trials", Holds.INTEGER)),
+        tuple((state.lower(), states.get(state, 0)) for state in STATES),
+    )
+    blocks: list[Block] = [source.table("states", "Trials by state.", table)]
+    found = failures_of(source.reader, source.study.study_id)
+    if not found.groups:
+        blocks.append(Paragraph("No attempt failed, was lost or was tried again."))
+    else:
+        blocks.append(
+            source.table(
+                "failures",
+                "Attempts that came to no result, by why; a trial that was tried again may have "
+                "come to one later.",
+                found.table(messages=not source.anonymous),
+                shown=_SHOWN,
+            )
+        )
+    if found.unexplained:
+        blocks.append(
+            Notice(
+                f"Of {counted(found.unexplained, 'failed trial')} no reason is recorded: nobody "
+                "executed them under tracking."
+            )
+        )
+    return Section("trials", "Trials by state", tuple(blocks))
+
+
+def exclusions(source: ReportSource) -> Section:
+    """Which trials cannot be selected, and which differ from their study."""
+    found = exclusions_of(source.reader, source.search)
+    blocks: list[Block] = [
+        Paragraph(
+            f"Of {counted(found.trials, 'trial')} that the study ever had, {found.eligible} can "
+            "be selected. The others cannot, for these reasons."
+        ),
+        source.table("exclusions", "Trials that cannot be selected.", found.table()),
+    ]
+    if found.deleted:
+        blocks += [
+            Notice(
+                f"{counted(len(found.deleted), 'trial')} of the study was deleted. The seal still "
+                "covers the digest of each one's record."
+                if len(found.deleted) == 1
+                else f"{len(found.deleted)} trials of the study were deleted. The seal still "
+                "covers the digests of their records.",
+                Tone.WARNING,
+            ),
+            source.table(
+                "deleted", "What is left of deleted trials.", found.deleted_table(), shown=_SHOWN
+            ),
+        ]
+    else:
+        blocks.append(Paragraph("No trial was deleted from the book."))
+    return Section("exclusions", "Exclusions", (*blocks, *_differing(source)))
+
+
+def _differing(source: ReportSource) -> list[Block]:
+    found = differing_trials(source.reader, source.study.name)
+    if not found:
+        return [Paragraph("No trial is marked as run with other code, data or environment.")]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for trial in found:
+        groups.setdefault(trial.differs, []).append(trial.number)
+    table = Table(
+        (Column("differs in"), Column("trials", Holds.INTEGER), Column("first", Holds.INTEGER)),
+        tuple(("; ".join(differs), len(n), n[0]) for differs, n in groups.items()),
+    )
+    return [
+        Notice(
+            f"{counted(len(found), 'trial')} ran with other code, data, configuration or "
+            "environment than the study. They are not left out.",
+            Tone.WARNING,
+        ),
+        source.table("differing", "Trials that differ from their study.", table, shown=_SHOWN),
+    ]
+
+
+def all_trials(source: ReportSource) -> Section:
+    """Every trial with its values and params, for the CSV file above all."""
+    search = source.search
+    if not len(search):
+        return Section("all-trials", "All trials", (Notice("The study has no trial yet."),))
+    return Section(
+        "all-trials",
+        "All trials",
+        (
+            source.table(
+                "trials",
+                "Every trial by number; the values of pruned trials are the last that they "
+                "reported.",
+                trials_table(search),
+                shown=_SHOWN,
+            ),
+        ),
+    )
+
+
+def trials_table(search: Search) -> Table:
+    """One row a trial: number, state, values, seconds, params."""
+    names = (
+        ["value"] if search.objectives == 1 else [f"value {i}" for i in range(search.objectives)]
+    )
+    columns = [Column("trial", Holds.INTEGER), Column("state")]
+    columns += [Column(name, Holds.NUMBER) for name in names]
+    columns.append(Column("wall time", Holds.NUMBER, "s"))
+    columns += [Column(param.name, Holds.EXACT) for param in search.params]
+    given = search.has_values.tolist()
+    cells: list[list[Cell]] = [
+        search.numbers.tolist(),
+        [state.lower() for state in search.states.tolist()],
+    ]
+    for index in range(search.objectives):
+        values = search.values[:, index].tolist()
+        cells.append([v if there else None for v, there in zip(values, given, strict=True)])
+    cells.append([None if s != s else s for s in (search.ended_s - search.started_s).tolist()])
+    for param in search.params:
+        cells.append(
+            _param_cells(param.internal.tolist(), param.space.tolist(), param.distributions)
+        )
+    return Table(tuple(columns), tuple(zip(*cells, strict=True)))
+
+
+def _param_cells(
+    internal: list[float], spaces: list[int], distributions: tuple[BaseDistribution, ...]
+) -> list[Cell]:
+    cells: list[Cell] = []
+    for value, space in zip(internal, spaces, strict=True):
+        if space < 0:
+            cells.append(None)
+            continue
+        found = distributions[space].to_external_repr(value)
+        plain = isinstance(found, (str, int, float, bool))
+        cells.append(found if plain else repr(found))
+    return cells
