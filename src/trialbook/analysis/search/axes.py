@@ -43,6 +43,7 @@ class ParamAxis:
         high: Highest, likewise; of a categorical the last index.
         log: Whether the range is searched, and shown, on a log scale.
         integer: Whether every value is a whole number.
+        step: Distance of the values that are allowed; ``None`` when any is, or steps differ.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ParamAxis:
     high: float
     log: bool
     integer: bool
+    step: float | None = None
 
     @property
     def is_categorical(self) -> bool:
@@ -62,6 +64,13 @@ class ParamAxis:
     def single(self) -> bool:
         """Whether only one value was ever allowed."""
         return self.low == self.high
+
+    def levels(self, most: int) -> Floats | None:
+        """The positions that are allowed, growing; ``None`` when there are more than ``most``."""
+        if self.step is None:
+            return None
+        count = round((self.high - self.low) / self.step) + 1
+        return self.low + self.step * np.arange(count, dtype=np.float64) if count <= most else None
 
     @cached_property
     def given(self) -> Flags:
@@ -107,11 +116,15 @@ class ParamAxis:
 
 def param_axis(column: ParamColumn) -> ParamAxis:
     """The axis of a param."""
+    from optuna.distributions import IntDistribution
+
     if column.is_categorical:
         return _categorical(column)
     distributions: list[Any] = list(column.distributions)
+    steps = {distribution.step for distribution in distributions}
     low = float(min(distribution.low for distribution in distributions))
     high = float(max(distribution.high for distribution in distributions))
+    integer = all(isinstance(distribution, IntDistribution) for distribution in distributions)
     return ParamAxis(
         name=column.name,
         positions=column.internal,
@@ -119,9 +132,8 @@ def param_axis(column: ParamColumn) -> ParamAxis:
         low=low,
         high=high,
         log=column.is_log and low > 0,
-        integer=all(
-            type(distribution).__name__ == "IntDistribution" for distribution in distributions
-        ),
+        integer=integer,
+        step=1.0 if integer and len(steps) > 1 else steps.pop() if len(steps) == 1 else None,
     )
 
 
@@ -151,6 +163,7 @@ def _categorical(column: ParamColumn) -> ParamAxis:
         high=float(len(choices) - 1),
         log=False,
         integer=True,
+        step=1.0,
     )
 
 
