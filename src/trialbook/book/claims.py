@@ -111,6 +111,7 @@ _counted = Statement(
         - _abandoned.scalar_subquery()
     ).where(_s.study_id == bindparam("study_id"))
 )
+_enqueued_of = Statement(_enqueued)
 _waiting_again = Statement(select(func.count()).where(*_unfinished, _given_back))
 _give_back = Statement(
     update(schema.trial)
@@ -143,14 +144,35 @@ def taken(connection: Connection, study_id: int) -> int:
     return 0 if row is None else int(row[0])
 
 
+def placed(connection: Connection, study_id: int) -> int:
+    """How many trials a study has or waits for: all that live, but abandoned ones."""
+    row = _enqueued_of.row(connection, study_id=study_id)
+    return taken(connection, study_id) + (0 if row is None else int(row[0]))
+
+
 def waiting_again(connection: Connection, study_id: int) -> int:
     """How many trials were given back and wait to be tried again."""
     row = _waiting_again.row(connection, study_id=study_id)
     return 0 if row is None else int(row[0])
 
 
+def lock_study(connection: Connection, study_id: int) -> None:
+    """Let nobody else claim or add trials of a study until the transaction ends.
+
+    Raises:
+        NotFoundError: There is no such study.
+    """
+    if _lock_study.row(connection, study_id=study_id) is None:
+        raise NotFoundError(f"there is no study of id {study_id}")
+
+
 def claim_next(
-    connection: Connection, study_id: int, budget: int | None, holder: Holder | None
+    connection: Connection,
+    study_id: int,
+    budget: int | None,
+    holder: Holder | None,
+    *,
+    only_waiting: bool = False,
 ) -> Claim | WaitFor | None:
     """Claim the next WAITING trial that may start, else make a new RUNNING one.
 
@@ -160,6 +182,7 @@ def claim_next(
         budget: Start nothing new when so many trials run, have finished or were given back;
             trials that were abandoned do not count. ``None`` for no limit.
         holder: Who gets a lease on it; its worker is registered. ``None`` for a claim without.
+        only_waiting: Make no trial: where none waits, nothing is left.
 
     Returns:
         The claim; how long to wait when only trials that were given back are left and none of
@@ -168,13 +191,12 @@ def claim_next(
     Raises:
         NotFoundError: There is no such study.
     """
-    if _lock_study.row(connection, study_id=study_id) is None:
-        raise NotFoundError(f"there is no study of id {study_id}")
+    lock_study(connection, study_id)
     met = budget is not None and taken(connection, study_id) >= budget
     oldest = _oldest.row(connection, study_id=study_id)
     if oldest is not None and (not met or oldest[1] > 0) and claim_waiting(connection, oldest[0]):
         return _claimed(connection, int(oldest[0]), holder)
-    if met:
+    if met or only_waiting:
         soonest = _soonest.row(connection, study_id=study_id)
         if soonest is None or soonest[0] is None:
             return None

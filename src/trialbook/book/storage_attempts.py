@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from trialbook.book import beginning, claims, hashed_files, retrying, trials
+from trialbook.book import beginning, claims, hashed_files, replicates, retrying, trials
 from trialbook.book.attempt import Attempt
 from trialbook.book.outlasting import all_outlasting
 from trialbook.book.reading import Reader
@@ -22,6 +22,7 @@ from trialbook.records.blobs import Blob
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.data import HashedFile
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.replicates import Replicate
 from trialbook.records.workers import Claim, Holder, WaitFor
 
 SILENCE = OutcomeState(
@@ -38,7 +39,12 @@ class AttemptStorage(StorageLife):
     """What a tracked objective and a worker ask of a storage; see ``BookStorage``."""
 
     def claim(
-        self, study_id: int, *, budget: int | None = None, holder: Holder | None = None
+        self,
+        study_id: int,
+        *,
+        budget: int | None = None,
+        holder: Holder | None = None,
+        only_waiting: bool = False,
     ) -> Claim | WaitFor | None:
         """Claim the next WAITING trial that may start, else make a new RUNNING one.
 
@@ -48,6 +54,7 @@ class AttemptStorage(StorageLife):
                 (abandoned ones do not count); ``None`` for no limit.
             holder: Who gets a lease on it; ``leases.register`` has made its worker known.
                 ``None`` for a claim without a lease.
+            only_waiting: Make no trial: where none waits, nothing is left.
 
         Returns:
             The claim; how long to wait when only trials that were given back are left and none of
@@ -57,10 +64,27 @@ class AttemptStorage(StorageLife):
             NotFoundError: There is no such study.
         """
         with self.book.writing() as connection:
-            claimed = claims.claim_next(connection, study_id, budget, holder)
+            claimed = claims.claim_next(
+                connection, study_id, budget, holder, only_waiting=only_waiting
+            )
         if isinstance(claimed, Claim):
             self._cache.created(study_id, claimed.trial_id)
         return claimed
+
+    def place_replicates(self, study_id: int, wanted: Sequence[Replicate]) -> int:
+        """Add those replicates as WAITING trials that a study does not have; how many.
+
+        Args:
+            study_id: The study of replicates.
+            wanted: In the order in which they are to run.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        added = replicates.place(self.book, study_id, wanted, self._spaces)
+        for trial_id in added:
+            self._cache.created(study_id, trial_id)
+        return len(added)
 
     def begin_attempt(
         self,

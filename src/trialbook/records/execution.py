@@ -57,7 +57,8 @@ class Seeds:
     """The seeds of one trial.
 
     Args:
-        trial: Derived from the study's seed and the trial's number; 0 <= trial < 2**32.
+        trial: Derived from the study's seed and the trial's number, of a replicate from the number
+            of its seed; 0 <= trial < 2**32.
         study: The study's seed, ``None`` when the study has none.
         decorator: The decorator's ``seed``, ``None`` when not given.
         set_globals: Global generators that were seeded: ``random``, ``numpy``, ``torch``.

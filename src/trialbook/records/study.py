@@ -36,6 +36,8 @@ class StudySpec:
         retries: How many times a trial is tried again, by cause.
         limits: What ends a trial that takes too long.
         lease_s: Seconds without a sign of life after which a worker counts as lost.
+        default: Params of the configuration that was in use before the search, by name; empty when
+            nobody said.
     """
 
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -48,6 +50,7 @@ class StudySpec:
     retries: RetryBudgets = field(default_factory=RetryBudgets)
     limits: TrialLimits = field(default_factory=TrialLimits)
     lease_s: float = LEASE_S
+    default: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

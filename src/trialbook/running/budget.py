@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial
 
+from trialbook.book.claims import placed
 from trialbook.book.storage import BookStorage
+from trialbook.records.replicates import runs_given_trials
 from trialbook.records.study import StudySpec
 from trialbook.running.samplers import grid_size
 
 
 def recorded_budget(storage: BookStorage, study_id: int, asked: int | None = None) -> int | None:
     """Total of trials, ``None`` for no limit: what was asked for, and no more than a grid needs.
+
+    A study of replicates has those that were placed in it.
 
     When the last points of a grid are being worked at, or were lost and wait to be tried again,
     Optuna would give them to further trials too. Where trials took no point of the grid, its
@@ -22,6 +26,9 @@ def recorded_budget(storage: BookStorage, study_id: int, asked: int | None = Non
         asked: What is asked for now, ``None`` for what the study has.
     """
     search = (storage.get_study_record(study_id).spec or StudySpec()).search
+    if runs_given_trials(search):
+        with storage.book.reading() as connection:
+            return placed(connection, study_id)
     asked = asked if asked is not None else search.trials
     points = grid_size(search.sampler)
     if points is None:

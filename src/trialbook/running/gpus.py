@@ -6,6 +6,7 @@ interpreter starts. A mask that a scheduler set (indices, UUIDs or MIG names) is
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -56,6 +57,27 @@ def visible_devices(
             break
         devices.append(name)
     return tuple(devices)
+
+
+def worker_variables(
+    workers: int, gpus_per_worker: int | None, variables: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """The variables of each worker on top of this process's own.
+
+    Args:
+        workers: How many there are.
+        gpus_per_worker: Devices for each, ``None`` to leave them all visible to all.
+        variables: What every worker has.
+
+    Raises:
+        InvalidInputError: There are not enough devices.
+    """
+    found = [dict(variables) for _ in range(workers)]
+    if gpus_per_worker is not None:
+        shares = device_shares(visible_devices(os.environ), workers, gpus_per_worker)
+        for own, share in zip(found, shares, strict=True):
+            own[MASK] = share
+    return found
 
 
 def device_shares(devices: tuple[str, ...], workers: int, per_worker: int) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from trialbook.restoring.tool import prepared_tool
 from trialbook.restoring.workplace import workplace
 from trialbook.running.budget import recorded_budget
 from trialbook.running.coordinator import Coordinator
+from trialbook.running.gpus import worker_variables
 from trialbook.running.idling import Idling
 from trialbook.running.joined_code import JoinedCode, code_from_book, code_here
 from trialbook.running.joined_inputs import joined_config, joined_data
@@ -68,6 +69,8 @@ class JoinOptions:
         job: The job of a launch that this worker is.
         paranoid: Hash the data again even when its stat has not changed.
         grace_s: How long a trial that does not ask may go on after a signal to stop.
+        workers: How many work here, all on one copy of the code.
+        gpus_per_worker: Devices for each worker, ``None`` to leave them all visible to all.
     """
 
     study: str
@@ -87,6 +90,8 @@ class JoinOptions:
     job: JobId | None = None
     paranoid: bool = False
     grace_s: float = 20.0
+    workers: int = 1
+    gpus_per_worker: int | None = None
 
 
 def join_study(options: JoinOptions, progress: Progress | None = None) -> RunOutcome:
@@ -165,7 +170,7 @@ def _worked(
             return Coordinator(
                 storage,
                 job,
-                [_variables(study)],
+                worker_variables(options.workers, options.gpus_per_worker, _variables(study)),
                 Limits(_time_s(study, options), study.spec.max_failures, options.trials),
                 progress,
                 Idling(

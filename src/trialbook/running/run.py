@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from trialbook.running.coordinator import Coordinator
-from trialbook.running.gpus import MASK, device_shares, visible_devices
+from trialbook.running.gpus import worker_variables
 from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.own_study import RunOptions, own_study
 from trialbook.running.progress import Progress, Silence
@@ -56,14 +56,6 @@ def _deadline_s(spec: RunSpec, options: RunOptions) -> float | None:
 
 
 def _environments(spec: RunSpec, options: RunOptions) -> list[dict[str, str]]:
-    environments: list[dict[str, str]] = [{} for _ in range(spec.workers)]
-    if options.gpus_per_worker is not None:
-        devices = visible_devices(os.environ)
-        shares = device_shares(devices, spec.workers, options.gpus_per_worker)
-        for environment, share in zip(environments, shares, strict=True):
-            environment[MASK] = share
-    if "PYTHONHASHSEED" not in os.environ:
-        # A random one would give sets and dictionaries of text another order in every rerun.
-        for environment in environments:
-            environment["PYTHONHASHSEED"] = "0"
-    return environments
+    # A random one would give sets and dictionaries of text another order in every rerun.
+    hash_seed = {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": "0"}
+    return worker_variables(spec.workers, options.gpus_per_worker, hash_seed)

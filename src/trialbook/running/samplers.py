@@ -21,6 +21,8 @@ from optuna.samplers._lazy_random_state import LazyRandomState
 
 from trialbook.errors import InvalidInputError, SettingsDifferError
 from trialbook.records.config import ComponentSettings
+from trialbook.records.replicates import GIVEN_PARAMS
+from trialbook.running.given_params import GivenParamsSampler
 
 DEFAULT_SAMPLER = ComponentSettings("TPESampler")
 DEFAULT_PRUNER = ComponentSettings("MedianPruner")
@@ -38,6 +40,8 @@ def sampler_by_name(settings: ComponentSettings, entropy: int) -> BaseSampler:
     Raises:
         InvalidInputError: There is no such sampler, or it does not take these arguments.
     """
+    if settings.name == GIVEN_PARAMS:
+        return GivenParamsSampler()
     built = _built(optuna.samplers, settings.name, settings.settings, entropy % 2**32)
     if not isinstance(built, BaseSampler):
         raise InvalidInputError(f"{settings.name!r} is no sampler of Optuna")

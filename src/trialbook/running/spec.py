@@ -19,6 +19,7 @@ import yaml
 
 from trialbook.capture.yaml import yaml_value
 from trialbook.errors import ConfigError, InvalidInputError, SpecError
+from trialbook.records.canonical import canonical_bytes
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.secrets import redacted_mapping, redacted_text, secret_values_of
 from trialbook.records.study import Direction, StudySpec
@@ -59,6 +60,7 @@ class RunSpec:
         limits: Fields of ``TrialLimits`` that are asked for; ``None`` for no limit.
         lease_s: How long a worker holds a trial without a sign of life; ``None`` when nothing was
             asked for.
+        default: Params of the default configuration, by name; empty when nothing was asked for.
         base: Where relative paths began: the study file's directory, or the current one.
         source: Text of the study file, ``None`` without one.
     """
@@ -83,6 +85,7 @@ class RunSpec:
     retries: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, float | None] = field(default_factory=dict)
     lease_s: float | None = None
+    default: dict[str, Any] = field(default_factory=dict)
 
     @property
     def search(self) -> SearchSettings:
@@ -103,12 +106,13 @@ class RunSpec:
         return self.conducted(spec)
 
     def conducted(self, spec: StudySpec) -> StudySpec:
-        """A study's settings with the retries, limits and lease that are asked for here."""
+        """A study's settings with the retries, limits, lease and default asked for here."""
         return replace(
             spec,
             retries=replace(spec.retries, **self.retries),
             limits=replace(spec.limits, **self.limits),
             lease_s=spec.lease_s if self.lease_s is None else self.lease_s,
+            default=self.default or spec.default,
         )
 
 
@@ -220,6 +224,7 @@ class _Reading:
             "config": self._config(),
             "tags": self._tags(),
             "isolation": self._isolation(),
+            "default": self._default(),
         }
         values.update(conduct_of(self._top, self.fault, self._refuse_unknown))
         failures = self._whole(("max_failures",), self._top.get("max_failures"), 0)
@@ -374,6 +379,17 @@ class _Reading:
                 tags[str(name)] = value if isinstance(value, str) else str(value)
         return tags
 
+    def _default(self) -> dict[str, Any]:
+        given = self._mapping("default", "{lr: 0.001, layers: 2}")
+        for name, value in given.items():
+            if not isinstance(name, str):
+                self.fault(("default", str(name)), "the name of a param must be text")
+            try:
+                canonical_bytes(value)
+            except InvalidInputError:
+                self.fault(("default", str(name)), f"cannot be the value of a param: {value!r}")
+        return given
+
     def _isolation(self) -> str:
         value = self._top.get("isolation", "auto")
         if value not in ISOLATIONS:
@@ -400,6 +416,7 @@ _KEYS = (
     "retries",
     "limits",
     "lease",
+    "default",
 )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trialbook.records.execution import EndReason
+from trialbook.records.replicates import runs_given_trials
 from trialbook.records.workers import Claim, WaitFor
 from trialbook.running.child import fault_of
 from trialbook.running.endings import (
@@ -263,7 +264,12 @@ class Worker:
         if self._heed_recall():
             return
         with keeper.book() as storage:
-            claim = storage.claim(self._job.study_id, budget=order.budget, holder=keeper.holder)
+            claim = storage.claim(
+                self._job.study_id,
+                budget=order.budget,
+                holder=keeper.holder,
+                only_waiting=runs_given_trials(self._job.search),
+            )
             if isinstance(claim, Claim):
                 keeper.hold(claim)
         if claim is None:

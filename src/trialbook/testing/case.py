@@ -136,10 +136,15 @@ class BookCase:
         return holder
 
     def claimed(
-        self, storage: BookStorage, study_id: int, holder: Holder | None = None, **more: int
+        self,
+        storage: BookStorage,
+        study_id: int,
+        holder: Holder | None = None,
+        *,
+        budget: int | None = None,
     ) -> Claim:
         """A trial that was claimed."""
-        claim = storage.claim(study_id, holder=holder, **more)
+        claim = storage.claim(study_id, holder=holder, budget=budget)
         assert isinstance(claim, Claim)
         return claim
 

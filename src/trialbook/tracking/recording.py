@@ -30,6 +30,7 @@ from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.replicates import REPLICATE, replicate_of
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.records.workers import LEASE_S, Holder
 from trialbook.tracking.beacon import Beacon, StopCause, stop_text
@@ -153,6 +154,7 @@ class Recording:
             study_seed=facts.search.seed,
             decorator_seed=self._decorator_seed,
             study_uid=facts.uid,
+            given=self._given_seed(),
         )
         if not self._shared:
             seeds = replace(seeds, set_globals=seedable())
@@ -166,6 +168,14 @@ class Recording:
             holder=Holder(own_identity(), facts.lease_s) if claimed is None else None,
         )
         return attempt, seeds, config, data
+
+    def _given_seed(self) -> int | None:
+        """The seed of a replicate, ``None`` for any other trial."""
+        attrs = self._trial._cached_frozen_trial.system_attrs
+        if REPLICATE not in attrs:
+            return None
+        replicate = replicate_of(attrs)
+        return None if replicate is None else replicate.seed
 
     def _changes(self) -> tuple[CoordinateDifference, ...]:
         """What this process changed since the study's first trial; warns of what is new."""

@@ -12,7 +12,8 @@ import importlib.machinery
 import importlib.util
 import random
 import sys
-from collections.abc import Sequence
+import zlib
+from collections.abc import Collection, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,38 @@ def trial_seed(entropy: int, number: int) -> int:
     return int(np.random.SeedSequence(entropy, spawn_key=(number,)).generate_state(1)[0])
 
 
+def replicate_entropy(entropy: int) -> int:
+    """What the seeds of a study's replicates are derived from, 0 <= entropy < 2**32.
+
+    Another branch of the same tree of seeds than the study's trials are on.
+
+    Args:
+        entropy: The study's own, see ``study_entropy``.
+    """
+    key = zlib.crc32(b"trialbook replicates")
+    return int(np.random.SeedSequence(entropy, spawn_key=(key, 0)).generate_state(1)[0])
+
+
+def replicate_seeds(entropy: int, count: int, used: Collection[int] = ()) -> list[int]:
+    """The seeds of a study's replicates: ``trial_seed(entropy, 0)``, ``(entropy, 1)``, ...
+
+    One that is there already, or is in ``used``, is passed over for the next.
+
+    Args:
+        entropy: The study of replicates's seed.
+        count: How many.
+        used: Seeds that are to be avoided: those of the search.
+    """
+    seeds: list[int] = []
+    number = 0
+    while len(seeds) < count:
+        seed = trial_seed(entropy, number)
+        number += 1
+        if seed not in used and seed not in seeds:
+            seeds.append(seed)
+    return seeds
+
+
 def study_entropy(study_seed: int | None, decorator_seed: int | None, study_uid: str) -> int:
     """What trial seeds are derived from: the study's seed, the decorator's, or the study's uid."""
     for seed in (study_seed, decorator_seed):
@@ -40,9 +73,24 @@ def study_entropy(study_seed: int | None, decorator_seed: int | None, study_uid:
 
 
 def seeds_of_trial(
-    *, number: int, study_seed: int | None, decorator_seed: int | None, study_uid: str
+    *,
+    number: int,
+    study_seed: int | None,
+    decorator_seed: int | None,
+    study_uid: str,
+    given: int | None = None,
 ) -> Seeds:
-    """The seeds of one trial, before any generator is set."""
+    """The seeds of one trial, before any generator is set.
+
+    Args:
+        number: The trial's number.
+        study_seed: The study's seed.
+        decorator_seed: The decorator's seed.
+        study_uid: The study's random identity.
+        given: The seed that a replicate was placed with; ``None`` to derive the trial's seed.
+    """
+    if given is not None:
+        return Seeds(given, study_seed, decorator_seed)
     entropy = study_entropy(study_seed, decorator_seed, study_uid)
     return Seeds(trial_seed(entropy, number), study_seed, decorator_seed)
 
