@@ -226,6 +226,23 @@ def earlier_reports(connection: Connection, checkpoint_id: int | None) -> list[S
     ]
 
 
+def counted_points(connection: Connection, attempt_id: int, metric: str) -> Iterator[Series]:
+    """The points of one metric that count for this attempt, one payload in memory at a time.
+
+    Reports may repeat a step, unlike in ``stitched``.
+
+    Raises:
+        BookCorruptError: The chain is damaged, or points cannot be read.
+    """
+    for link in chain(connection, attempt_id):
+        if metric in link.position.points:
+            yield from _counted_parts(connection, link, metric)
+    for (part,) in _parts.rows(connection, attempt_id=attempt_id, metric=metric):
+        row = _part.row(connection, attempt_id=attempt_id, metric=metric, part=part)
+        assert row is not None  # it was listed in this transaction
+        yield decoded(metric, bytes(row[0]))
+
+
 def stitched(connection: Connection, attempt_id: int) -> dict[str, Series]:
     """Every metric of a trial whose attempt this is, sorted by name, with the points that count.
 

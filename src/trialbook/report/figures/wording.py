@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trialbook.analysis.search.search import Floats, Search
@@ -38,6 +40,13 @@ def objective_scale(search: Search, values: Floats, objective: int = 0) -> Scale
     if search.study.directions[objective] == "maximize" or not len(seen) or seen.min() <= 0:
         return Scale.LINEAR
     return Scale.LOG if seen.max() / seen.min() > _DECADES else Scale.LINEAR
+
+
+def listed(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def counted(count: int, one: str, many: str = "") -> str:
