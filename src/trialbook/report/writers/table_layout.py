@@ -1,0 +1,157 @@
+"""How a table is laid on a page: which rows, which columns beside each other, how wide.
+
+Nothing of a format is here: widths are counted in characters and given as shares of the line. A
+table that is too wide even with narrow columns is split into parts that repeat its first column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trialbook.analysis.columns import Cell, Holds, Table
+from trialbook.report.document import TableBlock
+from trialbook.report.numbers import cell_text
+from trialbook.report.writers.breaking import LONGEST_WORD, pieces
+
+GAP = 3
+"""Width of the space between two columns, in characters."""
+_NUMBERS = (Holds.INTEGER, Holds.NUMBER, Holds.EXACT)
+_NARROWEST = 12
+_NARROWEST_DIGEST = 18
+
+
+@dataclass(frozen=True, slots=True)
+class LaidColumn:
+    """A column on a page.
+
+    Args:
+        index: Which column of the table.
+        numeric: Whether all its cells are numbers or empty, so that it stands to the right.
+        share: Its share of the line with the gap to the next, ``None`` for as wide as its cells.
+        width: Characters of its widest cell, without the heading.
+        wrapped: Characters of the widest of its cells and the longest word of its heading.
+    """
+
+    index: int
+    numeric: bool
+    share: float | None
+    width: int
+    wrapped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """What a page shows of a table.
+
+    Args:
+        rows: The rows.
+        note: Where the others are; empty when these are all.
+    """
+
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str
+
+
+def excerpt(block: TableBlock, most: int | None = None) -> Excerpt:
+    """The rows of a table that a page shows.
+
+    Args:
+        block: The table.
+        most: At most so many, whatever the block says; ``None`` for no limit of the format's.
+    """
+    rows = block.table.rows
+    limits = [limit for limit in (block.shown, most) if limit is not None]
+    shown = rows[: min(limits)] if limits else rows
+    if len(shown) == len(rows):
+        return Excerpt(rows, "")
+    note = (
+        f"The first {len(shown)} of {len(rows)} rows. "
+        f"The format csv writes all of them, to csv/{block.name}.csv."
+    )
+    return Excerpt(shown, note)
+
+
+def is_numeric(table: Table, index: int, rows: tuple[tuple[Cell, ...], ...]) -> bool:
+    """Whether a column holds numbers, or nothing, in each of these rows."""
+    return table.columns[index].holds in _NUMBERS and all(
+        cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
+        for cell in (row[index] for row in rows)
+    )
+
+
+def parts(
+    table: Table, rows: tuple[tuple[Cell, ...], ...], line: int
+) -> tuple[tuple[LaidColumn, ...], ...]:
+    """The columns of a table, part by part.
+
+    Args:
+        table: The table.
+        rows: Those that are shown.
+        line: How many characters fit on a line.
+
+    Returns:
+        One part when the columns fit beside each other; else each part begins with the first
+        column, and every other column is in one of them.
+    """
+    measured = [_Measured.of(table, index, rows) for index in range(len(table.columns))]
+    if sum(column.natural + GAP for column in measured) <= line:
+        return (tuple(column.laid(None) for column in measured),)
+    groups: list[list[_Measured]] = []
+    used = line
+    for column in measured:
+        if groups and used + column.least + GAP > line and len(groups[-1]) > 1:
+            groups.append([measured[0]])
+            used = measured[0].least + GAP
+        elif not groups:
+            groups.append([])
+            used = 0
+        groups[-1].append(column)
+        used += column.least + GAP
+    return tuple(_shared(group, line) for group in groups)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    index: int
+    numeric: bool
+    width: int
+    wrapped: int
+    natural: int
+    least: int
+
+    @classmethod
+    def of(cls, table: Table, index: int, rows: tuple[tuple[Cell, ...], ...]) -> _Measured:
+        column = table.columns[index]
+        texts = [cell_text(row[index], column.holds) for row in rows]
+        width = max(map(len, texts), default=1)
+        natural = max(width, len(column.heading))
+        numeric = is_numeric(table, index, rows)
+        heading = max((len(p) for w in column.heading.split() for p in pieces(w)), default=1)
+        if numeric:
+            return cls(index, True, width, max(width, heading), natural, max(width, heading))
+        usual = _NARROWEST_DIGEST if column.holds is Holds.DIGEST else _NARROWEST
+        widest = max((_widest_piece(text) for text in texts), default=1)
+        least = min(natural, max(usual, widest, heading))
+        return cls(index, False, width, max(width, heading), natural, least)
+
+    def laid(self, share: float | None) -> LaidColumn:
+        return LaidColumn(self.index, self.numeric, share, self.width, self.wrapped)
+
+
+def _widest_piece(text: str) -> int:
+    return min(max((len(word) for word in text.split()), default=1), LONGEST_WORD)
+
+
+def _shared(group: list[_Measured], line: int) -> tuple[LaidColumn, ...]:
+    """Text gets what numbers leave, in proportion to what each column lacks."""
+    free = line - sum(column.least + GAP for column in group)
+    lacking = sum(column.natural - column.least for column in group if not column.numeric)
+    laid = []
+    for column in group:
+        if column.numeric:
+            laid.append(column.laid(None))
+            continue
+        more = free * (column.natural - column.least) / lacking if lacking and free > 0 else 0.0
+        width = min(column.natural, column.least + more)
+        laid.append(column.laid(round((width + GAP) / line, 4)))
+    return tuple(laid)
