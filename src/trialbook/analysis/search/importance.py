@@ -1,0 +1,364 @@
+"""How much each param matters: PED-ANOVA and fANOVA, with intervals from resampling the trials.
+
+The numbers are Optuna's; what is added is which trials they rest on and how far they would move
+with other trials. Both methods describe the trials that a sampler chose to run, not the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.search.axes import ParamAxis, param_axes
+from trialbook.analysis.search.evaluators import (
+    Trial,
+    evaluated,
+    fanova,
+    ped_anova,
+    regime_trials,
+    uniform_trials,
+)
+from trialbook.analysis.search.judged import Judged, judged
+from trialbook.analysis.search.search import Floats, Ints, Search
+from trialbook.errors import MissingPackageError, NotApplicableError
+
+FEWEST = 20
+"""Complete trials that are needed. With fewer, the top tenth of PED-ANOVA is a single trial."""
+ADVISED = 50
+"""Complete trials with which five are in the top tenth, as Optuna's documentation advises."""
+TARGET_QUANTILE = 0.1
+MOST_FOR_PED_ANOVA = 2000
+MOST_FOR_FANOVA = 150
+"""Trials that are looked at, at the most: time grows faster than their number."""
+TREES, DEPTH = 64, 64
+RESAMPLES, RESAMPLED_FORESTS = 100, 20
+TREES_OF_A_RESAMPLE = 8
+LEVEL = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluatedImportance:
+    """What one evaluator says. Arrays have shape (params,), the most important param first.
+
+    Args:
+        evaluator: As it is called in papers.
+        made_by: The class that computed it, with its module.
+        settings: Name and value of each of its settings.
+        names: The params.
+        shares: Importance of each, normalized to the sum 1, as Optuna does.
+        raw: Importance as the evaluator gave it.
+        low: Lower end of the interval of the share; NaN when nothing was resampled.
+        high: Upper end, likewise.
+        resamples: How many bootstrap resamples of the trials the interval rests on.
+        trials: How many trials were looked at.
+        of: How many could have been; more than ``trials`` when they were sampled.
+        left_out: Name of each param that is not in it, and why.
+        notes: What else a reader must know, such as the evaluator's own warnings.
+    """
+
+    evaluator: str
+    made_by: str
+    settings: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    shares: Floats
+    raw: Floats
+    low: Floats
+    high: Floats
+    resamples: int
+    trials: int
+    of: int
+    left_out: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Importances:
+    """How much each param matters, by each evaluator.
+
+    Args:
+        objective: Index of the objective.
+        parts: What each evaluator says.
+        refused: Name of each evaluator that says nothing, and why.
+        optuna_version: Of the package that computed it.
+        sklearn_version: Of scikit-learn, on which fANOVA rests; ``None`` when it is not installed.
+        seed: Of sampling, resampling and forests.
+        level: Share of the resamples that lie in an interval, from the percentiles at both ends.
+    """
+
+    objective: int
+    parts: tuple[EvaluatedImportance, ...]
+    refused: tuple[tuple[str, str], ...]
+    optuna_version: str
+    sklearn_version: str | None
+    seed: int
+    level: float = LEVEL
+
+    def table(self) -> Table:
+        """One row an evaluator and param."""
+        percent = f"{self.level:.0%}"
+        return Table(
+            (
+                Column("evaluator"),
+                Column("param", Holds.CODE),
+                Column("share", Holds.NUMBER),
+                Column(f"{percent} interval from", Holds.NUMBER),
+                Column("to", Holds.NUMBER),
+                Column("importance", Holds.NUMBER),
+                Column("trials", Holds.INTEGER),
+                Column("resamples", Holds.INTEGER),
+            ),
+            tuple(
+                (
+                    part.evaluator,
+                    name,
+                    float(part.shares[at]),
+                    float(part.low[at]) if part.resamples else None,
+                    float(part.high[at]) if part.resamples else None,
+                    float(part.raw[at]),
+                    part.trials,
+                    part.resamples,
+                )
+                for part in self.parts
+                for at, name in enumerate(part.names)
+            ),
+        )
+
+
+def importances(
+    search: Search, objective: int = 0, params: Sequence[str] = (), *, seed: int = 0
+) -> Importances:
+    """How much each param matters.
+
+    Trials are resampled with replacement (Efron, "Bootstrap methods", 1979), and the interval goes
+    from percentile to percentile of the resampled shares. It shows how far the importance hangs on
+    which trials there are; it knows nothing of trials that no sampler would have run.
+
+    Args:
+        search: The study's search.
+        objective: Index of the objective, when there are several.
+        params: Names of params to look at; empty for all.
+        seed: Of sampling, resampling and forests.
+
+    Raises:
+        NotApplicableError: Too few trials count, all have the same value, or no param varies.
+        NotFoundError: No trial has a param of that name.
+    """
+    trials, axes = _enough(search, objective, params)
+    parts, refused = [], []
+    for name, evaluate in (("PED-ANOVA", _by_ped_anova), ("fANOVA", _by_fanova)):
+        try:
+            parts.append(evaluate(search, trials, axes, seed))
+        except (NotApplicableError, MissingPackageError) as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            refused.append((name, error.what + hint))
+    if not parts:
+        raise NotApplicableError("; ".join(f"{name}: {reason}" for name, reason in refused))
+    return Importances(
+        objective=objective,
+        parts=tuple(parts),
+        refused=tuple(refused),
+        optuna_version=version("optuna"),
+        sklearn_version=_sklearn_version(),
+        seed=seed,
+    )
+
+
+def leading(search: Search, objective: int, most: int) -> tuple[tuple[str, ...], str]:
+    """The names of so many params to show, in the order in which they were asked, and how chosen.
+
+    Returns:
+        Names; and either ``the most important by PED-ANOVA`` or ``the first that were asked``,
+        where importance cannot be told.
+    """
+    trials = judged(search, objective)
+    axes = [axis for axis in param_axes(search) if axis.given[trials.indices].any()]
+    try:
+        _, varying = _enough(search, objective, ())
+        sample = _sample(trials, MOST_FOR_PED_ANOVA, 0)
+        chosen = _regimes(search, trials, varying, sample)
+        raw, _ = evaluated(ped_anova(TARGET_QUANTILE), chosen, [axis.name for axis in varying])
+    except NotApplicableError:
+        return tuple(axis.name for axis in axes[:most]), "the first that were asked"
+    best = {varying[at].name for at in np.argsort(-raw, kind="stable")[:most]}
+    return tuple(axis.name for axis in axes if axis.name in best), "the most important by PED-ANOVA"
+
+
+def _enough(
+    search: Search, objective: int, params: Sequence[str]
+) -> tuple[Judged, list[ParamAxis]]:
+    trials = judged(search, objective)
+    if len(trials) < FEWEST:
+        raise NotApplicableError(
+            f"importances need at least {FEWEST} complete, feasible trials with a finite value, "
+            f"and there are {len(trials)}"
+        )
+    if np.all(trials.losses == trials.losses[0]):
+        raise NotApplicableError("all trials have the same value")
+    axes = [
+        axis
+        for axis in param_axes(search, params)
+        if not axis.single and axis.given[trials.indices].any()
+    ]
+    if not axes:
+        raise NotApplicableError("no param has more than one value")
+    return trials, axes
+
+
+def _by_ped_anova(
+    search: Search, trials: Judged, axes: list[ParamAxis], seed: int
+) -> EvaluatedImportance:
+    sample = _sample(trials, MOST_FOR_PED_ANOVA, seed)
+    names = [axis.name for axis in axes]
+    chosen = _regimes(search, trials, axes, sample)
+    evaluator = ped_anova(TARGET_QUANTILE)
+    raw, warned = evaluated(evaluator, chosen, names)
+    if raw.sum() == 0:
+        raise NotApplicableError("the top tenth of the trials is spread like all of them")
+    rng = np.random.default_rng(seed)
+    shares = [
+        _shares(evaluated(evaluator, [chosen[at] for at in again], names)[0])
+        for again in _again(rng, len(chosen), RESAMPLES)
+    ]
+    notes = list(warned)
+    if len(sample) < ADVISED:
+        notes.append(
+            f"only {max(1, round(len(sample) * TARGET_QUANTILE))} trials are in the top tenth; "
+            "Optuna's documentation advises at least 5"
+        )
+    return _part(
+        "PED-ANOVA",
+        evaluator,
+        (("target_quantile", f"{TARGET_QUANTILE}"), ("region_quantile", "1.0")),
+        names,
+        raw,
+        shares,
+        (len(sample), len(trials)),
+        (),
+        notes,
+    )
+
+
+def _by_fanova(
+    search: Search, trials: Judged, axes: list[ParamAxis], seed: int
+) -> EvaluatedImportance:
+    everywhere = [axis for axis in axes if axis.given[trials.indices].all()]
+    left_out = tuple(
+        (
+            axis.name,
+            f"asked in {int(axis.given[trials.indices].sum())} of {len(trials)} complete trials; "
+            "fANOVA takes only params that all of them have",
+        )
+        for axis in axes
+        if axis not in everywhere
+    )
+    if not everywhere:
+        raise NotApplicableError("no param is in all complete trials")
+    sample = _sample(trials, MOST_FOR_FANOVA, seed)
+    names = [axis.name for axis in everywhere]
+    chosen = uniform_trials(everywhere, trials.indices[sample], trials.losses[sample])
+    evaluator = fanova(TREES, DEPTH, seed)
+    try:
+        raw, warned = evaluated(evaluator, chosen, names, target=_loss)
+    except RuntimeError as error:  # no tree could split: all values of the sample are equal
+        raise NotApplicableError(f"no forest could be grown: {error}") from error
+    rng = np.random.default_rng(seed)
+    smaller = fanova(TREES_OF_A_RESAMPLE, DEPTH, seed)
+    shares = []
+    for again in _again(rng, len(chosen), RESAMPLED_FORESTS):
+        drawn = [chosen[at] for at in again]
+        if len({trial.value for trial in drawn}) > 1:
+            shares.append(_shares(evaluated(smaller, drawn, names, target=_loss)[0]))
+    notes = list(warned)
+    notes.append(f"each resample grows {TREES_OF_A_RESAMPLE} trees, which widens the intervals")
+    if any(len(search.param(axis.name).distributions) > 1 for axis in everywhere):
+        notes.append("of a param whose range changed, the union of its ranges is taken")
+    return _part(
+        "fANOVA",
+        evaluator,
+        (("n_trees", f"{TREES}"), ("max_depth", f"{DEPTH}"), ("seed", f"{seed}")),
+        names,
+        raw,
+        shares,
+        (len(sample), len(trials)),
+        left_out,
+        notes,
+    )
+
+
+def _part(
+    name: str,
+    evaluator: object,
+    settings: tuple[tuple[str, str], ...],
+    names: list[str],
+    raw: Floats,
+    resampled: list[Floats],
+    trials: tuple[int, int],
+    left_out: tuple[tuple[str, str], ...],
+    notes: list[str],
+) -> EvaluatedImportance:
+    order = np.argsort(-raw, kind="stable")
+    ends = np.full((2, len(names)), np.nan)
+    if resampled:
+        ends = np.quantile(np.array(resampled), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    shares = _shares(raw)
+    outside = [names[at] for at in order if not ends[0, at] <= shares[at] <= ends[1, at]]
+    if resampled and outside:
+        notes.append(
+            "the interval does not hold the share of "
+            + ", ".join(outside)
+            + ": resampling repeats trials, which lifts what matters little"
+        )
+    kind = type(evaluator)
+    return EvaluatedImportance(
+        evaluator=name,
+        made_by=f"optuna.importance.{kind.__name__}",
+        settings=settings,
+        names=tuple(names[at] for at in order),
+        shares=shares[order],
+        raw=raw[order],
+        low=ends[0][order],
+        high=ends[1][order],
+        resamples=len(resampled),
+        trials=trials[0],
+        of=trials[1],
+        left_out=left_out,
+        notes=tuple(notes),
+    )
+
+
+def _regimes(search: Search, trials: Judged, axes: list[ParamAxis], sample: Ints) -> list[Trial]:
+    columns = [search.param(axis.name) for axis in axes]
+    return regime_trials(search, columns, trials.indices[sample], trials.losses[sample])
+
+
+def _sample(trials: Judged, most: int, seed: int) -> Ints:
+    """Positions of the trials that are looked at, growing: all, or so many drawn at random."""
+    if len(trials) <= most:
+        return np.arange(len(trials))
+    return np.sort(np.random.default_rng(seed).choice(len(trials), most, replace=False))
+
+
+def _again(rng: np.random.Generator, count: int, resamples: int) -> list[list[int]]:
+    return [rng.integers(0, count, count).tolist() for _ in range(resamples)]
+
+
+def _shares(raw: Floats) -> Floats:
+    """Normalized as in ``optuna.importance.get_param_importances``."""
+    total = raw.sum()
+    shares: Floats = raw / total if total else np.full(len(raw), 1 / len(raw))
+    return shares
+
+
+def _loss(trial: Trial) -> float:
+    return trial.value
+
+
+def _sklearn_version() -> str | None:
+    try:
+        return version("scikit-learn")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,148 @@
+"""What figures over the search space share: axes of params, the choice of params, what is left out.
+
+No kind of figure lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from trialbook.analysis.search.axes import ParamAxis
+from trialbook.analysis.search.importance import leading
+from trialbook.analysis.search.judged import Judged
+from trialbook.analysis.search.search import Ints
+from trialbook.analysis.search.slices import Slices, slices
+from trialbook.report.charts import Axis, Floats, Panel, Points, Role, Scale
+from trialbook.report.figures.kinds import FigureSource
+from trialbook.report.figures.thinning import chosen
+from trialbook.report.figures.wording import counted
+
+_ROOM = 0.04
+"""Room beyond both ends of a range, as a share of it."""
+_MOST_CHOICES = 200
+"""More choices than this are numbered: so many labels cannot be read."""
+
+_T = TypeVar("_T")
+
+
+def axis_of(param: ParamAxis) -> Axis:
+    """The axis of a param over its whole range, with its scale."""
+    if param.is_categorical:
+        labels = param.choices
+        if len(labels) > _MOST_CHOICES:
+            labels = tuple(f"choice {index}" for index in range(len(labels)))
+        return Axis(param.name, Scale.CATEGORY, labels, (-0.5, len(labels) - 0.5))
+    low, high = param.unscaled(np.array([-_ROOM, 1 + _ROOM])).tolist()
+    return Axis(
+        param.name,
+        Scale.LOG if param.log else Scale.LINEAR,
+        limits=None if param.single else (low, high),
+        integer=param.integer,
+    )
+
+
+def chosen_slices(source: FigureSource, most: int) -> tuple[Slices, tuple[str, ...]]:
+    """The trials over the params that a figure shows, and a note on those that it does not.
+
+    Args:
+        source: What the figure is made from.
+        most: How many params it has room for. Params that the caller names are all taken.
+
+    Raises:
+        NotApplicableError: No trial counts, or none of them has a param.
+        NotFoundError: The caller names a param that no trial has.
+    """
+    search, options = source.search, source.options
+    found = slices(search, options.objective, options.params)
+    if options.params or len(found.axes) <= most:
+        return found, ()
+    names, how = leading(search, options.objective, most)
+    left = [axis.name for axis in found.axes if axis.name not in names]
+    note = (
+        f"{len(names)} of {len(found.axes)} params are shown, {how}; left out: "
+        + ", ".join(left[:10])
+        + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    )
+    return slices(search, options.objective, names), (note,)
+
+
+def rows_of(items: Sequence[_T], columns: int) -> tuple[tuple[_T | None, ...], ...]:
+    """Items in rows of so many; the last row is filled up with ``None``."""
+    width = min(columns, len(items))
+    filled = [*items, *[None] * (-len(items) % width)]
+    return tuple(tuple(filled[at : at + width]) for at in range(0, len(filled), width))
+
+
+def judged_sentence(trials: Judged) -> str:
+    """How many trials a figure shows and which it leaves out, as a sentence."""
+    said = counted(len(trials), "complete trial")
+    return said + (f" (left out: {trials.left_out_text})." if trials.left_out else ".")
+
+
+def trial_texts(trials: Judged, members: Ints) -> tuple[str, ...]:
+    """What is said of each of these trials where it can be hovered."""
+    numbers, found = trials.numbers[members].tolist(), trials.values[members].tolist()
+    return tuple(
+        f"trial {number}: {value:.6g}" for number, value in zip(numbers, found, strict=True)
+    )
+
+
+def best_point(x: Floats, y: Floats, trials: Judged, label: bool) -> Points:
+    """The mark of the best trial.
+
+    Args:
+        x: Shape (n,), one for each trial that counts.
+        y: Shape (n,), likewise.
+        trials: The trials.
+        label: Whether it is in the legend: once a figure is enough.
+    """
+    at = slice(trials.best, trials.best + 1)
+    return Points(
+        x[at],
+        y[at],
+        Role.BEST,
+        f"best (trial {trials.best_number})" if label else "",
+        texts=trial_texts(trials, np.array([trials.best])),
+        size=1.6,
+    )
+
+
+def drawn_trials(source: FigureSource, trials: Judged, panels: int) -> tuple[Ints, tuple[str, ...]]:
+    """Which trials are drawn in each of so many panels, and a note when not all are."""
+    limit = max(1, source.options.marks // max(1, panels))
+    drawn = chosen(len(trials), limit, keep=np.array([trials.best]), seed=source.options.seed)
+    if len(drawn) == len(trials):
+        return drawn, ()
+    return drawn, (
+        f"{len(drawn)} of {len(trials)} trials are drawn, chosen at random (seed "
+        f"{source.options.seed}), the best among them",
+    )
+
+
+def triangle(
+    axes: Sequence[ParamAxis], panel: Callable[[ParamAxis, ParamAxis, bool], Panel]
+) -> tuple[tuple[Panel | None, ...], ...]:
+    """A panel for each pair of params: rows by the second, columns by the first.
+
+    Args:
+        axes: At least two.
+        panel: Makes the panel with the first along x, the second along y; is told whether it is the
+            first panel of the figure, which has the legend.
+    """
+    return tuple(
+        tuple(
+            panel(axes[column], axes[row], (row, column) == (1, 0)) if column < row else None
+            for column in range(len(axes) - 1)
+        )
+        for row in range(1, len(axes))
+    )
+
+
+def spread(positions: Floats, param: ParamAxis, seed: int) -> Floats:
+    """Positions for drawing: those of a categorical moved aside a little, so that points show."""
+    if not param.is_categorical or len(positions) < 3:
+        return positions
+    return positions + np.random.default_rng(seed).uniform(-0.2, 0.2, len(positions))

@@ -1,0 +1,108 @@
+"""Value against each param: one panel a param."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trialbook.analysis.search.axes import ParamAxis
+from trialbook.analysis.search.search import Ints
+from trialbook.analysis.search.slices import Slices
+from trialbook.report.charts import Axis, Chart, ColorScale, Mark, Panel, Points, Role
+from trialbook.report.figures.kinds import FigureSource
+from trialbook.report.figures.over_params import (
+    axis_of,
+    best_point,
+    chosen_slices,
+    drawn_trials,
+    judged_sentence,
+    rows_of,
+    spread,
+    trial_texts,
+)
+from trialbook.report.figures.wording import counted, objective_label, objective_scale
+
+MOST_PARAMS = 20
+COLUMNS = 4
+
+
+def slices(source: FigureSource) -> Chart:
+    """The value of each complete trial against each of its params; the number is the colour."""
+    found, notes = chosen_slices(source, MOST_PARAMS)
+    trials, search = found.judged, source.search
+    drawn, thinned = drawn_trials(source, trials, len(found.axes))
+    y = Axis(
+        objective_label(search, trials.objective),
+        objective_scale(search, trials.values, trials.objective),
+    )
+    panels = [
+        _panel(source, found, axis, drawn, y, first=index == 0)
+        for index, axis in enumerate(found.axes)
+    ]
+    infeasible = len(trials.infeasible)
+    return Chart(
+        kind="slice",
+        title="Value against each param",
+        panels=rows_of(panels, COLUMNS if len(panels) != 3 else 3),
+        table=found.table(),
+        caption=(
+            f"Value against each param over its range: {judged_sentence(trials)} Colour is the "
+            "trial's number; the star is the best trial."
+            + (f" {counted(infeasible, 'infeasible trial')} as squares." if infeasible else "")
+            + (
+                " Points of categorical params are moved aside at random."
+                if any(axis.is_categorical for axis in found.axes)
+                else ""
+            )
+        ),
+        notes=notes + thinned,
+        trials=(trials.best_number,),
+        share_y=True,
+    )
+
+
+def _panel(
+    source: FigureSource,
+    found: Slices,
+    axis: ParamAxis,
+    drawn: Ints,
+    y: Axis,
+    *,
+    first: bool,
+) -> Panel:
+    trials, search = found.judged, source.search
+    positions = found.positions(axis)
+    shown = drawn[~np.isnan(positions[drawn])]
+    numbers = trials.numbers.astype(np.float64)
+    last = float(max(search.numbers))
+    marks: list[Mark] = []
+    if len(trials.infeasible):
+        at = trials.infeasible[: source.options.marks // len(found.axes)]
+        marks.append(
+            Points(
+                axis.positions[at],
+                search.values[at, trials.objective],
+                Role.INFEASIBLE,
+                "infeasible" if first else "",
+                texts=tuple(f"trial {number}" for number in search.numbers[at].tolist()),
+            )
+        )
+    marks.append(
+        Points(
+            spread(positions[shown], axis, source.options.seed),
+            trials.values[shown],
+            Role.COMPLETE,
+            colors=numbers[shown],
+            texts=trial_texts(trials, shown),
+        )
+    )
+    if not np.isnan(positions[trials.best]):
+        marks.append(best_point(positions, trials.values, trials, first))
+    missing = int(np.isnan(positions).sum())
+    return Panel(
+        axis_of(axis),
+        y,
+        tuple(marks),
+        title=f"in {len(trials) - missing} of {len(trials)} trials" if missing else "",
+        color=ColorScale("trial", (0.0, max(last, 1.0))),
+        empty="" if len(shown) else "no complete trial has it",
+    )
