@@ -80,6 +80,11 @@ COMMANDS = (
         "List the files a trial kept, or fetch one.",
     ),
     CommandEntry(
+        "report",
+        "trialbook.cli.report:report",
+        "Write a study's report: what a paper needs, and what is missing.",
+    ),
+    CommandEntry(
         "verify", "trialbook.cli.verify:verify", "Recompute digests and seals; name every mismatch."
     ),
     CommandEntry("rm", "trialbook.cli.rm:rm", "Delete studies or trials, leaving tombstones."),

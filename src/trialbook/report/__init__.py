@@ -1,1 +1,32 @@
-"""Draw and write: figures, tables, documents."""
+"""Draw and write: figures, tables, documents.
+
+What can be asked for from Python::
+
+    from trialbook import report
+
+    report.write("digits", ["html", "latex"])   # WrittenReport: paths, notices
+
+Each name is imported when it is used first: asking for one does not load what another needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trialbook.report.writing import WrittenReport, write
+
+__all__ = ["WrittenReport", "write"]
+
+_HOMES = {
+    "WrittenReport": "trialbook.report.writing",
+    "write": "trialbook.report.writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
+from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.document import Document, Notice, Section, Tone
+from trialbook.report.macros import macros
 from trialbook.report.sections.compute import compute
 from trialbook.report.sections.configuration import configuration
 from trialbook.report.sections.coordinates import coordinates
@@ -69,17 +72,21 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         sections[0] = Section(first.name, first.title, (_changed(), *first.blocks))
     name = "the study" if source.anonymous else f"the study {source.study.name}"
     selected = source.selected
-    return Document(
+    document = Document(
         title=f"Report of {name}",
         summary=(
             "Made by Trialbook from the records of every trial, failed, pruned and deleted ones "
             "among them. What was not recorded is said to be missing."
         ),
         sections=tuple(sections),
-        macros=(),
+        macros=macros(source),
         reference=source.reference("report", () if selected is None else (selected.trial.number,)),
         anonymous=source.anonymous,
     )
+    if not source.anonymous:
+        return document
+    found = identifying(reader.book, source.study.study_id)
+    return without_names(document, replacements(study, reader.book.url, found))
 
 
 def _changed() -> Notice:

@@ -1,0 +1,57 @@
+"""``trialbook report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trialbook.cli.options import common_options
+from trialbook.cli.output import write_line, write_note
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--format",
+    "formats",
+    default="html",
+    show_default=True,
+    metavar="FORMAT,...",
+    help="Any of html, md, latex, pdf and csv, with commas.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to; default: a directory here that is named for the study.",
+)
+@click.option(
+    "--anonymous", is_flag=True, help="Leave out names, hosts, paths and remotes, for review."
+)
+@click.option(
+    "--verify", is_flag=True, help="Compute every digest again; the report says what came out."
+)
+@common_options
+def report(
+    study: str,
+    formats: str,
+    output: Path | None,
+    anonymous: bool,
+    verify: bool,
+    storage: str | None,
+) -> None:
+    """Write the report of a study: everything that a paper needs, and what is missing.
+
+    The path of each format is printed, and on stderr what is missing or doubtful. The same book
+    gives the same files, byte for byte.
+    """
+    from trialbook.report.writing import write
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    written = write(study, wanted, output, anonymous=anonymous, verify=verify, storage=storage)
+    for notice in written.notices:
+        write_note(notice)
+    for path in written.paths:
+        write_line(str(path))

@@ -1,0 +1,141 @@
+"""A document without names, hosts, paths and remotes, whatever text they got into.
+
+Sections leave out what they know to be telling. This is the second line: every text of the finished
+document is searched for what the records say of people, machines and places, and for whatever looks
+like a path, an address or an e-mail. Names of params and metrics, and the values of params, stay.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar
+
+from trialbook.book.identifying import Identifying
+from trialbook.records.figure_references import FigureReference
+from trialbook.report.document import Document
+
+THE_STUDY = "the study"
+PATH, ADDRESS, MAIL = "[path]", "[address]", "[e-mail]"
+
+_COMMON = frozenset({"root", "user", "localhost", "nobody", "admin", "local", ".", "..", "/"})
+"""Names that tell nobody from anybody else."""
+_SHORTEST = 3
+_SUBSTRING = 8
+"""From this length on a name is found inside of words too."""
+_ADDRESSES = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_MAILS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*(?::[^\s'\"<>]+)?")
+_PATHS = re.compile(r"(?<![\w.\-/\]])(?:~[\w.-]*(?=/))?/(?=[^\s/])[^\s'\"<>|,;()]*")
+_FIXED = frozenset({"name", "kind"})
+"""Fields that hold words of the program, not of the study, in the classes named below."""
+_FIXED_OF = frozenset({"Section", "TableBlock", "FigureBlock", "Chart", "Macro"})
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Replacements:
+    """What is replaced in every text.
+
+    Args:
+        exact: Name to what stands for it, the longest name first.
+        pattern: Finds any of these names; ``None`` without one.
+    """
+
+    exact: dict[str, str]
+    pattern: re.Pattern[str] | None
+
+    def applied(self, text: str) -> str:
+        """The text without what is telling."""
+        if self.pattern is not None:
+            text = self.pattern.sub(lambda found: self.exact[found.group()], text)
+        text = _ADDRESSES.sub(ADDRESS, text)
+        text = _MAILS.sub(MAIL, text)
+        return _PATHS.sub(PATH, text)
+
+
+def replacements(study: str, book_url: str, found: Identifying) -> Replacements:
+    """What to replace, from what the records of a study tell.
+
+    Args:
+        study: Its name.
+        book_url: Where the book is.
+        found: Names of people, machines and places.
+    """
+    exact: dict[str, str] = {}
+    _number(exact, "host", _hosts(found.hosts))
+    _number(exact, "user", found.users)
+    _number(exact, "job", (job for job in found.jobs if not job.isdecimal() or len(job) > 3))
+    for paths, stands in ((found.paths, PATH), (found.addresses, ADDRESS), ((book_url,), ADDRESS)):
+        for text in paths:
+            exact.setdefault(text, stands)
+    exact[study] = THE_STUDY
+    kept = {name: stands for name, stands in exact.items() if _tells(name) or name == study}
+    ordered = dict(sorted(kept.items(), key=lambda item: (-len(item[0]), item[0])))
+    if not ordered:
+        return Replacements(ordered, None)
+    return Replacements(ordered, re.compile("|".join(map(_found_as, ordered))))
+
+
+def _hosts(names: tuple[str, ...]) -> dict[str, None]:
+    """Names of hosts and, of full ones, their first parts and their domains."""
+    found: dict[str, None] = {}
+    for name in names:
+        found.setdefault(name)
+        first, _, domain = name.partition(".")
+        if domain and not first.isdecimal():
+            found.setdefault(first)
+            found.setdefault(domain)
+    return found
+
+
+def _number(exact: dict[str, str], what: str, names: Any) -> None:
+    for index, name in enumerate(names, start=1):
+        exact.setdefault(name, f"{what} {index}")
+
+
+def _tells(name: str) -> bool:
+    return len(name) >= _SHORTEST and name.lower() not in _COMMON
+
+
+def _found_as(name: str) -> str:
+    pattern = re.escape(name)
+    if len(name) >= _SUBSTRING:
+        return pattern
+    return rf"(?<!\w){pattern}(?!\w)"
+
+
+def without_names(document: Document, names: Replacements) -> Document:
+    """The document with every text replaced; its numbers, digests and references stay."""
+    known: dict[str, str] = {}
+
+    def text_of(text: str) -> str:
+        # A digest, a state or a choice comes thousands of times.
+        if text not in known:
+            known[text] = names.applied(text)
+        return known[text]
+
+    def walked(value: Any) -> Any:
+        if isinstance(value, (Enum, FigureReference)):
+            return value
+        if isinstance(value, str):
+            return text_of(value)
+        if isinstance(value, tuple):
+            return tuple(map(walked, value))
+        if is_dataclass(value) and not isinstance(value, type):
+            return _replaced(value, walked)
+        return value
+
+    found: Document = walked(document)
+    return found
+
+
+def _replaced(value: Any, walked: Any) -> Any:
+    fixed = _FIXED if type(value).__name__ in _FIXED_OF else ()
+    changes = {
+        field.name: walked(getattr(value, field.name))
+        for field in fields(value)
+        if field.name not in fixed
+    }
+    return replace(value, **changes)

@@ -1,0 +1,101 @@
+"""Numbers that a paper quotes by name, so that none is copied by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from trialbook.analysis.columns import Holds
+from trialbook.analysis.compute import compute_of
+from trialbook.book.study_facts import seeded
+from trialbook.records.code import CodeState
+from trialbook.records.coordinates import Kind
+from trialbook.report.document import Macro
+from trialbook.report.sections.configuration import plain
+from trialbook.report.source import ReportSource, snapshot_state
+
+_DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+_LONGEST = 40
+
+
+def macros(source: ReportSource) -> tuple[Macro, ...]:
+    """What a paper may quote; of what is not known there is no macro."""
+    return (*_counts(source), *_best(source), *_compute(source), *_origin(source))
+
+
+def _counts(source: ReportSource) -> Iterator[Macro]:
+    states = source.study.states
+    yield Macro("Trials", sum(states.values()), Holds.INTEGER, says="all living trials")
+    for name, state, says in (
+        ("Complete", states.get("COMPLETE", 0), "complete trials"),
+        ("Pruned", states.get("PRUNED", 0), "pruned trials"),
+        ("Failed", states.get("FAIL", 0), "failed trials"),
+    ):
+        yield Macro(name, state, Holds.INTEGER, says=says)
+
+
+def _best(source: ReportSource) -> Iterator[Macro]:
+    if source.search.objectives > 1:
+        size = len(source.search.front)
+        yield Macro("FrontSize", size, Holds.INTEGER, says="trials on the Pareto front")
+    if source.selected is None:
+        return
+    trial = source.selected.trial
+    assert trial.values is not None
+    yield Macro("BestTrial", trial.number, Holds.INTEGER, says="number of the selected trial")
+    yield Macro("BestValue", trial.values[0], Holds.NUMBER, says="its value")
+    yield Macro("BestValueExact", trial.values[0], Holds.EXACT, says="its value in full")
+    for name, param in zip(
+        letters_names("Best", (param.name for param in trial.params)), trial.params, strict=True
+    ):
+        value = plain(param.value)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        holds = Holds.EXACT if number else Holds.TEXT
+        yield Macro(name, value, holds, says=f"param {param.name} of the selected trial")
+
+
+def letters_names(prefix: str, names: Iterable[str]) -> list[str]:
+    """A name of ASCII letters for each of these, different from all macros and from each other.
+
+    ``learning_rate`` becomes ``BestLearningRate``, ``units_1`` ``BestUnitsOne``; what nothing is
+    left of is counted: ``BestParamOne``.
+    """
+    taken = {"bestvalue", "bestvalueexact", "besttrial"}
+    found = []
+    for index, name in enumerate(names, start=1):
+        parts = re.findall(r"[A-Za-z]+|[0-9]", name)
+        spelt = "".join(_DIGITS[int(p)] if p.isdigit() else p[0].upper() + p[1:] for p in parts)
+        base = prefix + (spelt[:_LONGEST] or f"Param{_spelt(index)}")
+        unique, again = base, 1
+        while unique.lower() in taken:
+            again += 1
+            unique = f"{base}Again{_spelt(again)}"
+        taken.add(unique.lower())
+        found.append(unique)
+    return found
+
+
+def _spelt(number: int) -> str:
+    return "".join(_DIGITS[int(digit)] for digit in str(number))
+
+
+def _compute(source: ReportSource) -> Iterator[Macro]:
+    use = compute_of(source.reader, source.study.study_id)
+    if use.attempts:
+        yield Macro("CpuHours", use.cpu_h, Holds.NUMBER, says="CPU-hours of all attempts")
+        yield Macro("GpuHours", use.gpu_h, Holds.NUMBER, says="GPU-hours of all attempts")
+
+
+def _origin(source: ReportSource) -> Iterator[Macro]:
+    yield Macro("Seal", source.seal.seal, Holds.DIGEST, says="seal over all trials")
+    ways, different = seeded(source.reader.book, source.study.study_id)
+    if ways:
+        yield Macro("Seeds", different, Holds.INTEGER, says="different seeds of trials")
+    spec = source.study.spec
+    if spec is not None and spec.search.seed is not None:
+        yield Macro("StudySeed", spec.search.seed, Holds.INTEGER, says="seed of the study")
+    if source.shown is None or source.anonymous:
+        return
+    code = snapshot_state(source.shown, Kind.CODE, CodeState)
+    if code is not None and code.git is not None and code.git.commit is not None:
+        yield Macro("Commit", code.git.commit, Holds.DIGEST, says="commit of the code")
