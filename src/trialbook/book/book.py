@@ -19,6 +19,7 @@ from trialbook.book.engine import Engine, engine_of
 from trialbook.book.location import (
     DIRECTORY,
     blob_directory,
+    book_files,
     book_url,
     redacted_url,
     refuse_network,
@@ -283,6 +284,15 @@ def _make_directory(directory: Path) -> None:
 
 
 _open_books: weakref.WeakSet[Book] = weakref.WeakSet()
+
+
+def files_of_open_books() -> tuple[Path, ...]:
+    """Files of SQLite books that this process has open: opening them otherwise drops their locks.
+
+    Directories are left out, so blobs that lie beside a book are not among them.
+    """
+    found = {path for book in list(_open_books) for path in book_files(book.url)}
+    return tuple(sorted(path for path in found if path.is_file()))
 
 
 def _after_fork() -> None:

@@ -49,7 +49,8 @@ def figure_content(chart: Chart, reference: FigureReference, ending: Ending) -> 
     drawn = figure(chart)
     with drawing(texts_of(chart)):
         drawn.savefig(out, format=ending, metadata=_METADATA[ending](reference))
-    return out.getvalue()
+    content = out.getvalue()
+    return pdf.finished(content, reference) if ending == "pdf" else content
 
 
 _METADATA = {"pdf": pdf.metadata, "png": png.metadata, "svg": svg.metadata}
