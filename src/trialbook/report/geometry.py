@@ -19,6 +19,7 @@ from trialbook.report.charts import (
     Curves,
     Floats,
     Intervals,
+    Labels,
     Line,
     Mark,
     Panel,
@@ -59,7 +60,7 @@ def _coordinates(mark: Mark, which: str) -> tuple[Floats, ...]:
     """The numbers of a mark on the axis ``x`` or ``y``."""
     horizontal = which == "x"
     match mark:
-        case Points() | Line() | Curves():
+        case Points() | Line() | Curves() | Labels():
             return (mark.x if horizontal else mark.y,)
         case Band():
             return (mark.x,) if horizontal else (mark.low, mark.high)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from trialbook.report.charts import Chart, ColorScale, Panel
+from trialbook.report.charts import Chart, ColorScale, Labels, Panel
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SPACES = {"\n": " ", "\t": " ", "\r": " "}
@@ -112,7 +112,8 @@ def _texts_of(panel: Panel) -> list[str]:
     found = [panel.title, panel.empty]
     for axis in (panel.x, panel.y):
         found += [axis.label, *axis.categories, *(label for _, label in axis.ticks or ())]
-    found += [getattr(mark, "label", "") for mark in panel.marks]
+    for mark in panel.marks:
+        found += mark.texts if isinstance(mark, Labels) else [getattr(mark, "label", "")]
     if isinstance(panel.color, ColorScale):
         found.append(panel.color.label)
     return found

@@ -91,7 +91,9 @@ def figure(chart: Chart) -> Figure:
     """A chart as a figure of plotly, to show in a notebook or to change."""
     from plotly.graph_objects import Figure
 
-    return Figure(described(chart))
+    found = described(chart)
+    # Without a template of its own a figure takes plotly's.
+    return Figure(found | {"layout": found["layout"] | {"template": {}}})
 
 
 def figure_json(chart: Chart) -> str:
@@ -138,7 +140,10 @@ def described(chart: Chart) -> Json:
     for number, scale in enumerate(scales):
         owners = [(r, c) for r, c, p in places if p.coloraxis == _color_name(number)]
         layout[_color_name(number)] = _color_bar(scale, owners, len(places), grid)
-    layout["shapes"] = drawn.shapes
+    if drawn.shapes:
+        layout["shapes"] = drawn.shapes
+    if not layout["annotations"]:
+        del layout["annotations"]
     if drawn.labels:
         layout["showlegend"] = True
     return {"data": drawn.traces, "layout": layout}
@@ -203,7 +208,6 @@ def _layout(grid: _Grid) -> Json:
             "itemsizing": "constant",
         },
         "annotations": [],
-        "template": {},
     }
 
 

@@ -16,6 +16,7 @@ from trialbook.report.charts import (
     Curves,
     Floats,
     Intervals,
+    Labels,
     Line,
     Mark,
     Panel,
@@ -44,6 +45,12 @@ _SYMBOLS = {
     "ring": "circle-open",
 }
 _HATCHES = {"triangle": "/", "cross": "x", "ring": ".", "square": "\\"}
+_SIDES = {
+    "above": "top center",
+    "below": "bottom center",
+    "left": "middle left",
+    "right": "middle right",
+}
 _SIZE_PX = 6.0
 _LEGEND_LETTERS = 60
 _SHADES = 24
@@ -111,6 +118,8 @@ def draw(drawn: Drawn, place: Place, mark: Mark) -> None:
             _cells(drawn, place, mark)
         case Rule():
             _rule(drawn, place, mark)
+        case Labels():
+            _labels(drawn, place, mark)
 
 
 def _points(drawn: Drawn, place: Place, mark: Points) -> None:
@@ -370,6 +379,26 @@ def _rule(drawn: Drawn, place: Place, mark: Rule) -> None:
             f"{other}ref": f"{place.y if which == 'x' else place.x} domain",
         }
         drawn.shapes.append(shape | ends | refs | legend)
+
+
+def _labels(drawn: Drawn, place: Place, mark: Labels) -> None:
+    drawn.traces.append(
+        {
+            "type": "scatter",
+            "x": numbers(placed(mark.x, place.panel.x)),
+            "y": numbers(placed(mark.y, place.panel.y)),
+            "xaxis": place.x,
+            "yaxis": place.y,
+            "mode": "text",
+            "text": [label(text, 14) for text in mark.texts],
+            "hovertext": [hovered(text) for text in mark.texts],
+            "hoverinfo": "text",
+            "textposition": _SIDES[mark.side],
+            "textfont": {"size": 10},
+            "cliponaxis": False,
+            "showlegend": False,
+        }
+    )
 
 
 def _scatter(drawn: Drawn, place: Place, x: Floats, y: Floats, texts: tuple[str, ...]) -> Json:

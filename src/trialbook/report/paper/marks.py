@@ -22,6 +22,7 @@ from trialbook.report.charts import (
     Curves,
     Floats,
     Intervals,
+    Labels,
     Line,
     Mark,
     Panel,
@@ -33,8 +34,10 @@ from trialbook.report.charts import (
     Style,
 )
 from trialbook.report.geometry import band_outline, curve_slices, limits_of, marks_count
+from trialbook.report.labels import shortened
 from trialbook.report.palette import COLOR_MAP, Look, look
 from trialbook.report.paper.axes import drawn
+from trialbook.report.paper.settings import SMALL_PT
 
 RASTERIZED_FROM = 3000
 """Marks of more points than this are a picture inside a PDF or SVG; text and axes never are."""
@@ -55,6 +58,12 @@ _DASHES: dict[str, tuple[float, tuple[float, ...]]] = {
     "dashdot": (0, (5.0, 1.4, 1.0, 1.4)),
 }
 _HATCHES = {"triangle": "////", "cross": "xxxx", "ring": "....", "square": "\\\\\\\\"}
+_SIDES: dict[str, tuple[tuple[float, float], str, str]] = {
+    "above": ((0, 2), "center", "bottom"),
+    "below": ((0, -2), "center", "top"),
+    "left": ((-3, 0), "right", "center"),
+    "right": ((3, 0), "left", "center"),
+}
 _SIZE_PT = 3.4
 _UNKNOWN = "#BDBDBD"
 
@@ -121,6 +130,8 @@ def _draw(axes: Axes, panel: Panel, mark: Mark, order: float) -> Artist | None:
             return None
         case Rule():
             return _rule(axes, panel, mark, order)
+        case Labels():
+            _labels(axes, panel, mark)
     return None
 
 
@@ -360,6 +371,24 @@ def _rule(axes: Axes, panel: Panel, mark: Rule, order: float) -> Artist:
     if mark.y is not None and np.isfinite(mark.y):
         axes.axhline(float(drawn(np.array([mark.y]), panel.y)[0]), zorder=order, **style)  # type: ignore[arg-type]
     return Line2D([], [], **style)  # type: ignore[arg-type]
+
+
+def _labels(axes: Axes, panel: Panel, mark: Labels) -> None:
+    x, y = drawn(mark.x, panel.x), drawn(mark.y, panel.y)
+    (dx, dy), horizontal, vertical = _SIDES[mark.side]
+    for place_x, place_y, text in zip(x.tolist(), y.tolist(), mark.texts, strict=True):
+        axes.annotate(
+            shortened(text, 14),
+            (place_x, place_y),
+            (dx, dy),
+            textcoords="offset points",
+            fontsize=SMALL_PT,
+            horizontalalignment=horizontal,
+            verticalalignment=vertical,
+            annotation_clip=False,
+            zorder=4,
+            parse_math=False,
+        )
 
 
 def _rule_style(style: Style) -> dict[str, object]:
