@@ -75,6 +75,11 @@ COMMANDS = (
     CommandEntry("best", "trialbook.cli.best:best", "Show the best trials of a study."),
     CommandEntry("diff", "trialbook.cli.diff:diff", "Show how two trials differ, and in what."),
     CommandEntry(
+        "compare",
+        "trialbook.cli.compare:compare",
+        "Compare studies: settings, best values over budget, tests.",
+    ),
+    CommandEntry(
         "artifacts",
         "trialbook.cli.artifacts:artifacts",
         "List the files a trial kept, or fetch one.",
@@ -83,6 +88,11 @@ COMMANDS = (
         "report",
         "trialbook.cli.report:report",
         "Write a study's report: what a paper needs, and what is missing.",
+    ),
+    CommandEntry(
+        "locate",
+        "trialbook.cli.locate:locate",
+        "Find the run behind a figure, a paper, an artifact or another file.",
     ),
     CommandEntry(
         "verify", "trialbook.cli.verify:verify", "Recompute digests and seals; name every mismatch."

@@ -24,6 +24,12 @@ class ComponentSettings:
     settings: dict[str, Any] = field(default_factory=dict)
     by_name: bool = True
 
+    @property
+    def text(self) -> str:
+        """As in ``TPESampler(multivariate=true)``."""
+        given = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in self.settings.items())
+        return f"{self.name}({', '.join(given)})"
+
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:

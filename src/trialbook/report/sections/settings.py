@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
@@ -38,13 +36,7 @@ def settings(source: ReportSource) -> Section:
 
 def component_text(component: ComponentSettings | None) -> str | None:
     """``TPESampler(constant_liar=true)``; ``None`` when it is not known."""
-    if component is None:
-        return None
-    given = ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False)}"
-        for name, value in component.settings.items()
-    )
-    return f"{component.name}({given})"
+    return None if component is None else component.text
 
 
 def _search_facts(spec: StudySpec | None) -> list[Fact]:

@@ -1,0 +1,117 @@
+"""The comparison of studies as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trialbook.analysis.comparison.curves import Curves, compute_curves, trial_curves
+from trialbook.analysis.comparison.settings import SettingRow, settings
+from trialbook.analysis.comparison.significance import Significance, significance
+from trialbook.analysis.comparison.studies import (
+    ComparedStudy,
+    Group,
+    compared_studies,
+    groups,
+)
+from trialbook.analysis.opening import Storage, opened
+from trialbook.book.reading import Reader
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Several studies side by side.
+
+    Args:
+        studies: The studies, in the order in which they were named.
+        groups: Which of them repeat one another.
+        settings: What was asked of each.
+        trials: Best value so far over finished trials; ``None`` with several objectives.
+        compute: The same over worker-hours; groups with studies of which they are not known are
+            absent.
+        significance: What tests say; ``None`` with several objectives.
+        notes: What a reader must know before comparing; empty when nothing stands against it.
+    """
+
+    studies: tuple[ComparedStudy, ...]
+    groups: tuple[Group, ...]
+    settings: tuple[SettingRow, ...]
+    trials: Curves | None
+    compute: Curves | None
+    significance: Significance | None
+    notes: tuple[str, ...]
+
+
+def compare(
+    names: Sequence[str], *, anonymous: bool = False, storage: Storage = None
+) -> Comparison:
+    """Compare studies of one book.
+
+    Args:
+        names: At least two studies.
+        anonymous: Whether to call them by numbers.
+        storage: Where the book is.
+
+    Raises:
+        InvalidInputError: Fewer than two, or one is named twice.
+        NotApplicableError: Their objectives cannot be compared.
+        NotFoundError: There is no such study.
+    """
+    with opened(storage) as reader:
+        return comparison_of(reader, names, anonymous=anonymous)
+
+
+def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = False) -> Comparison:
+    """The same of a book that is open."""
+    studies = compared_studies(reader, names, anonymous=anonymous)
+    found = groups(studies)
+    rows = settings(studies)
+    notes = list(_notes(studies, found, rows))
+    if studies[0].search.objectives > 1:
+        notes.append(
+            "With several objectives no single value is the best so far: compare the fronts and "
+            "hypervolumes of the studies' own reports."
+        )
+        return Comparison(studies, found, rows, None, None, None, tuple(notes))
+    return Comparison(
+        studies=studies,
+        groups=found,
+        settings=rows,
+        trials=trial_curves(studies, found, LEVEL),
+        compute=compute_curves(studies, found, LEVEL),
+        significance=significance(studies, found, LEVEL),
+        notes=tuple(notes),
+    )
+
+
+def _notes(
+    studies: Sequence[ComparedStudy], found: Sequence[Group], rows: Sequence[SettingRow]
+) -> list[str]:
+    notes = []
+    other = [row.what for row in rows if row.matters and row.differs]
+    if other:
+        notes.append(
+            f"The studies did not search the same problem: they differ in {', '.join(other)}."
+        )
+    unknown = [study.name for study in studies if not study.snapshots]
+    if unknown:
+        notes.append(
+            f"No code and data are recorded of {', '.join(unknown)}: no trial was tracked."
+        )
+    for group in found:
+        seeds = [studies[index].seed for index in group.studies]
+        known = [seed for seed in seeds if seed is not None]
+        if len(set(known)) < len(known):
+            notes.append(
+                f"Studies of {group.label} share a seed, so they are no independent repetitions."
+            )
+    open_ones = [
+        study.name
+        for study in studies
+        if study.search.study.states.get("RUNNING") or study.search.study.states.get("WAITING")
+    ]
+    if open_ones:
+        notes.append(f"Trials of {', '.join(open_ones)} have not finished yet.")
+    return notes

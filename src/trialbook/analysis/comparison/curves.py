@@ -1,0 +1,143 @@
+"""Best value so far of groups of studies, with a band where a group repeats a study.
+
+The band is pointwise. With three repetitions or more it is Student's t interval of the mean over
+the repetitions, which takes their best values at each budget as normal; with two it is their range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.comparison.studies import ComparedStudy, Group
+from trialbook.analysis.search.compute_history import compute_history
+from trialbook.analysis.search.history import history
+from trialbook.analysis.search.search import Floats
+from trialbook.errors import NotApplicableError
+
+FEWEST_FOR_T = 3
+_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupCurve:
+    """The best value so far of one group.
+
+    Args:
+        label: The group's.
+        budgets: Shape (n,): growing.
+        each: Shape (repetitions, n): of each study; NaN before its first value.
+        mean: Shape (n,): over the repetitions; NaN until all of them have a value.
+        low: Shape (n,): lower end of the band; NaN where there is none.
+        high: Shape (n,): upper end.
+        method: What the band is; empty for a group of one.
+    """
+
+    label: str
+    budgets: Floats
+    each: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    method: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """The best value so far of every group over one budget.
+
+    Args:
+        budget: What the budget is counted in, as an axis says it.
+        groups: One a group; a group of which nothing is known on this axis is absent.
+        level: Level of t intervals.
+    """
+
+    budget: str
+    groups: tuple[GroupCurve, ...]
+    level: float
+
+    def table(self) -> Table:
+        """One row a group and budget."""
+        columns = (
+            Column("group"),
+            Column(self.budget, Holds.NUMBER),
+            Column("studies", Holds.INTEGER),
+            Column("best so far, mean", Holds.NUMBER),
+            Column("lower", Holds.NUMBER),
+            Column("upper", Holds.NUMBER),
+        )
+        rows: list[tuple[Cell, ...]] = []
+        for curve in self.groups:
+            for at, budget in enumerate(curve.budgets.tolist()):
+                ends = (curve.mean[at], curve.low[at], curve.high[at])
+                given = (None if np.isnan(end) else float(end) for end in ends)
+                rows.append((curve.label, budget, len(curve.each), *given))
+        return Table(columns, tuple(rows))
+
+
+def trial_curves(
+    studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
+) -> Curves:
+    """The best value so far against the number of finished trials."""
+    found = []
+    for group in groups:
+        runs = []
+        for index in group.studies:
+            try:
+                past = history(studies[index].search)
+            except NotApplicableError:
+                continue
+            runs.append((past.finished.astype(float), past.best))
+        found += _group_curve(group.label, runs, level)
+    return Curves("finished trials", tuple(found), level)
+
+
+def compute_curves(
+    studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
+) -> Curves:
+    """The best value so far against the hours that workers spent on attempts."""
+    found = []
+    for group in groups:
+        runs = []
+        for index in group.studies:
+            try:
+                past = compute_history(studies[index].search)
+            except NotApplicableError:
+                continue
+            if not past.untracked:  # else what led to the best is not all here
+                runs.append((past.worker_h, past.best))
+        if len(runs) == len(group.studies):
+            found += _group_curve(group.label, runs, level)
+    return Curves("worker-hours", tuple(found), level)
+
+
+def _group_curve(label: str, runs: list[tuple[Floats, Floats]], level: float) -> list[GroupCurve]:
+    """The curve of a group up to the budget that all of its studies reached; none without any."""
+    runs = [(budgets, best) for budgets, best in runs if len(budgets)]
+    if not runs:
+        return []
+    end = min(float(budgets[-1]) for budgets, _ in runs)
+    budgets = np.unique(np.concatenate([budgets[budgets <= end] for budgets, _ in runs]))
+    if len(budgets) > _POINTS:
+        budgets = budgets[np.unique(np.linspace(0, len(budgets) - 1, _POINTS).astype(int))]
+    each = np.stack([_at(budgets, *run) for run in runs])
+    mean = each.mean(axis=0)
+    low, high, method = np.full(len(mean), np.nan), np.full(len(mean), np.nan), ""
+    if len(runs) >= FEWEST_FOR_T:
+        error = stats.sem(each, axis=0)
+        reach = stats.t.ppf(0.5 + level / 2, len(runs) - 1) * error
+        low, high, method = mean - reach, mean + reach, f"{level * 100:g} % t interval of the mean"
+    elif len(runs) == 2:
+        low, high, method = each.min(axis=0), each.max(axis=0), "range of two"
+        low[np.isnan(mean)] = high[np.isnan(mean)] = np.nan
+    return [GroupCurve(label, budgets, each, mean, low, high, method)]
+
+
+def _at(budgets: Floats, own: Floats, best: Floats) -> Floats:
+    """The best so far at these budgets: that of the last point that is not beyond each."""
+    places = np.searchsorted(own, budgets, side="right") - 1
+    return np.where(places >= 0, best[np.maximum(places, 0)], np.nan)

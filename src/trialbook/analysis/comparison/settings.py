@@ -1,0 +1,214 @@
+"""What was asked of each study, row by row, and in what their coordinates differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.comparison.studies import ComparedStudy, Group, differences
+from trialbook.records.code import CodeState
+from trialbook.records.coordinates import Kind
+from trialbook.records.data import DataState
+from trialbook.records.environment import EnvironmentState
+
+NOT_RECORDED = "not recorded"
+_NOT_ASKED = "not asked"
+_SHORT = 12
+_LISTED = 20
+"""How many differences of one coordinate get a row of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One thing that was asked or recorded.
+
+    Args:
+        what: What it is.
+        values: One for each study.
+        matters: Whether studies that differ in it did not search the same problem.
+    """
+
+    what: str
+    values: tuple[str, ...]
+    matters: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether the studies do not all have the same."""
+        return len(set(self.values)) > 1
+
+
+def settings(studies: Sequence[ComparedStudy]) -> tuple[SettingRow, ...]:
+    """What was asked of each study, from the search down to the machine."""
+    return tuple(
+        row
+        for part in (_search, _space, _coordinates)
+        for row in part(studies)
+        if any(value not in ("", NOT_RECORDED) for value in row.values)
+    )
+
+
+def settings_table(rows: Sequence[SettingRow], groups: Sequence[Group]) -> Table:
+    """One row a setting, one column a group; what differs inside a group is told one by one."""
+    return Table(
+        (
+            Column("setting"),
+            *(Column(group.label, Holds.CODE) for group in groups),
+            Column("differs"),
+        ),
+        tuple(
+            (
+                row.what,
+                *("; ".join(_told([row.values[i] for i in group.studies])) for group in groups),
+                "differs" if row.differs else "",
+            )
+            for row in rows
+        ),
+    )
+
+
+def best_table(studies: Sequence[ComparedStudy]) -> Table:
+    """The best configuration of each study with one objective: a row a study, a column a param."""
+    names = dict.fromkeys(param.name for study in studies for param in study.search.params)
+    return Table(
+        (
+            Column("study", Holds.CODE),
+            Column("trial", Holds.INTEGER),
+            Column("value", Holds.EXACT),
+            *(Column(name, Holds.CODE) for name in names),
+        ),
+        tuple(_best(study, tuple(names)) for study in studies),
+    )
+
+
+def _told(values: Sequence[str]) -> Sequence[str]:
+    """The values as they are; one when all are the same."""
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def _search(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
+    specs = [study.search.study.spec for study in studies]
+    asked = [None if spec is None else spec.search for spec in specs]
+    counts = [study.search.study.states for study in studies]
+    yield SettingRow(
+        "trials",
+        tuple(
+            ", ".join(f"{n} {state.lower()}" for state, n in sorted(states.items()) if n) or "none"
+            for states in counts
+        ),
+    )
+    yield SettingRow(
+        "sampler",
+        tuple(s.sampler.text if s and s.sampler else NOT_RECORDED for s in asked),
+    )
+    yield SettingRow(
+        "pruner", tuple(s.pruner.text if s and s.pruner else NOT_RECORDED for s in asked)
+    )
+    yield SettingRow(
+        "seed",
+        tuple(NOT_RECORDED if s is None else _text(s.seed, "none") for s in asked),
+    )
+    yield SettingRow(
+        "budget",
+        tuple(NOT_RECORDED if s is None else _budget(s.trials, s.hours) for s in asked),
+    )
+    yield SettingRow(
+        "changed in mid-study",
+        tuple("" if spec is None else "; ".join(spec.changes) for spec in specs),
+    )
+
+
+def _space(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
+    names = dict.fromkeys(param.name for study in studies for param in study.space)
+    for name in names:
+        values = []
+        for study in studies:
+            found = [param for param in study.space if param.name == name]
+            ranges = [one.text for param in found for one in param.ranges]
+            values.append(", then ".join(ranges) if ranges else _NOT_ASKED)
+        yield SettingRow(f"param {name}", tuple(values))
+
+
+def _coordinates(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
+    yield SettingRow("commit", tuple(_commit(study) for study in studies))
+    yield SettingRow("loaded files", tuple(_code(study) for study in studies), matters=True)
+    names = dict.fromkeys(name for study in studies for name in _inputs(study))
+    for name in names:
+        yield SettingRow(
+            f"data {name}",
+            tuple(_inputs(study).get(name, NOT_RECORDED) for study in studies),
+            matters=True,
+        )
+    for kind in (Kind.CONFIG, Kind.ENVIRONMENT):
+        yield from _differing(studies, kind)
+    yield SettingRow("Python", tuple(_python(study) for study in studies))
+
+
+def _differing(studies: Sequence[ComparedStudy], kind: Kind) -> Iterator[SettingRow]:
+    """A row for each thing in which any study differs from the first one, the first ones only."""
+    found: dict[str, dict[int, str]] = {}
+    first: dict[str, str] = {}
+    for index, study in enumerate(studies[1:], start=1):
+        for difference in differences(studies[0], study, kind) or ():
+            if difference.what.startswith("search."):
+                continue  # has rows of its own
+            first[difference.what] = _text(difference.recorded, "none")
+            found.setdefault(difference.what, {})[index] = _text(difference.here, "none")
+    for what in list(found)[:_LISTED]:
+        values = [found[what].get(index, first[what]) for index in range(len(studies))]
+        yield SettingRow(f"{kind} {what}", tuple(values), matters=kind is Kind.CONFIG)
+    if len(found) > _LISTED:
+        counts = [str(sum(index in by for by in found.values())) for index in range(len(studies))]
+        yield SettingRow(f"{kind}: differences from the first study", tuple(counts))
+
+
+def _commit(study: ComparedStudy) -> str:
+    snapshot = study.snapshots.get(Kind.CODE)
+    git = None if snapshot is None else snapshot.state_as(CodeState).git
+    if git is None or git.commit is None:
+        return NOT_RECORDED
+    return git.commit[:_SHORT] + (" with changes" if git.dirty else "")
+
+
+def _code(study: ComparedStudy) -> str:
+    snapshot = study.snapshots.get(Kind.CODE)
+    return NOT_RECORDED if snapshot is None else snapshot.state_as(CodeState).identity[:_SHORT]
+
+
+def _inputs(study: ComparedStudy) -> dict[str, str]:
+    snapshot = study.snapshots.get(Kind.DATA)
+    if snapshot is None:
+        return {}
+    inputs = snapshot.state_as(DataState).inputs
+    return {item.name: (item.digest or NOT_RECORDED)[:_SHORT] for item in inputs}
+
+
+def _python(study: ComparedStudy) -> str:
+    snapshot = study.snapshots.get(Kind.ENVIRONMENT)
+    if snapshot is None:
+        return NOT_RECORDED
+    return snapshot.state_as(EnvironmentState).interpreter.version
+
+
+def _budget(trials: int | None, hours: float | None) -> str:
+    limits = [f"{trials} trials"] * (trials is not None) + [f"{hours!r} h"] * (hours is not None)
+    return ", ".join(limits) or "no limit"
+
+
+def _best(study: ComparedStudy, names: Sequence[str]) -> tuple[Cell, ...]:
+    search = study.search
+    best = search.best
+    if best is None:
+        return (study.name, None, None, *(_NOT_ASKED for _ in names))
+    given = {column.name: column for column in search.params if column.given[best]}
+    params = [_choice(given[name].value(best)) if name in given else _NOT_ASKED for name in names]
+    return (study.name, int(search.numbers[best]), float(search.values[best, 0]), *params)
+
+
+def _choice(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _text(value: object, missing: str) -> str:
+    return missing if value is None else str(value)

@@ -1,0 +1,195 @@
+"""Studies side by side: which repeat one another, their curves, and what the tests say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import trialbook
+from trialbook.analysis.comparison.comparison import compare
+from trialbook.analysis.comparison.settings import best_table, settings_table
+from trialbook.analysis.comparison.significance import holm
+from trialbook.cli.main import exit_code_of_command
+from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
+
+RANDOM = tuple(f"random-{seed}" for seed in range(4))
+TPE = tuple(f"tpe-{seed}" for seed in range(3))
+TRIALS = 12
+
+
+@trialbook.tracked_objective(seed=3)
+def objective(trial):
+    x = trial.suggest_float("x", -5, 5)
+    trial.suggest_float("y", 1e-3, 1, log=True)
+    return (x - 1) ** 2
+
+
+@trialbook.tracked_objective(seed=3)
+def wider(trial):
+    return trial.suggest_float("x", -50, 50) ** 2
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    path = tmp_path_factory.mktemp("compare") / "book.db"
+    storage = trialbook.BookStorage(path)
+    samplers = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
+    for name in (*RANDOM, *TPE):
+        kind, _, seed = name.partition("-")
+        study = trialbook.create_study(
+            storage=storage, study_name=name, sampler=samplers[kind](), seed=int(seed)
+        )
+        study.optimize(objective, n_trials=TRIALS + int(seed))
+    study = trialbook.create_study(
+        storage=storage, study_name="wider", sampler=optuna.samplers.RandomSampler(), seed=9
+    )
+    study.optimize(wider, n_trials=4)
+    trialbook.create_study(storage=storage, study_name="empty")
+    trialbook.create_study(storage=storage, study_name="up", direction="maximize")
+    optuna.create_study(storage=storage, study_name="plain").add_trials(
+        [optuna.trial.create_trial(value=1.0)]
+    )
+    trialbook.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
+    trialbook.create_study(
+        storage=storage, study_name="two again", directions=["minimize", "maximize"]
+    )
+    storage.close()
+    return path
+
+
+def best_after(book, name, count):
+    trials = optuna.load_study(study_name=name, storage=trialbook.BookStorage(book)).trials
+    return min(trial.value for trial in trials[:count])
+
+
+def test_studies_under_other_seeds_are_one_group(book):
+    found = compare([*RANDOM, "wider", *TPE], storage=book)
+    assert [(group.label, len(group.studies)) for group in found.groups] == [
+        ("random", 4),
+        ("wider", 1),
+        ("tpe", 3),
+    ]
+    # Other functions of one file: the space tells them apart, not the code.
+    assert not found.notes
+
+
+def test_settings_say_what_differs(book):
+    found = compare([RANDOM[0], TPE[1]], storage=book)
+    rows = {row.what: row for row in found.settings}
+    assert rows["sampler"].differs
+    assert rows["seed"].values == ("0", "1")
+    assert rows["param x"].values == ("-5.0 to 5.0", "-5.0 to 5.0")
+    assert not rows["loaded files"].differs
+    table = settings_table(found.settings, found.groups)
+    assert [column.name for column in table.columns] == ["setting", "random-0", "tpe-1", "differs"]
+    best = best_table(found.studies)
+    assert best.rows[0][2] == best_after(book, RANDOM[0], None)
+
+
+def test_curves_are_those_of_the_trials(book):
+    found = compare(RANDOM, storage=book)
+    (curve,) = found.trials.groups
+    assert curve.budgets.tolist() == list(range(1, TRIALS + 1))
+    for row, name in zip(curve.each, RANDOM, strict=True):
+        expected = [best_after(book, name, count) for count in range(1, TRIALS + 1)]
+        assert row.tolist() == expected
+    reach = stats.t.interval(0.95, 3, curve.each.mean(axis=0), stats.sem(curve.each, axis=0))
+    assert np.allclose([curve.low, curve.high], reach)
+    hours = found.compute.groups[0]
+    assert (np.diff(hours.budgets) > 0).all()
+    assert np.nanmin(hours.each) >= curve.each.min()
+
+
+def test_two_repetitions_have_a_range_and_one_has_no_band(book):
+    found = compare([*RANDOM[:2], TPE[0]], storage=book)
+    pair, single = found.trials.groups
+    assert pair.method == "range of two"
+    assert (pair.low == pair.each.min(axis=0)).all()
+    assert single.method == ""
+    assert np.isnan(single.low).all()
+
+
+def test_tests_are_at_the_budget_that_all_reached(book):
+    found = compare([*RANDOM, *TPE], storage=book).significance
+    assert found.budget == TRIALS
+    one = [best_after(book, name, TRIALS) for name in RANDOM]
+    two = [best_after(book, name, TRIALS) for name in TPE]
+    (pair,) = found.pairs
+    welch = stats.ttest_ind(one, two, equal_var=False)
+    assert pair.welch_p == pytest.approx(welch.pvalue)
+    assert pair.rank_p == pytest.approx(stats.mannwhitneyu(one, two).pvalue)
+    assert pair.low < pair.difference < pair.high
+    wins = sum((a < b) + 0.5 * (a == b) for a, b in itertools.product(one, two))
+    assert pair.superiority == pytest.approx(wins / 12)
+    assert found.untested == ()
+
+
+def test_single_studies_are_not_tested_and_it_says_why(book):
+    found = compare([RANDOM[0], TPE[0]], storage=book).significance
+    assert found.pairs == ()
+    assert len(found.untested) == 2
+    assert "another seed" in found.untested[0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_step_down_method(values):
+    adjusted = holm(values)
+    order = np.argsort(values, kind="stable")
+    for place, index in enumerate(order):
+        earlier = [(len(values) - k) * values[order[k]] for k in range(place + 1)]
+        assert adjusted[index] == pytest.approx(min(1.0, max(earlier)))
+
+
+def test_holm_leaves_what_is_no_number():
+    assert np.isnan(holm([0.01, float("nan")])[1])
+    assert holm([0.01, float("nan")])[0] == pytest.approx(0.02)
+
+
+def test_what_cannot_be_compared_is_refused(book):
+    with pytest.raises(InvalidInputError, match="two studies"):
+        compare(["random-0"], storage=book)
+    with pytest.raises(InvalidInputError, match="named twice"):
+        compare(["random-0", "random-0"], storage=book)
+    with pytest.raises(NotApplicableError, match="other directions"):
+        compare(["random-0", "up"], storage=book)
+    with pytest.raises(NotFoundError):
+        compare(["random-0", "nothing"], storage=book)
+
+
+def test_what_is_not_known_is_said(book):
+    found = compare(["random-0", "empty", "plain"], storage=book)
+    assert found.significance.budget == 0
+    assert "empty" in found.significance.untested[0]
+    assert any("No code and data are recorded" in note for note in found.notes)
+    several = compare(["two", "two again"], storage=book)
+    assert several.trials is None
+    assert any("several objectives" in note for note in several.notes)
+
+
+def test_an_anonymous_comparison_names_no_study(book):
+    found = compare([RANDOM[0], TPE[0]], anonymous=True, storage=book)
+    table = settings_table(found.settings, found.groups)
+    assert "random-0" not in repr((table, best_table(found.studies), found.groups, found.notes))
+
+
+def test_the_command_prints_tables_json_and_csv(book, capsys):
+    where = ["--storage", str(book)]
+    assert exit_code_of_command(["compare", *RANDOM, *TPE, *where]) == 0
+    page = capsys.readouterr()
+    assert "TESTS" in page.out
+    assert "RandomSampler()" in page.out
+    assert "--all shows them" in page.err
+    assert exit_code_of_command(["compare", *RANDOM, *TPE, "--format", "json", *where]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["groups"][0] == {"label": "random", "studies": list(RANDOM)}
+    assert len(found["curves"]["trials"][0]["each"]) == 4
+    assert exit_code_of_command(["compare", RANDOM[0], TPE[0], "--format", "csv", *where]) == 0
+    assert "setting,sampler,random-0,RandomSampler()" in capsys.readouterr().out
+    assert exit_code_of_command(["compare", "random-0", *where]) == 2
