@@ -19,9 +19,16 @@ from trialbook.report.document import Document
 THE_STUDY = "the study"
 PATH, ADDRESS, MAIL = "[path]", "[address]", "[e-mail]"
 
-_COMMON = frozenset({"root", "user", "localhost", "nobody", "admin", "local", ".", "..", "/"})
-"""Names that tell nobody from anybody else."""
-_SHORTEST = 3
+_COMMON = frozenset(
+    {
+        *("root", "user", "localhost", "nobody", "admin", "local", "main", "default"),
+        *("study", "trial", "trials", "value", "values", "best", "report", "objective", "search"),
+        *("test", "train", "data", "model", "metric", "metrics", "param", "params"),
+        *("an", "as", "at", "be", "by", "in", "is", "it", "no", "of", "on", "or", "to"),
+    }
+)
+"""Names that tell nobody from anybody else, and words that a report is made of."""
+_SHORTEST = 2
 _SUBSTRING = 8
 """From this length on a name is found inside of words too."""
 _ADDRESSES = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
@@ -71,7 +78,7 @@ def replacements(study: str, book_url: str, found: Identifying) -> Replacements:
         for text in paths:
             exact.setdefault(text, stands)
     exact[study] = THE_STUDY
-    kept = {name: stands for name, stands in exact.items() if _tells(name) or name == study}
+    kept = {name: stands for name, stands in exact.items() if _tells(name)}
     ordered = dict(sorted(kept.items(), key=lambda item: (-len(item[0]), item[0])))
     if not ordered:
         return Replacements(ordered, None)

@@ -11,6 +11,7 @@ from trialbook.book.study_facts import sealed
 from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.document import Document, Notice, Section, Tone
 from trialbook.report.macros import macros
+from trialbook.report.sections.checklists import checklists
 from trialbook.report.sections.compute import compute
 from trialbook.report.sections.configuration import configuration
 from trialbook.report.sections.coordinates import coordinates
@@ -45,6 +46,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     coverage,
     sealing,
     rerunning,
+    checklists,
     all_trials,
 )
 """In the order in which they are read. Each says what is missing instead of being left out."""

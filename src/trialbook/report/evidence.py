@@ -1,0 +1,325 @@
+"""What the book holds that answers items of checklists: proofs, each found or missing.
+
+A proof that is found says what it is, with figures that were computed from the book; one that is
+missing says what would bring it about. Which item rests on which proofs is in ``checklist.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from trialbook.analysis.compute import ComputeUse, compute_of
+from trialbook.analysis.exclusions import exclusions_of
+from trialbook.analysis.failures import failures_of
+from trialbook.analysis.gaps import Gaps, gaps_of
+from trialbook.analysis.search.space import space
+from trialbook.analysis.test_metrics import has_test_metrics
+from trialbook.book.study_facts import seeded
+from trialbook.errors import NotApplicableError
+from trialbook.records.code import CodeState
+from trialbook.records.config import ConfigState
+from trialbook.records.coordinates import Kind
+from trialbook.records.data import DataState
+from trialbook.records.environment import EnvironmentState
+from trialbook.records.verdict import Verdict
+from trialbook.report.source import ReportSource, counted, snapshot_state
+
+_TRACK = "decorate the objective with trialbook.tracked_objective and run the search with it"
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A piece of evidence.
+
+    Args:
+        text: What was found, or what to do when it is missing.
+        found: Whether it is there.
+        against: Whether what is there answers no.
+    """
+
+    text: str
+    found: bool = True
+    against: bool = False
+
+
+def missing(text: str) -> Proof:
+    """A proof that is not there, with what to do."""
+    return Proof(text, found=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All proofs of one study.
+
+    Args:
+        code: The code of the selected trial, whole.
+        data: Its inputs, with digests.
+        environment: Interpreter and packages.
+        hardware: The machines of all attempts.
+        space: Ranges and scales of every param.
+        method: Sampler, pruner and seed of the study.
+        selection: The rule and what it selected.
+        configuration: All params of the selected trial, and what was fixed.
+        seeds: Seeds of the trials.
+        runs: How many trials there were in each state.
+        exclusions: What became of those that cannot be selected.
+        compute: CPU and GPU time of all attempts.
+        runtime: Mean time of an attempt.
+        coverage: Whether all coordinates of all trials are recorded.
+        rerun: Whether the selected trial came out the same again.
+        replicates: Mean, spread and interval under fresh seeds.
+        test: Test metrics that the search never saw.
+        artifacts: Files that the selected trial kept.
+    """
+
+    code: Proof
+    data: Proof
+    environment: Proof
+    hardware: Proof
+    space: Proof
+    method: Proof
+    selection: Proof
+    configuration: Proof
+    seeds: Proof
+    runs: Proof
+    exclusions: Proof
+    compute: Proof
+    runtime: Proof
+    coverage: Proof
+    rerun: Proof
+    replicates: Proof
+    test: Proof
+    artifacts: Proof
+
+
+PROOFS = tuple(field.name for field in fields(Evidence))
+
+
+def evidence(source: ReportSource) -> Evidence:
+    """What the book holds of a study."""
+    use = compute_of(source.reader, source.study.study_id)
+    gaps = gaps_of(source.reader, source.search)
+    return Evidence(
+        code=_code(source),
+        data=_data(source),
+        environment=_environment(source),
+        hardware=_hardware(use),
+        space=_space(source),
+        method=_method(source),
+        selection=_selection(source),
+        configuration=_configuration(source),
+        seeds=_seeds(source),
+        runs=_runs(source),
+        exclusions=_exclusions(source),
+        compute=_compute(use),
+        runtime=_runtime(use),
+        coverage=_coverage(gaps),
+        rerun=_rerun(source),
+        replicates=_replicates(source),
+        test=_test(source),
+        artifacts=_artifacts(source),
+    )
+
+
+def _code(source: ReportSource) -> Proof:
+    state = None if source.shown is None else snapshot_state(source.shown, Kind.CODE, CodeState)
+    if source.shown is None or state is None:
+        return missing(f"no code is recorded: {_TRACK}")
+    where = f"the code of trial {source.shown.trial.number}"
+    without = sum(not entry.embedded for entry in state.files)
+    if without:
+        return missing(f"{where} is kept but for {counted(without, 'file')}: release those too")
+    if not state.loaded:
+        return missing(f"of {where} no loaded file is known: {_TRACK}")
+    return Proof(
+        f"{where}: {counted(len(state.files), 'file')}, kept in the book with their contents, "
+        f"identity {state.identity[:_SHORT]} (section Code, data and environment)"
+    )
+
+
+def _data(source: ReportSource) -> Proof:
+    state = None if source.shown is None else snapshot_state(source.shown, Kind.DATA, DataState)
+    if state is None:
+        return missing(f"no data is recorded: {_TRACK}")
+    if not state.inputs:
+        return missing("no input is declared: name them in tracked_objective(data={...})")
+    unread = [one.name for one in state.inputs if not one.verified]
+    if unread:
+        return missing(f"the content of {', '.join(unread)} was never hashed: run with --paranoid")
+    named = ", ".join(f"{one.name} {one.digest[:_SHORT]}" for one in state.inputs[:4])
+    more = f" and {len(state.inputs) - 4} more" if len(state.inputs) > 4 else ""
+    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {named}{more}")
+
+
+def _environment(source: ReportSource) -> Proof:
+    shown = source.shown
+    state = None if shown is None else snapshot_state(shown, Kind.ENVIRONMENT, EnvironmentState)
+    if state is None or not state.packages:
+        return missing(f"no environment is recorded: {_TRACK}")
+    python = state.interpreter
+    return Proof(
+        f"{python.implementation} {python.version} and all {len(state.packages)} installed "
+        f"distributions with versions and digests; {counted(len(state.lock_files), 'lock file')}"
+    )
+
+
+def _hardware(use: ComputeUse) -> Proof:
+    known = [host for host in use.hosts if host.hardware]
+    if not known or len(known) < len(use.hosts):
+        return missing(f"the machines of some attempts are not recorded: {_TRACK}")
+    return Proof(f"processors and GPUs of {counted(len(known), 'host')} (section Compute)")
+
+
+def _space(source: ReportSource) -> Proof:
+    try:
+        found = space(source.search)
+    except NotApplicableError as error:
+        return missing(f"{error.what}: suggest params in the objective")
+    changed = sum(param.changed for param in found.params)
+    note = f"; {changed} changed while the study ran" if changed else ""
+    return Proof(
+        f"{counted(len(found.params), 'param')} with range and scale{note} (section Search space)"
+    )
+
+
+def _method(source: ReportSource) -> Proof:
+    spec = source.study.spec
+    if spec is None or spec.search.sampler is None or spec.search.pruner is None:
+        return missing("sampler and pruner are not recorded: use trialbook.create_study")
+    seed = "no seed" if spec.search.seed is None else f"seed {spec.search.seed}"
+    names = f"{spec.search.sampler.name}, {spec.search.pruner.name}, {seed}"
+    return Proof(f"{names} (section Sampler, pruner, seeds and budget)")
+
+
+def _selection(source: ReportSource) -> Proof:
+    if source.search.objectives > 1 and len(source.search.front):
+        size = len(source.search.front)
+        return Proof(f"the rule and a front of {counted(size, 'trial')} (section Selection)")
+    if source.selected is None:
+        return missing("no trial can be selected: let at least one complete")
+    number = source.selected.trial.number
+    return Proof(f"the rule, ties and the runner-up of trial {number} (section Selection)")
+
+
+def _configuration(source: ReportSource) -> Proof:
+    found = source.selected or source.front_first
+    if found is None or not found.trial.params:
+        return missing("there is no selected configuration: let at least one trial complete")
+    state = snapshot_state(found, Kind.CONFIG, ConfigState)
+    if state is None:
+        return missing(f"what was fixed beside the params is not recorded: {_TRACK}")
+    return Proof(
+        f"{counted(len(found.trial.params), 'param')} of trial {found.trial.number} in full and "
+        "the resolved configuration (section Best configuration)"
+    )
+
+
+def _seeds(source: ReportSource) -> Proof:
+    ways, different = seeded(source.reader.book, source.study.study_id)
+    trials = sum(way.trials for way in ways)
+    begun = int(np.count_nonzero(source.search.states != "WAITING"))
+    if not trials or trials < begun:
+        return missing(f"seeds of {begun - trials} of {begun} trials are not recorded: {_TRACK}")
+    return Proof(f"{counted(different, 'different seed')} in {counted(trials, 'trial')}")
+
+
+def _runs(source: ReportSource) -> Proof:
+    states = source.study.states
+    total = sum(states.values())
+    if not total:
+        return missing("there is no trial yet: run the study")
+    unfinished = states.get("RUNNING", 0) + states.get("WAITING", 0)
+    if unfinished:
+        return missing(f"{counted(unfinished, 'trial')} can still end: let the study finish")
+    parts = ", ".join(f"{states[s]} {s.lower()}" for s in states if states[s])
+    attempts = len([a for a in source.search.attempts if a.worker_id is not None])
+    return Proof(f"{counted(total, 'trial')} ({parts}) in {counted(attempts, 'attempt')}")
+
+
+def _exclusions(source: ReportSource) -> Proof:
+    if not len(source.search):
+        return missing("there is no trial yet: run the study")
+    found = exclusions_of(source.reader, source.search)
+    failures = failures_of(source.reader, source.study.study_id)
+    if failures.unexplained:
+        return missing(f"why {counted(failures.unexplained, 'trial')} failed is unknown: {_TRACK}")
+    return Proof(
+        f"{found.trials - found.eligible} of {found.trials} trials cannot be selected, each with "
+        f"its reason; {len(found.deleted)} deleted (sections Trials by state and Exclusions)"
+    )
+
+
+def _compute(use: ComputeUse) -> Proof:
+    if not use.attempts:
+        return missing(f"no compute is recorded: {_TRACK}")
+    if use.without_cpu or use.without_gpus:
+        what = max(use.without_cpu, use.without_gpus)
+        return missing(f"the total is a lower bound: of {counted(what, 'attempt')} it is not known")
+    return Proof(
+        f"{use.cpu_h:.4g} CPU-hours and {use.gpu_h:.4g} GPU-hours of "
+        f"{counted(use.attempts, 'attempt')}, failed and pruned ones too (section Compute)"
+    )
+
+
+def _runtime(use: ComputeUse) -> Proof:
+    if not use.attempts:
+        return missing(f"no attempt was timed: {_TRACK}")
+    mean_s = sum(host.wall_s for host in use.hosts) / use.attempts
+    return Proof(f"{mean_s:.4g} s an attempt in the mean (section Compute)")
+
+
+def _coverage(gaps: Gaps) -> Proof:
+    if not gaps.tracked or gaps.untracked > 0:
+        return missing(f"{counted(gaps.untracked, 'trial')} ran untracked: {_TRACK}")
+    partial = [str(kind) for kind in Kind if not gaps.complete(kind)]
+    if partial:
+        return missing(
+            f"{', '.join(partial)} {'is' if len(partial) == 1 else 'are'} not complete in some "
+            "trials: the section What was not recorded has the reasons"
+        )
+    return Proof(f"all five coordinates of all {counted(gaps.tracked, 'trial')} are complete")
+
+
+def _rerun(source: ReportSource) -> Proof:
+    found = source.selected or source.front_first
+    if found is None:
+        return missing("no trial is selected, so none can be rerun")
+    name = source.trial_name(found.trial.number)
+    if not found.trial.reruns:
+        return missing(f"the selected trial was not rerun: run 'trialbook rerun {name}'")
+    report = found.trial.reruns[-1].report
+    said = f"trial {found.trial.number} was rerun: {report.verdict}"
+    if report.verdict in (Verdict.IDENTICAL, Verdict.WITHIN_TOLERANCE):
+        return Proof(
+            f"{said}, {counted(report.points, 'point')} compared (section Running it again)"
+        )
+    if report.verdict is Verdict.DIFFERENT:
+        return Proof(f"{said}, {counted(len(report.differences), 'difference')}", against=True)
+    return missing(f"{said}: {report.reason}")
+
+
+def _replicates(source: ReportSource) -> Proof:
+    name = source.command_name
+    return missing(f"the configuration was not replicated: run 'trialbook replicate {name}/best'")
+
+
+def _test(source: ReportSource) -> Proof:
+    found = source.selected or source.front_first
+    if found is None or not has_test_metrics(found.trial):
+        return missing("no test metric is recorded: log it with trial.log_test")
+    return Proof(
+        f"test metrics of trial {found.trial.number}, which the search never saw, with how often "
+        "they were shown (section Metrics of the selected trial)"
+    )
+
+
+def _artifacts(source: ReportSource) -> Proof:
+    found = source.selected or source.front_first
+    attempt = None if found is None else found.trial.attempt
+    if found is None or attempt is None or not attempt.artifacts:
+        return missing("the selected trial kept no file: keep its model with trial.log_artifact")
+    kept = counted(len(attempt.artifacts), "file")
+    return Proof(f"{kept} of trial {found.trial.number}, by SHA-256")
