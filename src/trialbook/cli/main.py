@@ -61,6 +61,11 @@ COMMANDS = (
         "Run a recorded trial again and say whether it came out the same.",
     ),
     CommandEntry(
+        "replicate",
+        "trialbook.cli.replicate:replicate",
+        "Run a chosen configuration again under fresh seeds, in a linked study.",
+    ),
+    CommandEntry(
         "reap",
         "trialbook.cli.reap:reap",
         "End what lost workers held, so that their trials are tried again.",

@@ -5,6 +5,7 @@ What can be asked for from Python::
     from trialbook import report
 
     report.write("digits", ["html", "latex"])   # WrittenReport: paths, notices
+    report.locate("figure.pdf")                 # Located: study, trials, commands
 
 Each name is imported when it is used first: asking for one does not load what another needs.
 """
@@ -15,11 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trialbook.report.located import Located
+    from trialbook.report.locating import locate
     from trialbook.report.writing import WrittenReport, write
 
-__all__ = ["WrittenReport", "write"]
+__all__ = ["Located", "WrittenReport", "locate", "write"]
 
 _HOMES = {
+    "Located": "trialbook.report.located",
+    "locate": "trialbook.report.locating",
     "WrittenReport": "trialbook.report.writing",
     "write": "trialbook.report.writing",
 }

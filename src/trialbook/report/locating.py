@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
+from trialbook.records.shell_words import shell_word
 from trialbook.records.study import TrialRecord
 from trialbook.report.carrying import reading as carrying
 from trialbook.report.carrying.carried import Carried
@@ -274,7 +274,7 @@ class Locating:
             words += ["--storage", self._reader.book.url]
         if any(argument.startswith("-") for argument in arguments):
             words.append("--")
-        return shlex.join([*words, *arguments])
+        return " ".join(map(shell_word, [*words, *arguments]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,18 +39,26 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
         OSError: It cannot be read.
     """
     try:
-        _refuse_others(path, path.stat())
-        # O_NONBLOCK: should a pipe have taken the file's place meanwhile, nobody waits for it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        dangling = path.is_symlink()
-        what = "leads nowhere: what it links to is not there" if dangling else "is not there"
-        raise NotFoundError(f"the file {str(path)!r} {what}") from error
+        before = path.stat()
     except ValueError as error:
         raise InvalidInputError(f"{str(path)!r} names no file: {error}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _not_there(path) from error
+    _refuse_others(path, before)
+    try:
+        # O_NONBLOCK: should a pipe have taken the file's place meanwhile, nobody waits for it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except FileNotFoundError as error:
+        raise _not_there(path) from error
     with os.fdopen(descriptor, "rb") as file:
         _refuse_others(path, os.fstat(descriptor))
         yield file
+
+
+def _not_there(path: Path) -> NotFoundError:
+    if path.is_symlink():
+        return NotFoundError(f"the link {str(path)!r} leads nowhere")
+    return NotFoundError(f"the file {str(path)!r} is not there")
 
 
 def _refuse_others(path: Path, found: os.stat_result) -> None:
