@@ -37,6 +37,7 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.drawn_figures import DrawnFigures
+from trialbook.report.writers.captions import caption_of, ended
 from trialbook.report.writers.tex_tables import tex_table
 from trialbook.report.writers.tex_text import comment_text, tex, tex_cell
 
@@ -183,8 +184,8 @@ def _fact(fact: Fact) -> str:
 
 def _figure(block: FigureBlock) -> str:
     chart = block.chart
-    caption = tex(chart.caption or chart.title)
-    caption += "".join(rf"\TBnote{{{tex(note)}}}" for note in chart.notes)
+    caption = tex(caption_of(chart))
+    caption += "".join(rf"\TBnote{{{tex(ended(note))}}}" for note in chart.notes)
     return "\n".join(
         (
             r"\begin{figure}[tbp]",

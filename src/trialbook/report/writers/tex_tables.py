@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trialbook.analysis.columns import Cell, Column, Table
 from trialbook.report.document import TableBlock
 from trialbook.report.numbers import cell_text
+from trialbook.report.writers.captions import ended
 from trialbook.report.writers.table_layout import GAP, LaidColumn, excerpt, parts
 from trialbook.report.writers.tex_text import siunitx, tex, tex_cell
 
@@ -71,7 +72,7 @@ def tex_table(block: TableBlock) -> str:
         tuple(_column(block.table, shown.rows, column) for column in part)
         for part in parts(block.table, shown.rows, LINE)
     ]
-    caption = tex(block.caption)
+    caption = tex(ended(block.caption) if shown.note else block.caption)
     if shown.note:
         caption += rf"\TBnote{{{tex(shown.note)}}}"
     caption = rf"\caption{{{caption}}}\label{{\TBlabel tab:{block.name}}}"
