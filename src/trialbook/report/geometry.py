@@ -170,6 +170,11 @@ def color_scales(chart: Chart) -> tuple[ColorScale, ...]:
     return tuple(found)
 
 
+def panels_of(chart: Chart) -> list[Panel]:
+    """A chart's panels, by rows."""
+    return [panel for row in chart.panels for panel in row if panel is not None]
+
+
 def same_scale(one: ColorScale, other: ColorScale) -> bool:
     """Whether one colour bar says it for both."""
     return (one.label, one.limits, one.log, one.reverse) == (

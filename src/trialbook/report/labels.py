@@ -8,6 +8,8 @@ library would interpret.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 
 from trialbook.report.charts import Chart, ColorScale, Labels, Panel
 
@@ -16,6 +18,7 @@ _SPACES = {"\n": " ", "\t": " ", "\r": " "}
 _JOINERS = "\u200c\u200d"  # Indic scripts, Persian and emoji need them
 _WIDE = frozenset("WF")
 ELLIPSIS = "…"
+_MOST_WORDS = 24
 
 
 def one_line(text: str) -> str:
@@ -73,29 +76,71 @@ def wrapped(text: str, limit: int, lines: int = 2) -> str:
     line = one_line(text)
     if cells_of(line) <= limit:
         return line
-    found: list[str] = []
-    for word in line.split():
-        if found and cells_of(found[-1]) + 1 + cells_of(word) <= limit:
-            found[-1] += " " + word
-        else:
-            found.append(word)
-    if len(found) <= lines and all(cells_of(part) <= limit for part in found):
-        return "\n".join(found)
-    if lines > 1 and 1 < len(found) <= lines:
-        return "\n".join(shortened(part, limit) for part in found)
+    words = line.split(" ")
+    for count in range(2, lines + 1):
+        broken = _broken(words, count)
+        if broken and max(cells_of(part) for part in broken) <= limit:
+            return "\n".join(broken)
+    broken = _broken(words, lines)
+    if broken and sum(cells_of(part) > limit for part in broken) == 1:
+        return "\n".join(shortened(part, limit) for part in broken)
     return shortened(line, limit)
 
 
-def distinct(texts: tuple[str, ...], limit: int) -> tuple[str, ...]:
-    """Each text shortened; those that would look the same get their place behind them."""
-    short = [shortened(text, limit) for text in texts]
-    seen: dict[str, int] = {}
-    for text in short:
-        seen[text] = seen.get(text, 0) + 1
-    return tuple(
-        f"{shortened(text, max(limit - 4, 3))} ({index + 1})" if seen[text] > 1 else text
-        for index, text in enumerate(short)
+def _broken(words: list[str], count: int) -> list[str]:
+    """The words on so many lines, the longest as short as can be; empty when they are too few."""
+    if len(words) < count or len(words) > _MOST_WORDS:
+        return []
+    ways = (
+        [" ".join(words[a:b]) for a, b in pairwise((0, *cuts, len(words)))]
+        for cuts in combinations(range(1, len(words)), count - 1)
     )
+    return min(ways, key=lambda way: (max(cells_of(part) for part in way), -len(way[0])))
+
+
+def distinct(texts: Sequence[str], limit: int) -> tuple[str, ...]:
+    """Each text shortened so that different ones look different, where there is room for it.
+
+    Texts that would look the same are shown around the place where they begin to differ; if that is
+    not enough, they get their place among all behind them.
+    """
+    short = [shortened(text, limit) for text in texts]
+    for group in _alike(texts, short):
+        lines = [one_line(texts[index]) for index in group]
+        head = _shared(lines)
+        tail = _shared([line[head:][::-1] for line in lines])
+        for index, line in zip(group, lines, strict=True):
+            short[index] = _around(line, head, len(line) - tail, limit)
+    for group in _alike(texts, short):
+        for index in group:
+            short[index] = f"{shortened(short[index], max(limit - 5, 3))} ({index + 1})"
+    return tuple(short)
+
+
+def _alike(texts: Sequence[str], short: Sequence[str]) -> list[list[int]]:
+    """The places of different texts that look the same."""
+    groups: dict[str, list[int]] = {}
+    for index, text in enumerate(short):
+        groups.setdefault(text, []).append(index)
+    return [group for group in groups.values() if len({texts[index] for index in group}) > 1]
+
+
+def _shared(lines: Sequence[str]) -> int:
+    """How many first characters all have in common."""
+    first, last = min(lines), max(lines)
+    return next((i for i, c in enumerate(first) if c != last[i]), len(first))
+
+
+def _around(line: str, start: int, end: int, limit: int) -> str:
+    """A part of a line with what differs in it and as much before and after as fits."""
+    end = max(end, start + 1)
+    room = max(limit - (end - start) - 2, 0)
+    first = max(start - (room - room // 2), 0)
+    last = min(end + room // 2, len(line))
+    part = line[first:last]
+    head = ELLIPSIS if first else ""
+    tail = ELLIPSIS if last < len(line) else ""
+    return f"{head}{shortened(part, max(limit - len(head) - len(tail), 3))}{tail}"
 
 
 def texts_of(chart: Chart) -> tuple[str, ...]:

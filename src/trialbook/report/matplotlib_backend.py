@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trialbook.errors import MissingPackageError
 from trialbook.report.charts import Chart, ColorScale, Panel
-from trialbook.report.geometry import color_scales, drawable, same_scale
+from trialbook.report.geometry import color_scales, drawable, panels_of, same_scale
 from trialbook.report.labels import cells_of, shortened, texts_of, wrapped
 from trialbook.report.venues import Width, usual_width
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trialbook.report.paper.marks import Entry
 
 _RATIO = 0.64
-_ROW_IN = (1.05, 2.6)
+_ROW_IN = (1.3, 2.8)
 """Lowest and highest usual height of a row."""
 _LEGEND_ROW_IN = 0.16
 
@@ -51,8 +51,9 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
 
     inches = (width or usual_width(chart)).inches
     rows, columns = len(chart.panels), max((len(row) for row in chart.panels), default=1)
-    room = Room(inches / columns, min(max(inches / columns * _RATIO, _ROW_IN[0]), _ROW_IN[1]))
-    room = Room(room.width_in, room.height_in * chart.height)
+    lowest = _ROW_IN[0] if columns > 1 else _ROW_IN[0] + 0.3
+    usual_in = min(max(inches / columns * _RATIO, lowest), _ROW_IN[1])
+    room = Room(inches / columns, usual_in * chart.height)
     with drawing(texts_of(chart)):
         drawn = Figure(
             figsize=(inches, room.height_in * max(rows, 1)),
@@ -64,16 +65,18 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
         for place, axes in places.items():
             panel = drawable(_panel(chart, place))
             set_scales(axes, panel)
-            entries += draw(axes, panel)
+            entries += draw(axes, panel, room)
             if (panel.empty and not panel.marks) or (panel.empty and not axes.has_data()):
                 _say_empty(axes, panel, room)
+        x_labels, y_labels = _axis_labels(drawn, chart, room)
         for place, axes in places.items():
+            panel = drawable(_panel(chart, place))
             finish_axes(
                 axes,
-                drawable(_panel(chart, place)),
+                panel,
                 room,
-                x_shown=not chart.share_x or _is_last(chart, place),
-                y_shown=not chart.share_y or _is_first(chart, place),
+                x_labels[panel.x.label] if not chart.share_x or _is_last(chart, place) else None,
+                y_labels[panel.y.label] if not chart.share_y or _is_first(chart, place) else None,
             )
         _color_bars(drawn, chart, places, room)
         _legend(drawn, entries, inches)
@@ -126,6 +129,23 @@ def _is_last(chart: Chart, place: _Place) -> bool:
 def _is_first(chart: Chart, place: _Place) -> bool:
     row, column = place
     return all(panel is None for panel in chart.panels[row][:column])
+
+
+def _axis_labels(drawn: Figure, chart: Chart, room: Room) -> tuple[dict[str, str], dict[str, str]]:
+    """How the labels of x and y axes are drawn; one that all rows have is drawn once for all."""
+    from trialbook.report.paper.axes import axis_labels
+
+    panels = panels_of(chart)
+    x_labels = axis_labels([p.x.label for p in panels], room.letters(room.width_in - 0.35))
+    y_labels = axis_labels([p.y.label for p in panels], room.letters(room.height_in - 0.35))
+    if len(y_labels) == 1 and len(chart.panels) > 1:
+        (whole,) = y_labels
+        height_in = room.height_in * len(chart.panels) - 0.5
+        drawn.supylabel(
+            wrapped(whole, room.letters(height_in)), fontsize="medium", parse_math=False
+        )
+        return x_labels, {whole: ""}
+    return x_labels, y_labels
 
 
 def _say_empty(axes: Axes, panel: Panel, room: Room) -> None:
@@ -191,11 +211,10 @@ def _legend(drawn: Figure, entries: list[Entry], inches: float) -> None:
         found.setdefault(entry.label, entry)
     if not found:
         return
-    letter_in = TICK_PT * 0.56 / 72
-    limit = int((inches - 0.5) / letter_in)
-    labels = [shortened(label, min(limit, 48)) for label in found]
-    each_in = max(cells_of(label) for label in labels) * letter_in + 0.45
-    columns = min(max(int(inches / each_in), 1), len(labels))
+    letter_in = TICK_PT * 0.55 / 72
+    labels = [shortened(label, min(int((inches - 0.5) / letter_in), 48)) for label in found]
+    widths_in = [cells_of(label) * letter_in + 0.38 for label in labels]
+    columns = _legend_columns(widths_in, inches - 0.1)
     rows = -(-len(labels) // columns)
     drawn.set_figheight(drawn.get_figheight() + _LEGEND_ROW_IN * rows)
     legend = drawn.legend(
@@ -207,3 +226,13 @@ def _legend(drawn: Figure, entries: list[Entry], inches: float) -> None:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def _legend_columns(widths_in: list[float], inches: float) -> int:
+    """How many columns of a legend fit; entries go down each column before the next."""
+    for columns in range(len(widths_in), 1, -1):
+        rows = -(-len(widths_in) // columns)
+        parts = [widths_in[at : at + rows] for at in range(0, len(widths_in), rows)]
+        if sum(max(part) for part in parts) <= inches:
+            return columns
+    return 1

@@ -24,6 +24,7 @@ from difflib import get_close_matches
 
 from trialbook.errors import NotFoundError
 from trialbook.report.charts import Chart
+from trialbook.report.geometry import panels_of
 
 _MM, _PT = 1 / 25.4, 1 / 72.27
 
@@ -81,6 +82,10 @@ def width_of(name: str) -> Width:
 
 
 def usual_width(chart: Chart) -> Width:
-    """The width for a chart where none is asked for: a column, or the page for panels in a row."""
+    """The width for a chart where none is asked for: a column, or the page where it needs that.
+
+    It needs the page with panels in a row, or with many categories along the x axis.
+    """
     columns = max((len(row) for row in chart.panels), default=1)
-    return width_of("a4" if columns == 1 else "a4-full")
+    crowded = any(len(panel.x.categories) > 6 for panel in panels_of(chart))
+    return width_of("a4" if columns == 1 and not crowded else "a4-full")

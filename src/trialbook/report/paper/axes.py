@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,11 @@ from trialbook.report.geometry import finite
 from trialbook.report.labels import cells_of, distinct, shortened, wrapped
 from trialbook.report.paper.settings import LABEL_PT, SMALL_PT, TICK_PT
 
-DAY_S = 86400.0
+_DAY_S = 86400.0
 _POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LETTER = 0.56
 """Width of a letter relative to the size of its font."""
+_NARROW_IN = 2.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Room:
     width_in: float
     height_in: float
 
+    @property
+    def scale(self) -> float:
+        """Size of marks relative to the usual one."""
+        return min(max(math.sqrt(self.width_in / 3.0), 0.55), 1.0)
+
     def letters(self, length_in: float, size_pt: float = LABEL_PT) -> int:
         """How many letters of a font fit into a length."""
         return max(int(length_in * 72 / (size_pt * _LETTER)), 6)
@@ -42,7 +49,7 @@ class Room:
 def drawn(values: Floats, axis: Axis) -> Floats:
     """The numbers as matplotlib takes them on this axis; infinities become gaps."""
     found = finite(values)
-    return found / DAY_S if axis.scale is Scale.TIME else found
+    return found / _DAY_S if axis.scale is Scale.TIME else found
 
 
 def set_scales(axes: Axes, panel: Panel) -> None:
@@ -53,28 +60,37 @@ def set_scales(axes: Axes, panel: Panel) -> None:
         axes.set_yscale("log", nonpositive="mask")
 
 
-def finish_axes(axes: Axes, panel: Panel, room: Room, *, x_shown: bool, y_shown: bool) -> None:
+def finish_axes(
+    axes: Axes, panel: Panel, room: Room, x_label: str | None, y_label: str | None
+) -> None:
     """Set limits, ticks and labels, after everything is drawn.
 
     Args:
         axes: The axes.
         panel: What they show.
         room: How much room they have.
-        x_shown: Whether the x axis has labels, or shares those of the panel below.
-        y_shown: Whether the y axis has labels, or shares those of the panel on the left.
+        x_label: Label of the x axis, ``None`` when it shares that of the panel below.
+        y_label: Label of the y axis, ``None`` when it shares that of the panel on the left.
     """
     _limit(axes, panel)
-    _ticks(axes.xaxis, panel.x, room, room.width_in - 0.5)
+    _ticks(axes.xaxis, panel.x, room, room.width_in - 0.45)
     _ticks(axes.yaxis, panel.y, room, room.height_in - 0.35)
     if panel.x.scale is Scale.CATEGORY:
-        _turn(axes, panel.x, room)
+        _turn(axes, room)
     if panel.title:
         axes.set_title(wrapped(panel.title, room.letters(room.width_in - 0.2)), parse_math=False)
-    label = wrapped(panel.x.label, room.letters(room.width_in - 0.45))
-    axes.set_xlabel(label if x_shown else "", parse_math=False)
-    label = wrapped(panel.y.label, room.letters(room.height_in - 0.25))
-    axes.set_ylabel(label if y_shown else "", parse_math=False)
-    axes.tick_params(labelbottom=x_shown, labelleft=y_shown)
+    axes.set_xlabel(x_label or "", parse_math=False)
+    axes.set_ylabel(y_label or "", parse_math=False)
+    axes.tick_params(labelbottom=x_label is not None, labelleft=y_label is not None)
+
+
+def axis_labels(labels: Sequence[str], letters: int) -> dict[str, str]:
+    """How each of a chart's labels is drawn: on a few lines or shortened, and still told apart."""
+    kept = tuple(dict.fromkeys(labels))
+    found = {text: wrapped(text, letters, 3) for text in kept}
+    if len(set(found.values())) < len(kept):
+        return dict(zip(kept, distinct(kept, letters), strict=True))
+    return found
 
 
 def _limit(axes: Axes, panel: Panel) -> None:
@@ -98,7 +114,7 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
     vertical = isinstance(which, YAxis)
     size = TICK_PT if room.width_in > 1.2 else SMALL_PT
     # A label above another needs less room than one beside another.
-    count = max(int(length_in / (0.28 if vertical else 0.5)), 2)
+    count = max(int(length_in / (0.28 if vertical else 0.42)), 2)
     which.set_tick_params(labelsize=size)
     if axis.ticks is not None:
         chosen = axis.ticks[:: _stride(len(axis.ticks), count * 2)]
@@ -132,7 +148,8 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
 def _categories(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
     vertical = isinstance(which, YAxis)
     share = 0.45 if vertical else 0.9
-    limit = min(room.letters(room.width_in * share, TICK_PT), 40) if vertical else 18
+    narrow = 12 if room.width_in < _NARROW_IN else 18
+    limit = min(room.letters(room.width_in * share, TICK_PT), 40) if vertical else narrow
     labels = distinct(axis.categories, limit)
     stride = _stride(len(labels), max(int(length_in / 0.13), 1))
     which.set_ticks(list(range(0, len(labels), stride)), list(labels[::stride]), parse_math=False)
@@ -140,17 +157,20 @@ def _categories(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> N
     which.grid(visible=False)
 
 
-def _turn(axes: Axes, axis: Axis, room: Room) -> None:
+def _turn(axes: Axes, room: Room) -> None:
     """Turn the labels of categories on the x axis where they would run into each other."""
-    labels = [label.get_text() for label in axes.get_xticklabels()]
+    labels = axes.get_xticklabels()
     if not labels:
         return
     each = room.letters((room.width_in - 0.5) / len(labels), TICK_PT)
-    if max(cells_of(label) for label in labels) + 1 > each:
-        axes.tick_params(axis="x", labelrotation=40)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
-            label.set_rotation_mode("anchor")
+    if max(cells_of(label.get_text()) for label in labels) + 1 <= each:
+        return
+    # Slanted labels reach to the left, out of a narrow panel.
+    upright = room.width_in < _NARROW_IN
+    axes.tick_params(axis="x", labelrotation=90 if upright else 40)
+    for label in labels:
+        label.set_horizontalalignment("center" if upright else "right")
+        label.set_rotation_mode("default" if upright else "anchor")
 
 
 def _stride(count: int, room: int) -> int:

@@ -34,9 +34,9 @@ from trialbook.report.charts import (
     Style,
 )
 from trialbook.report.geometry import band_outline, curve_slices, limits_of, marks_count
-from trialbook.report.labels import shortened
+from trialbook.report.labels import distinct
 from trialbook.report.palette import COLOR_MAP, Look, look
-from trialbook.report.paper.axes import drawn
+from trialbook.report.paper.axes import Room, drawn
 from trialbook.report.paper.settings import SMALL_PT
 
 RASTERIZED_FROM = 3000
@@ -66,6 +66,7 @@ _SIDES: dict[str, tuple[tuple[float, float], str, str]] = {
 }
 _SIZE_PT = 3.4
 _UNKNOWN = "#BDBDBD"
+_FEW_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,13 @@ def color_map(scale: ColorScale, bad: str = _UNKNOWN) -> Colormap:
     return found.with_extremes(bad=bad)
 
 
-def draw(axes: Axes, panel: Panel) -> list[Entry]:
+def draw(axes: Axes, panel: Panel, room: Room) -> list[Entry]:
     """Draw a panel's marks.
+
+    Args:
+        axes: Where.
+        panel: What.
+        room: How much room the panel has.
 
     Returns:
         The entries of the legend, in the order of the marks; the same label can come again.
@@ -102,17 +108,17 @@ def draw(axes: Axes, panel: Panel) -> list[Entry]:
     entries: list[Entry] = []
     for place, mark in enumerate(panel.marks):
         order = 2.0 + place / 100
-        handle = _draw(axes, panel, mark, order)
+        handle = _draw(axes, panel, mark, order, room)
         label = getattr(mark, "label", "")
         if label and handle is not None:
             entries.append(Entry(label, handle))
     return entries
 
 
-def _draw(axes: Axes, panel: Panel, mark: Mark, order: float) -> Artist | None:
+def _draw(axes: Axes, panel: Panel, mark: Mark, order: float, room: Room) -> Artist | None:
     match mark:
         case Points():
-            return _points(axes, panel, mark, order)
+            return _points(axes, panel, mark, order, room.scale)
         case Line():
             return _line(axes, panel, mark, order)
         case Curves():
@@ -131,7 +137,7 @@ def _draw(axes: Axes, panel: Panel, mark: Mark, order: float) -> Artist | None:
         case Rule():
             return _rule(axes, panel, mark, order)
         case Labels():
-            _labels(axes, panel, mark)
+            _labels(axes, panel, mark, room)
     return None
 
 
@@ -147,11 +153,11 @@ def _marker(found: Look, size_pt: float) -> dict[str, object]:
     }
 
 
-def _points(axes: Axes, panel: Panel, mark: Points, order: float) -> Artist:
+def _points(axes: Axes, panel: Panel, mark: Points, order: float, scale: float) -> Artist:
     found = look(mark.style)
     x, y = drawn(mark.x, panel.x), drawn(mark.y, panel.y)
     crowded = len(x) > 500
-    size = _SIZE_PT * mark.size * (0.7 if crowded else 1.0)
+    size = _SIZE_PT * mark.size * scale * (0.7 if crowded else 1.0)
     raster = len(x) > RASTERIZED_FROM
     if mark.colors is not None and panel.color is not None:
         axes.scatter(
@@ -205,12 +211,12 @@ def _curves(axes: Axes, panel: Panel, mark: Curves, order: float) -> Artist:
     found = look(mark.style)
     slices = curve_slices(mark)
     x, y = drawn(mark.x, panel.x), drawn(mark.y, panel.y)
-    thin = 0.7 if len(slices) < 60 else 0.4
+    few = len(slices) < _FEW_LINES
     lines = LineCollection(
         [np.column_stack([x[part], y[part]]) for part in slices],
-        linewidths=thin,
-        linestyles=[_DASHES[found.dash]] if len(slices) < 60 else "solid",
-        alpha=found.opacity if mark.colors is None else 0.8,
+        linewidths=0.8 if few else 0.5,
+        linestyles=[_DASHES[found.dash]] if few else "solid",
+        alpha=(found.opacity if mark.colors is None else 1.0) * (0.9 if few else 0.6),
         zorder=order,
         rasterized=len(x) > RASTERIZED_FROM,
     )
@@ -373,12 +379,16 @@ def _rule(axes: Axes, panel: Panel, mark: Rule, order: float) -> Artist:
     return Line2D([], [], **style)  # type: ignore[arg-type]
 
 
-def _labels(axes: Axes, panel: Panel, mark: Labels) -> None:
+def _labels(axes: Axes, panel: Panel, mark: Labels, room: Room) -> None:
+    beside = len(panel.x.categories) or 4
+    limit = min(room.letters((room.width_in - 0.6) / beside, SMALL_PT), 20)
     x, y = drawn(mark.x, panel.x), drawn(mark.y, panel.y)
     (dx, dy), horizontal, vertical = _SIDES[mark.side]
-    for place_x, place_y, text in zip(x.tolist(), y.tolist(), mark.texts, strict=True):
+    for place_x, place_y, text in zip(
+        x.tolist(), y.tolist(), distinct(mark.texts, limit), strict=True
+    ):
         axes.annotate(
-            shortened(text, 14),
+            text,
             (place_x, place_y),
             (dx, dy),
             textcoords="offset points",
@@ -386,6 +396,7 @@ def _labels(axes: Axes, panel: Panel, mark: Labels) -> None:
             horizontalalignment=horizontal,
             verticalalignment=vertical,
             annotation_clip=False,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": (1, 1, 1, 0.75), "linewidth": 0},
             zorder=4,
             parse_math=False,
         )

@@ -46,6 +46,8 @@ _SETTINGS = {
     "ytick.labelsize": TICK_PT,
     "legend.fontsize": TICK_PT,
     "axes.linewidth": 0.6,
+    "axes.xmargin": 0.06,
+    "axes.ymargin": 0.08,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
