@@ -28,6 +28,7 @@ class MetricPoints:
         offsets: Shape (trials + 1,): trial ``i`` of the search has ``offsets[i]:offsets[i + 1]``.
         steps: Shape (points,).
         values: Shape (points,).
+        seconds: Shape (points,): when each was logged, in seconds since the epoch.
         logged: Shape (trials,): how many points each trial has; more than are here where a long
             series was thinned.
     """
@@ -36,6 +37,7 @@ class MetricPoints:
     offsets: Ints
     steps: Ints
     values: Floats
+    seconds: Floats
     logged: Ints
 
     @property
@@ -69,9 +71,8 @@ def reported_points(search: Search) -> MetricPoints:
     """What was reported, as points of the metric ``objective``."""
     reports = search.reports
     lengths = np.diff(reports.offsets)
-    return _by_step(
-        MetricPoints(OBJECTIVE, reports.offsets, reports.steps, reports.values, lengths)
-    )
+    columns = reports.steps, reports.values, reports.seconds
+    return _by_step(MetricPoints(OBJECTIVE, reports.offsets, *columns, lengths))
 
 
 def metric_points(search: Search, metric: str, *, storage: Storage = None) -> MetricPoints:
@@ -117,6 +118,7 @@ def metric_points_of(reader: Reader, search: Search, metric: str) -> MetricPoint
             np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
             np.concatenate([one.steps for one in series]),
             np.concatenate([one.values for one in series]),
+            np.concatenate([one.seconds for one in series]),
             np.array([0 if row is None else row.points for row in found], np.int64),
         )
     )
@@ -129,9 +131,8 @@ def _by_step(points: MetricPoints) -> MetricPoints:
     if not backwards.any():
         return points
     order = np.lexsort((points.steps, trials))
-    return MetricPoints(
-        points.metric, points.offsets, points.steps[order], points.values[order], points.logged
-    )
+    columns = points.steps[order], points.values[order], points.seconds[order]
+    return MetricPoints(points.metric, points.offsets, *columns, points.logged)
 
 
 def _no_such_metric(reader: Reader, study_id: int, metric: str) -> NotApplicableError:
