@@ -13,6 +13,7 @@ What can be asked of a book from Python::
     analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
     analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
+    analysis.replication("digits")              # Replication: means, intervals, winner's curse
     analysis.differing("digits")                # trials whose worker differed from the study
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
@@ -27,6 +28,7 @@ from trialbook.analysis.differences import TrialDifferences, diff
 from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
 from trialbook.analysis.marks import differing
+from trialbook.analysis.replication import Replication, replication
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
@@ -35,6 +37,7 @@ __all__ = [
     "ComputeUse",
     "CoordinateDetail",
     "Exposure",
+    "Replication",
     "StudyStatus",
     "StudySummary",
     "TrialDetail",
@@ -47,6 +50,7 @@ __all__ = [
     "differing",
     "frame",
     "front",
+    "replication",
     "reveal_test_metrics",
     "status",
     "studies",

@@ -56,6 +56,7 @@ def choice(
     reference: str,
     also: Sequence[str] = (),
     default: Mapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Find what is to be replicated.
 
@@ -64,6 +65,7 @@ def choice(
         reference: ``STUDY/NUMBER``, ``STUDY/best`` or ``STUDY/best~K``.
         also: What to compare with: ``default``, ``best:K`` (rank K), ``best~K``, ``NUMBER``.
         default: Params of the default configuration; ``None`` for what the study has.
+        known: Those that were given earlier and stand while no others are.
 
     Raises:
         NotFoundError: There is no such study or trial.
@@ -79,7 +81,7 @@ def choice(
     found: dict[str, Configuration] = {}
     notes = []
     for text in also:
-        other = own.default(default) if text == DEFAULT else own.named(text)
+        other = own.default(default or known) if text == DEFAULT else own.named(text)
         if other.key == chosen.key or other.key in found:
             same = chosen.name if other.key == chosen.key else found[other.key].name
             notes.append(f"{text} is the same configuration as {same}; it is replicated once")

@@ -5,6 +5,7 @@ Every step may be the last one before a crash; the same call goes on from there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -203,12 +204,13 @@ def _require_same_choice(
                 )
 
 
-def _values(configuration: Configuration) -> dict[str, object]:
-    return {param.name: param.value for param in configuration.params}
+def _values(configuration: Configuration) -> dict[str, str]:
+    # As JSON has them: a tuple of the objective is a list in the record.
+    return {param.name: json.dumps(param.value) for param in configuration.params}
 
 
 def _shown(configuration: Configuration) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in _values(configuration).items())
+    return ", ".join(f"{name}={value}" for name, value in _values(configuration).items())
 
 
 def _seeds(

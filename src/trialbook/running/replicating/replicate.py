@@ -183,8 +183,8 @@ def _placed(storage: BookStorage, options: ReplicateOptions) -> tuple[str, tuple
     reader = Reader(storage.book)
     source = trial_reference(options.reference).study
     require_trust(reader.study(source), options.join.trust)
-    default = options.default or _known_default(storage, options.study or source + SUFFIX)
-    found = choice(reader, options.reference, options.also, default)
+    known = _known_default(storage, options.study or source + SUFFIX)
+    found = choice(reader, options.reference, options.also, options.default, known)
     done = placed(storage, found, name=options.study, count=options.seeds, seed=options.seed)
     return source, found.notes, done
 

@@ -1,0 +1,223 @@
+"""``trialbook replicate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from trialbook.cli.failures import ExitCode
+from trialbook.cli.options import common_options, confirmed, format_option, mapped_inputs
+from trialbook.cli.output import Format, write_note
+from trialbook.cli.wording import counted
+
+if TYPE_CHECKING:
+    from trialbook.running.joining import JoinOptions
+    from trialbook.running.replicating.replicate import ReplicateOptions, ReplicationRun
+
+
+@click.command()
+@click.argument("reference", metavar="STUDY/best|STUDY/NUMBER")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Seeds that each configuration is to have run under, in all.",
+)
+@click.option(
+    "--also",
+    metavar="NAME,...",
+    multiple=True,
+    help="Compare with these: default, best:2 (the runner-up), a trial's number.",
+)
+@click.option(
+    "--default",
+    "defaults",
+    metavar="PARAM=VALUE",
+    multiple=True,
+    help="A param of the default configuration, unless the study says what it is.",
+)
+@click.option("--study", metavar="NAME", help="The linked study.  [default: STUDY.replicates]")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Derive the fresh seeds from this.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Replicates that run at the same time.",
+)
+@click.option(
+    "--place-only", is_flag=True, help="Run none here: workers of the linked study do that."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["t", "bootstrap"]),
+    default="t",
+    show_default=True,
+    help="How intervals of means are made.",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Level of the intervals.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="H",
+    help="Begin no replicate after H hours.",
+)
+@click.option("--data", "inputs", metavar="NAME=PATH", multiple=True, help="Where input NAME lies.")
+@click.option(
+    "--code",
+    type=click.Choice(["book", "here"]),
+    default="book",
+    show_default=True,
+    help="Run the code of the chosen trial, or that of this directory if it is the same.",
+)
+@click.option(
+    "--env",
+    type=click.Choice(["here", "recreate"]),
+    default="here",
+    show_default=True,
+    help="Run in this environment, or build the recorded one first.",
+)
+@click.option(
+    "--allow",
+    type=click.Choice(["environment", "code", "data", "settings"]),
+    multiple=True,
+    help="Run although this differs from the chosen trial's; every replicate says so.",
+)
+@click.option(
+    "--supply",
+    "supplies",
+    metavar="FILE=PATH",
+    multiple=True,
+    help="A copy of recorded FILE, which the book holds by digest only.",
+)
+@click.option(
+    "--config", metavar="FILE", help="The configuration file, for credentials that no record holds."
+)
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set config KEY.")
+@click.option(
+    "--gpus-per-worker", type=click.IntRange(min=1), metavar="N", help="GPUs for each worker."
+)
+@click.option("--paranoid", is_flag=True, help="Hash the data again even when its stat is equal.")
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default="20",
+    help="After a signal, how long a replicate that does not ask may go on.",
+)
+@click.option("--trust", is_flag=True, help="Run code of a study that was not created here.")
+@format_option
+@common_options
+def replicate(
+    reference: str,
+    storage: str | None,
+    seeds: int,
+    also: tuple[str, ...],
+    defaults: tuple[str, ...],
+    study: str | None,
+    seed: int | None,
+    place_only: bool,
+    method: Literal["t", "bootstrap"],
+    level: float,
+    format: Format,  # noqa: A002
+    **join: Any,
+) -> int:
+    """Run a chosen configuration again under fresh seeds, and say what it reaches on average.
+
+    The replicates are trials of a linked study. They are not pruned, and their seeds are the same
+    for every configuration, so that comparisons are paired. The same command again goes on where it
+    ended, and starts nothing when all have run; with more seeds it adds to them. Workers elsewhere
+    join it with 'trialbook worker STUDY.replicates'.
+    """
+    from trialbook.cli.replicate_page import write_replication
+    from trialbook.cli.run_progress import run_progress
+    from trialbook.errors import UntrustedCodeError
+    from trialbook.running.replicating.replicate import ReplicateOptions, replicate_as_asked
+
+    options = ReplicateOptions(
+        reference,
+        seeds=seeds,
+        also=tuple(name.strip() for text in also for name in text.split(",") if name.strip()),
+        study=study,
+        default=_default(defaults),
+        seed=seed,
+        place_only=place_only,
+        join=_join_options(storage, **join),
+    )
+    try:
+        done = replicate_as_asked(options, run_progress())
+    except UntrustedCodeError as error:
+        if not confirmed(f"{error.what}. Run it?", yes=False, flag="--trust"):
+            raise
+        options = replace(options, join=replace(options.join, trust=True))
+        done = replicate_as_asked(options, run_progress())
+    write_replication(done, storage, format, method=method, level=level)
+    return _exit_code(done, options)
+
+
+def _join_options(
+    storage: str | None,
+    *,
+    inputs: tuple[str, ...],
+    supplies: tuple[str, ...],
+    settings: tuple[str, ...],
+    **plain: Any,
+) -> JoinOptions:
+    from trialbook.capture.config import parsed_overrides
+    from trialbook.running.joining import JoinOptions
+
+    return JoinOptions(
+        "",
+        storage=storage,
+        mapped=mapped_inputs(inputs),
+        supply=mapped_inputs(supplies, "--supply"),
+        overrides=parsed_overrides(settings),
+        grace_s=plain.pop("grace"),
+        **plain,
+    )
+
+
+def _default(texts: tuple[str, ...]) -> dict[str, Any] | None:
+    """Params by name; values are read as YAML, as those of ``--set`` are."""
+    from trialbook.capture.yaml import yaml_value
+
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--default {text!r} gives no param; write PARAM=VALUE")
+        given[name] = yaml_value(value, where=f"--default {text}")
+    return given or None
+
+
+def _exit_code(done: ReplicationRun, options: ReplicateOptions) -> ExitCode:
+    from trialbook.running.outcome import RunEnd
+
+    outcome = done.outcome
+    if done.left:
+        again = (
+            f"'trialbook worker {done.study}' runs them"
+            if options.place_only
+            else "the same command goes on"
+        )
+        write_note(f"{counted(done.left, 'replicate')} still to run; {again}")
+    if outcome is not None and outcome.end in (RunEnd.DRAINED, RunEnd.ABANDONED):
+        write_note(f"{outcome.end}")
+        return ExitCode.INTERRUPTED
+    if outcome is not None and outcome.end is RunEnd.PREEMPTED:
+        return ExitCode.DONE
+    if outcome is not None and outcome.trials and all(t.state == "FAIL" for t in outcome.trials):
+        write_note("every replicate of this run failed")
+        return ExitCode.FAILED
+    return ExitCode.INCOMPLETE if done.left else ExitCode.DONE
