@@ -20,8 +20,9 @@ from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen
 from trialbook.report.figures.wording import counted
 
-_ROOM = 0.04
+_ROOM = 0.05
 """Room beyond both ends of a range, as a share of it."""
+_FEW_LEVELS = 20
 _MOST_CHOICES = 200
 """More choices than this are numbered: so many labels cannot be read."""
 
@@ -36,6 +37,9 @@ def axis_of(param: ParamAxis) -> Axis:
             labels = tuple(f"choice {index}" for index in range(len(labels)))
         return Axis(param.name, Scale.CATEGORY, labels, (-0.5, len(labels) - 0.5))
     low, high = param.unscaled(np.array([-_ROOM, 1 + _ROOM])).tolist()
+    levels = param.levels(_FEW_LEVELS)
+    if levels is not None and param.step is not None and low > param.low - param.step / 2:
+        low, high = param.low - param.step / 2, param.high + param.step / 2
     return Axis(
         param.name,
         Scale.LOG if param.log else Scale.LINEAR,

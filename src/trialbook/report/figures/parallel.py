@@ -1,7 +1,7 @@
 """Parallel coordinates: a line a trial through all of its params to its value.
 
 Each param has its own scale from the bottom to the top of the panel, with the ends written at it.
-A line ends where a trial has no such param.
+A trial that has no such param goes through a place below the axis.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from trialbook.analysis.search.axes import ParamAxis
-from trialbook.analysis.search.search import Floats
+from trialbook.analysis.search.search import Flags, Floats
 from trialbook.report.charts import (
     Axis,
     Chart,
@@ -31,7 +31,8 @@ from trialbook.report.figures.wording import objective_label, objective_name
 from trialbook.report.numbers import number_text
 
 MOST_PARAMS = 12
-_MARGIN = 0.05
+_ABSENT = -0.22
+"""Height of a param that a trial does not have."""
 _MOST_LABELS = 6
 """Choices that are all written at their axis; of more only the first and the last."""
 
@@ -48,6 +49,8 @@ def parallel(source: FigureSource) -> Chart:
     heights = [axis.scaled[trials.indices] for axis in found.axes]
     heights.append((trials.values - low) / span if span > 0 else np.full(len(trials), 0.5))
     stacked = np.column_stack(heights)
+    absent: Flags = np.asarray(np.isnan(stacked).any(axis=0))
+    stacked = np.nan_to_num(stacked, nan=_ABSENT)
     name = objective_name(search, trials.objective)
     marks: list[Mark] = [
         _curves(stacked[drawn], trials.values[drawn]),
@@ -59,6 +62,7 @@ def parallel(source: FigureSource) -> Chart:
             f"best (trial {trials.best_number})",
             markers=True,
         ),
+        *_absent(absent),
         *_ends([*(_labels(axis) for axis in found.axes), _numbers(low, high)]),
     ]
     panel = Panel(
@@ -68,7 +72,7 @@ def parallel(source: FigureSource) -> Chart:
             (*(axis.name for axis in found.axes), name),
             (-0.5, len(heights) - 0.5),
         ),
-        Axis("", limits=(-0.12, 1.12), ticks=()),
+        Axis("", limits=(-0.14 + (_ABSENT if absent.any() else 0.0), 1.14), ticks=()),
         tuple(marks),
         color=ColorScale(
             objective_label(search, trials.objective),
@@ -85,8 +89,8 @@ def parallel(source: FigureSource) -> Chart:
         caption=(
             f"Each line is a trial, from param to param to its value, coloured by it: "
             f"{judged_sentence(trials)} Each axis goes from the lowest to the highest value that "
-            f"was searched{_on_log(logs)}; a line has a gap where the trial has no such param. The "
-            f"black line is the best, trial {trials.best_number}."
+            f"was searched{_on_log(logs)}{_on_absent(bool(absent.any()))}. The black "
+            f"line is the best, trial {trials.best_number}."
         ),
         notes=notes + thinned,
         trials=(trials.best_number,),
@@ -95,32 +99,11 @@ def parallel(source: FigureSource) -> Chart:
 
 
 def _curves(heights: Floats, values: Floats) -> Curves:
-    """Lines through all axes, one after the other, separated by NaN.
-
-    A trial that lacks a param would be cut in two lines there, of which each needs its colour; a
-    lone point between two gaps has nothing to be joined to, and shows nowhere.
-    """
-    x: list[float] = []
-    y: list[float] = []
-    colors: list[float] = []
-    for line, value in zip(heights.tolist(), values.tolist(), strict=True):
-        runs = _runs(line)
-        for start, end in runs:
-            x += [*range(start, end), np.nan]
-            y += [*line[start:end], np.nan]
-            colors.append(value)
-    return Curves(np.array(x), np.array(y), Role.FAINT, colors=np.array(colors))
-
-
-def _runs(line: list[float]) -> list[tuple[int, int]]:
-    """Stretches of at least two axes without a gap."""
-    runs, start = [], 0
-    for at, height in enumerate([*line, np.nan]):
-        if height != height:
-            if at - start > 1:
-                runs.append((start, at))
-            start = at + 1
-    return runs
+    """Lines through all axes, one after the other, separated by NaN."""
+    lines, axes = heights.shape
+    gap = np.full((lines, 1), np.nan)
+    along = np.broadcast_to(np.append(np.arange(axes, dtype=np.float64), np.nan), (lines, axes + 1))
+    return Curves(along.ravel(), np.hstack([heights, gap]).ravel(), Role.FAINT, colors=values)
 
 
 def _labels(axis: ParamAxis) -> list[tuple[float, str]]:
@@ -162,6 +145,17 @@ def _ends(axes: list[list[tuple[float, str]]]) -> list[Labels]:
         for side, places in sides.items()
         if places
     ]
+
+
+def _absent(absent: Flags) -> list[Labels]:
+    places = np.flatnonzero(absent).astype(np.float64)
+    if not len(places):
+        return []
+    return [Labels(places, np.full(len(places), _ABSENT), ("not asked",) * len(places), "below")]
+
+
+def _on_absent(any_absent: bool) -> str:
+    return "; lines of trials without a param pass below its axis" if any_absent else ""
 
 
 def _on_log(names: list[str]) -> str:

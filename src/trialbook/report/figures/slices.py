@@ -22,7 +22,7 @@ from trialbook.report.figures.over_params import (
 from trialbook.report.figures.wording import counted, objective_label, objective_scale
 
 MOST_PARAMS = 20
-COLUMNS = 4
+COLUMNS = 3
 
 
 def slices(source: FigureSource) -> Chart:
@@ -42,7 +42,7 @@ def slices(source: FigureSource) -> Chart:
     return Chart(
         kind="slice",
         title="Value against each param",
-        panels=rows_of(panels, COLUMNS if len(panels) != 3 else 3),
+        panels=rows_of(panels, COLUMNS if len(panels) != 4 else 2),
         table=found.table(),
         caption=(
             f"Value against each param over its range: {judged_sentence(trials)} Colour is the "
@@ -57,6 +57,7 @@ def slices(source: FigureSource) -> Chart:
         notes=notes + thinned,
         trials=(trials.best_number,),
         share_y=True,
+        height=1.2,
     )
 
 
