@@ -8,6 +8,7 @@ like a path, an address or an e-mail. Names of params and metrics, and the value
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from trialbook.records.figure_references import FigureReference
 from trialbook.report.document import Document
 
 THE_STUDY = "the study"
+REPLICATES = "the replicates"
 PATH, ADDRESS, MAIL = "[path]", "[address]", "[e-mail]"
 
 _COMMON = frozenset(
@@ -62,11 +64,11 @@ class Replacements:
         return _PATHS.sub(PATH, text)
 
 
-def replacements(study: str, book_url: str, found: Identifying) -> Replacements:
+def replacements(studies: Sequence[str], book_url: str, found: Identifying) -> Replacements:
     """What to replace, from what the records of a study tell.
 
     Args:
-        study: Its name.
+        studies: The study's name, then those of its replicates.
         book_url: Where the book is.
         found: Names of people, machines and places.
     """
@@ -77,7 +79,8 @@ def replacements(study: str, book_url: str, found: Identifying) -> Replacements:
     for paths, stands in ((found.paths, PATH), (found.addresses, ADDRESS), ((book_url,), ADDRESS)):
         for text in paths:
             exact.setdefault(text, stands)
-    exact[study] = THE_STUDY
+    exact.update(dict.fromkeys(studies, REPLICATES))
+    exact[studies[0]] = THE_STUDY
     kept = {name: stands for name, stands in exact.items() if _tells(name)}
     ordered = dict(sorted(kept.items(), key=lambda item: (-len(item[0]), item[0])))
     if not ordered:

@@ -18,6 +18,7 @@ from trialbook.report.sections.coordinates import coordinates
 from trialbook.report.sections.coverage import coverage
 from trialbook.report.sections.metrics import metrics
 from trialbook.report.sections.overview import overview
+from trialbook.report.sections.replicating import replicating
 from trialbook.report.sections.rerunning import rerunning
 from trialbook.report.sections.sealing import sealing
 from trialbook.report.sections.searching import course, sensitivity, training
@@ -40,6 +41,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     selecting,
     configuration,
     metrics,
+    replicating,
     sensitivity,
     training,
     coordinates,
@@ -87,8 +89,9 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
     )
     if not source.anonymous:
         return document
+    names = (study, *(one.study for one in source.replications))
     found = identifying(reader.book, source.study.study_id)
-    return without_names(document, replacements(study, reader.book.url, found))
+    return without_names(document, replacements(names, reader.book.url, found))
 
 
 def _changed() -> Notice:

@@ -10,14 +10,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from trialbook.analysis.compute import ComputeUse, compute_of
-from trialbook.analysis.exclusions import exclusions_of
-from trialbook.analysis.failures import failures_of
-from trialbook.analysis.gaps import Gaps, gaps_of
-from trialbook.analysis.search.space import space
+from trialbook.analysis.compute import ComputeUse
+from trialbook.analysis.gaps import Gaps
+from trialbook.analysis.replication_tables import interval_text
 from trialbook.analysis.test_metrics import has_test_metrics
-from trialbook.book.study_facts import seeded
-from trialbook.errors import NotApplicableError
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
@@ -100,8 +96,7 @@ PROOFS = tuple(field.name for field in fields(Evidence))
 
 def evidence(source: ReportSource) -> Evidence:
     """What the book holds of a study."""
-    use = compute_of(source.reader, source.study.study_id)
-    gaps = gaps_of(source.reader, source.search)
+    use, gaps = source.account.compute, source.account.gaps
     return Evidence(
         code=_code(source),
         data=_data(source),
@@ -174,10 +169,9 @@ def _hardware(use: ComputeUse) -> Proof:
 
 
 def _space(source: ReportSource) -> Proof:
-    try:
-        found = space(source.search)
-    except NotApplicableError as error:
-        return missing(f"{error.what}: suggest params in the objective")
+    found = source.account.space
+    if found is None:
+        return missing("no trial has asked for a param: suggest them in the objective")
     changed = sum(param.changed for param in found.params)
     note = f"; {changed} changed while the study ran" if changed else ""
     return Proof(
@@ -218,8 +212,8 @@ def _configuration(source: ReportSource) -> Proof:
 
 
 def _seeds(source: ReportSource) -> Proof:
-    ways, different = seeded(source.reader.book, source.study.study_id)
-    trials = sum(way.trials for way in ways)
+    different = source.account.different_seeds
+    trials = sum(way.trials for way in source.account.seeds)
     begun = int(np.count_nonzero(source.search.states != "WAITING"))
     if not trials or trials < begun:
         return missing(f"seeds of {begun - trials} of {begun} trials are not recorded: {_TRACK}")
@@ -242,8 +236,7 @@ def _runs(source: ReportSource) -> Proof:
 def _exclusions(source: ReportSource) -> Proof:
     if not len(source.search):
         return missing("there is no trial yet: run the study")
-    found = exclusions_of(source.reader, source.search)
-    failures = failures_of(source.reader, source.study.study_id)
+    found, failures = source.account.exclusions, source.account.failures
     if failures.unexplained:
         return missing(f"why {counted(failures.unexplained, 'trial')} failed is unknown: {_TRACK}")
     return Proof(
@@ -302,8 +295,19 @@ def _rerun(source: ReportSource) -> Proof:
 
 
 def _replicates(source: ReportSource) -> Proof:
-    name = source.command_name
-    return missing(f"the configuration was not replicated: run 'trialbook replicate {name}/best'")
+    found = source.selected or source.front_first
+    name = source.trial_name(found.trial.number) if found is not None else source.command_name
+    chosen = next((one.chosen for one in source.replications), None)
+    if chosen is None:
+        return missing(f"the configuration was not replicated: run 'trialbook replicate {name}'")
+    estimate = chosen.estimates[0]
+    if estimate.interval is None:
+        return missing(f"the replicates give no interval: {estimate.lacking}")
+    low, high = estimate.interval.low, estimate.interval.high
+    return Proof(
+        f"mean {estimate.mean:.4g} of {counted(estimate.count, 'replicate')}, "
+        f"{low:.4g} to {high:.4g} ({interval_text(estimate.interval)}; section Replicates)"
+    )
 
 
 def _test(source: ReportSource) -> Proof:

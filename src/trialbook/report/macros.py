@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from trialbook.analysis.columns import Holds
-from trialbook.analysis.compute import compute_of
-from trialbook.book.study_facts import seeded
+from trialbook.analysis.replication_tables import interval_text
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Macro
@@ -20,7 +19,13 @@ _LONGEST = 40
 
 def macros(source: ReportSource) -> tuple[Macro, ...]:
     """What a paper may quote; of what is not known there is no macro."""
-    return (*_counts(source), *_best(source), *_compute(source), *_origin(source))
+    return (
+        *_counts(source),
+        *_best(source),
+        *_replicates(source),
+        *_compute(source),
+        *_origin(source),
+    )
 
 
 def _counts(source: ReportSource) -> Iterator[Macro]:
@@ -79,8 +84,25 @@ def _spelt(number: int) -> str:
     return "".join(_DIGITS[int(digit)] for digit in str(number))
 
 
+def _replicates(source: ReportSource) -> Iterator[Macro]:
+    found = next((one.chosen for one in source.replications), None)
+    if found is None:
+        return
+    mean = found.estimates[0]
+    yield Macro("Replicates", mean.count, Holds.INTEGER, says=f"replicates of {found.name}")
+    if mean.count:
+        yield Macro("ReplicateMean", mean.mean, Holds.NUMBER, says="their mean")
+    if mean.count > 1:
+        yield Macro("ReplicateDeviation", mean.deviation, Holds.NUMBER, says="standard deviation")
+    if mean.interval is not None:
+        says = interval_text(mean.interval)
+        yield Macro("ReplicateLow", mean.interval.low, Holds.NUMBER, says=f"lower end, {says}")
+        yield Macro("ReplicateHigh", mean.interval.high, Holds.NUMBER, says=f"upper end, {says}")
+        yield Macro("ReplicateInterval", says, says="what the interval is")
+
+
 def _compute(source: ReportSource) -> Iterator[Macro]:
-    use = compute_of(source.reader, source.study.study_id)
+    use = source.account.compute
     if use.attempts:
         yield Macro("CpuHours", use.cpu_h, Holds.NUMBER, says="CPU-hours of all attempts")
         yield Macro("GpuHours", use.gpu_h, Holds.NUMBER, says="GPU-hours of all attempts")
@@ -88,8 +110,8 @@ def _compute(source: ReportSource) -> Iterator[Macro]:
 
 def _origin(source: ReportSource) -> Iterator[Macro]:
     yield Macro("Seal", source.seal.seal, Holds.DIGEST, says="seal over all trials")
-    ways, different = seeded(source.reader.book, source.study.study_id)
-    if ways:
+    if source.account.seeds:
+        different = source.account.different_seeds
         yield Macro("Seeds", different, Holds.INTEGER, says="different seeds of trials")
     spec = source.study.spec
     if spec is not None and spec.search.seed is not None:

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from trialbook.analysis.columns import Table
+from trialbook.analysis.compute import ComputeUse, compute_of
 from trialbook.analysis.details import TrialDetail, trial_detail
+from trialbook.analysis.exclusions import Exclusions, exclusions_of
+from trialbook.analysis.failures import Failures, failures_of
+from trialbook.analysis.gaps import Gaps, gaps_of
+from trialbook.analysis.replication import Replication, replications
 from trialbook.analysis.search.search import Search, search_of
+from trialbook.analysis.search.space import Space, space
 from trialbook.book.reading import Reader
-from trialbook.book.study_facts import sealed
+from trialbook.book.study_facts import SeededTrials, sealed, seeded
 from trialbook.book.verification import StudySeal
-from trialbook.errors import MissingPackageError, NotApplicableError
+from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicableError
 from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
@@ -46,6 +52,29 @@ class ReportOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Account:
+    """What several sections count: each counted once.
+
+    Args:
+        compute: What the attempts took.
+        gaps: How complete the records are.
+        exclusions: Which trials cannot be selected.
+        failures: What came to no result.
+        seeds: How the trials were seeded.
+        different_seeds: How many different seeds they had.
+        space: The search space, ``None`` when no trial has asked for a param.
+    """
+
+    compute: ComputeUse
+    gaps: Gaps
+    exclusions: Exclusions
+    failures: Failures
+    seeds: tuple[SeededTrials, ...]
+    different_seeds: int
+    space: Space | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReportSource:
     """A study that is reported on.
 
@@ -57,6 +86,10 @@ class ReportSource:
         selected: The best trial; ``None`` without one, or with several objectives.
         shown: The trial whose coordinates are shown: the selected one, else the first of the front,
             else the newest that was tracked; ``None`` without any.
+        replications: What its replicates came to; empty without any.
+        untold: Why test metrics of the replicates are not shown; empty when they are, or are not
+            there.
+        account: What several sections count.
         options: What the caller chose.
     """
 
@@ -66,6 +99,9 @@ class ReportSource:
     seal: StudySeal
     selected: TrialDetail | None
     shown: TrialDetail | None
+    replications: tuple[Replication, ...]
+    untold: str
+    account: Account
     options: ReportOptions
 
     @property
@@ -158,7 +194,43 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
     if shown is None:
         index = _shown_index(search)
         shown = None if index is None else _detail(reader, search, index)
-    return ReportSource(reader, record, search, seal, selected, shown, options)
+    replicated, untold = _replications(reader, record, seal)
+    return ReportSource(
+        reader=reader,
+        study=record,
+        search=search,
+        seal=seal,
+        selected=selected,
+        shown=shown,
+        replications=replicated,
+        untold=untold,
+        account=_account(reader, search),
+        options=options,
+    )
+
+
+def _account(reader: Reader, search: Search) -> Account:
+    study_id = search.study.study_id
+    seeds, different = seeded(reader.book, study_id)
+    return Account(
+        compute=compute_of(reader, study_id),
+        gaps=gaps_of(reader, search),
+        exclusions=exclusions_of(reader, search),
+        failures=failures_of(reader, study_id),
+        seeds=seeds,
+        different_seeds=different,
+        space=space(search) if search.params else None,
+    )
+
+
+def _replications(
+    reader: Reader, study: StudyRecord, seal: StudySeal
+) -> tuple[tuple[Replication, ...], str]:
+    try:
+        # The same report of the same book is one showing: its number must not grow by itself.
+        return replications(reader, study, tests_by="report", once=seal.seal), ""
+    except BookReadOnlyError as error:
+        return replications(reader, study), f"{error.what}."
 
 
 def _detail(reader: Reader, search: Search, index: int) -> TrialDetail:

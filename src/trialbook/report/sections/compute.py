@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.analysis.compute import ComputeUse, HostCompute, compute_of
+from trialbook.analysis.compute import ComputeUse, HostCompute
 from trialbook.analysis.places import Hardware, gpus_text
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
 from trialbook.report.source import ReportSource, counted
@@ -11,7 +11,7 @@ from trialbook.report.source import ReportSource, counted
 
 def compute(source: ReportSource) -> Section:
     """CPU and GPU time by hardware."""
-    use = compute_of(source.reader, source.study.study_id)
+    use = source.account.compute
     if not use.hosts:
         blocks: tuple[Block, ...] = (
             Notice("No compute is recorded: no trial was executed under tracking."),

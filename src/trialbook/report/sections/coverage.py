@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trialbook.analysis.gaps import gaps_of
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource, counted
 
@@ -11,7 +10,7 @@ _SHOWN = 30
 
 def coverage(source: ReportSource) -> Section:
     """How complete the records are, and why not where they are not."""
-    found = gaps_of(source.reader, source.search)
+    found = source.account.gaps
     blocks: list[Block] = []
     if found.untracked > 0:
         blocks.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.book.study_facts import seeded
 from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
@@ -59,7 +58,7 @@ def _search_facts(spec: StudySpec | None) -> list[Fact]:
 
 
 def _seeds(source: ReportSource) -> list[Block]:
-    ways, different = seeded(source.reader.book, source.study.study_id)
+    ways, different = source.account.seeds, source.account.different_seeds
     if not ways:
         return [Notice("No seed of a trial is recorded: no trial was tracked.")]
     trials = sum(way.trials for way in ways)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from trialbook.analysis.search.space import Space, space
-from trialbook.errors import NotApplicableError
+from trialbook.analysis.search.space import Space
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource, counted
 
 
 def search_space(source: ReportSource) -> Section:
     """Ranges, scales and conditions of the params, with changes in mid-study."""
-    try:
-        found = space(source.search)
-    except NotApplicableError as error:
-        return _section((Notice(f"There is no search space to show: {error.what}."),))
+    found = source.account.space
+    if found is None:
+        return _section((Notice("There is no search space to show: no trial asked for a param."),))
     return _section(
         (
             Paragraph(

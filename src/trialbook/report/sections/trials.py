@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
-from trialbook.analysis.exclusions import exclusions_of
-from trialbook.analysis.failures import failures_of
 from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.search.search import Search
 from trialbook.records.study import TrialState
@@ -28,7 +26,7 @@ def trials(source: ReportSource) -> Section:
         tuple((state.lower(), states.get(state, 0)) for state in STATES),
     )
     blocks: list[Block] = [source.table("states", "Trials by state.", table)]
-    found = failures_of(source.reader, source.study.study_id)
+    found = source.account.failures
     if not found.groups:
         blocks.append(Paragraph("No attempt failed, was lost or was tried again."))
     else:
@@ -53,7 +51,7 @@ def trials(source: ReportSource) -> Section:
 
 def exclusions(source: ReportSource) -> Section:
     """Which trials cannot be selected, and which differ from their study."""
-    found = exclusions_of(source.reader, source.search)
+    found = source.account.exclusions
     blocks: list[Block] = [
         Paragraph(
             f"Of {counted(found.trials, 'trial')} that the study ever had, {found.eligible} can "

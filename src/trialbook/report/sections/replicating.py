@@ -1,0 +1,87 @@
+"""What the selected configuration reaches under fresh seeds: replicates, or that there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trialbook.analysis.replication import Replication
+from trialbook.analysis.replication_tables import (
+    comparison_table,
+    comparison_text,
+    gap_text,
+    metric_table,
+    run_table,
+    summary_table,
+)
+from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
+from trialbook.report.source import ReportSource
+
+_SHOWN = 20
+
+
+def replicating(source: ReportSource) -> Section:
+    """Means, spread, intervals, the winner's curse, and comparisons with other configurations."""
+    if not source.replications:
+        return Section("replicates", "Replicates", tuple(_none(source)))
+    blocks: list[Block] = []
+    if source.untold:
+        blocks.append(Notice(source.untold, Tone.WARNING))
+    several = len(source.replications) > 1
+    for index, found in enumerate(source.replications, start=1):
+        end = f"-{index}" if several else ""
+        if several:
+            blocks.append(Paragraph(f"Replicates of the study {found.study}:"))
+        blocks += _replication(source, found, end)
+    blocks.append(source.figure("replicates"))
+    return Section("replicates", "Replicates", tuple(blocks))
+
+
+def _none(source: ReportSource) -> Iterator[Block]:
+    found = source.selected or source.front_first
+    yield Notice(
+        "The selected configuration was not replicated: its value is the best of many, measured "
+        "once, and what it reaches on average is not known."
+        if found is not None
+        else "No trial is selected, so none was replicated."
+    )
+    if found is None:
+        return
+    name = source.trial_name(found.trial.number)
+    others = " --also default,best:2" if source.selected is not None else ""
+    yield source.command(
+        f"replicate {name} --seeds 10{others}",
+        "Runs the configuration again under fresh seeds, as trials of a linked study.",
+    )
+
+
+def _replication(source: ReportSource, found: Replication, end: str) -> Iterator[Block]:
+    for note in found.notes:
+        yield Notice(note, Tone.WARNING)
+    yield source.table(
+        f"replicates-summary{end}",
+        "Values under fresh seeds: mean, standard deviation and interval of the mean; by how much "
+        "the search's value is better than the mean.",
+        summary_table(found),
+    )
+    for one in found.configurations[:1]:
+        for objective, gap in enumerate(one.gaps):
+            if gap is not None:
+                yield Paragraph(gap_text(one, gap, objective))
+    if found.comparisons:
+        yield source.table(
+            f"replicates-compared{end}",
+            "The selected configuration against the others.",
+            comparison_table(found),
+        )
+        for comparison in found.comparisons:
+            yield Paragraph(comparison_text(found, comparison))
+    metrics = metric_table(found)
+    if metrics.rows:
+        yield source.table(
+            f"replicates-metrics{end}",
+            "Last value of each metric over the replicates; those that begin with test: are test "
+            "metrics.",
+            metrics,
+            shown=_SHOWN,
+        )
+    yield source.table(f"replicates-runs{end}", "Every replicate.", run_table(found), shown=_SHOWN)
