@@ -69,7 +69,7 @@ def reference(shows: str, *trials: int) -> FigureReference:
 
 
 def chart(*marks: Mark, text: str = "a figure", rows: int = 40) -> Chart:
-    """A chart of one panel whose every text is the given one."""
+    """A chart of one panel with these marks, whose every text is the given one."""
     names = tuple(f"{text} {index}" for index in range(3))
     category = any(isinstance(mark, (Bars, Spans)) for mark in marks)
     return Chart(
@@ -102,7 +102,7 @@ def every_chart(text: str = "a figure") -> dict[str, Chart]:
     y, texts = np.sin(x), (text,) * 9
     lines_x, lines_y = np.append(x, np.nan), np.append(y, np.nan)
     at = np.arange(3.0)
-    marks: dict[str, Mark] = {
+    marks: dict[str, Mark | tuple[Mark, ...]] = {
         "points": Points(x, y, Role.COMPLETE, text, colors=y, texts=texts),
         "line": Line(x, y, Role.LEADING, text, step=True, markers=True, texts=texts),
         "curves": Curves(np.tile(lines_x, 2), np.tile(lines_y, 2), Role.FAINT, text),
@@ -111,9 +111,12 @@ def every_chart(text: str = "a figure") -> dict[str, Chart]:
         "spans": Spans(at, at + 1.0, at, Role.PRUNED, text, texts=texts[:3]),
         "intervals": Intervals(x, y, y - 0.1, y + 0.1, style=2, label=text, texts=texts),
         "cells": Cells(np.arange(4.0), np.arange(3.0), np.arange(6.0).reshape(2, 3) / 6),
-        "rule": Rule(y=0.5, label=text),
+        "rule": (Points(x, y, 3), Rule(y=0.5, label=text)),
     }
-    return {name: chart(mark, text=text) for name, mark in marks.items()}
+    return {
+        name: chart(*(mark if isinstance(mark, tuple) else (mark,)), text=text)
+        for name, mark in marks.items()
+    }
 
 
 def document(text: str = "plain") -> Document:

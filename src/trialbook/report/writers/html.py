@@ -36,7 +36,6 @@ _WITHOUT_SCRIPT = (
     "Figures are drawn by JavaScript, which does not run here. Everything else is on this page: "
     "each figure's caption, and below it the first rows of its numbers."
 )
-_HEIGHT_PX = 420
 _INERT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
@@ -56,10 +55,12 @@ class Drawing:
     Args:
         text: JSON without ``<``, ``>`` and ``&``.
         height_px: Kept free for it until it is drawn.
+        narrowest_px: Where the page is narrower, the figure scrolls.
     """
 
     text: Markup
     height_px: int
+    narrowest_px: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,11 @@ def _drawing(block: FigureBlock) -> Drawing:
     Non-ASCII text is escaped too, so no line separator ends a line of it.
     """
     from markupsafe import Markup
-    from plotly.utils import PlotlyJSONEncoder
 
-    from trialbook.report.plotly_backend import figure
+    from trialbook.report.plotly_backend import described, narrowest_px
 
-    shown = figure(block.chart).to_dict()
-    text = json.dumps(shown, cls=PlotlyJSONEncoder, sort_keys=True, separators=(",", ":"))
-    height_px = round(shown["layout"].get("height") or _HEIGHT_PX)
-    return Drawing(Markup(text.translate(_INERT)), height_px)
+    shown = described(block.chart)
+    text = json.dumps(shown, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Drawing(
+        Markup(text.translate(_INERT)), shown["layout"]["height"], narrowest_px(block.chart)
+    )
