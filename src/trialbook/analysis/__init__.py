@@ -18,8 +18,17 @@ What can be asked of a book from Python::
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
 
-Each takes ``storage=`` as every command does; where a study's name is asked for, an Optuna study
-that lies in a book will do too.
+What a whole search did is read once and then looked at, each time giving arrays and a table::
+
+    found = analysis.search("digits")           # Search: every trial as columns
+    analysis.space(found)                       # Space: ranges, changes in mid-study, conditions
+    analysis.slices(found)                      # Slices: params, value and rank of each trial
+    analysis.contours(found)                    # Contours: value over pairs of params
+    analysis.importances(found)                 # Importances: PED-ANOVA and fANOVA, intervals
+    analysis.sensitivity(found)                 # Sensitivity: around the best trial
+
+Whatever names a study or a trial takes ``storage=`` as every command does; where a study's name is
+asked for, an Optuna study that lies in a book will do too.
 """
 
 from trialbook.analysis.compute import ComputeUse, compute
@@ -29,15 +38,27 @@ from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
 from trialbook.analysis.marks import differing
 from trialbook.analysis.replication import Replication, replication
+from trialbook.analysis.search.contours import Contours, contours
+from trialbook.analysis.search.importance import Importances, importances
+from trialbook.analysis.search.search import Search, search
+from trialbook.analysis.search.sensitivity import Sensitivity, sensitivity
+from trialbook.analysis.search.slices import Slices, slices
+from trialbook.analysis.search.space import Space, space
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
 
 __all__ = [
     "ComputeUse",
+    "Contours",
     "CoordinateDetail",
     "Exposure",
+    "Importances",
     "Replication",
+    "Search",
+    "Sensitivity",
+    "Slices",
+    "Space",
     "StudyStatus",
     "StudySummary",
     "TrialDetail",
@@ -45,13 +66,19 @@ __all__ = [
     "TrialRow",
     "best",
     "compute",
+    "contours",
     "detail",
     "diff",
     "differing",
     "frame",
     "front",
+    "importances",
     "replication",
     "reveal_test_metrics",
+    "search",
+    "sensitivity",
+    "slices",
+    "space",
     "status",
     "studies",
     "study",

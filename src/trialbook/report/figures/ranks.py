@@ -67,7 +67,7 @@ def _panel(
 ) -> Panel:
     trials, seed = found.judged, source.options.seed
     x, y = (found.positions(axis) for axis in pair)
-    shown = drawn[together(found, pair)[drawn]]
+    shown = drawn[together(found, pair)[drawn] & (drawn != trials.best)]
     # The worst first, so that what matters lies on top.
     shown = shown[np.argsort(-found.ranks[shown], kind="stable")]
     marks: list[Mark] = [
@@ -86,5 +86,5 @@ def _panel(
         axis_of(pair[1]),
         tuple(marks),
         color=_RANK,
-        empty="" if len(shown) else "no trial has both",
+        empty="" if together(found, pair).any() else "no trial has both",
     )

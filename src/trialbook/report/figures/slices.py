@@ -72,7 +72,7 @@ def _panel(
 ) -> Panel:
     trials, search = found.judged, source.search
     positions = found.positions(axis)
-    shown = drawn[~np.isnan(positions[drawn])]
+    shown = drawn[~np.isnan(positions[drawn]) & (drawn != trials.best)]
     numbers = trials.numbers.astype(np.float64)
     last = float(max(search.numbers))
     marks: list[Mark] = []
@@ -105,5 +105,5 @@ def _panel(
         tuple(marks),
         title=f"in {len(trials) - missing} of {len(trials)} trials" if missing else "",
         color=ColorScale("trial", (0.0, max(last, 1.0))),
-        empty="" if len(shown) else "no complete trial has it",
+        empty="" if missing < len(trials) else "no complete trial has it",
     )
