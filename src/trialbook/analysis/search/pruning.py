@@ -16,7 +16,8 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.search.curves import StepQuantiles, step_quantiles
 from trialbook.analysis.search.history import cells
 from trialbook.analysis.search.metrics import reported_points
-from trialbook.analysis.search.pruning_rules import Cases, Judgement, rule_of
+from trialbook.analysis.search.pruning_rules import Cases, Judgement
+from trialbook.analysis.search.recorded_rule import rule_of
 from trialbook.analysis.search.search import Flags, Floats, Ints, Search
 from trialbook.errors import NotApplicableError
 

@@ -1,28 +1,24 @@
-"""What a pruner of Optuna compared, computed again from the record; nothing of a book is executed.
+"""What a pruner of Optuna compared, computed again from the record: percentiles and thresholds.
 
-The rules are those of ``optuna.pruners`` (version 5): percentile and median, threshold,
-asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning",
-MLSys 2020) and Hyperband (Li et al., JMLR 18, 2018). What else there was at the moment of a
-judgement follows from the order of finishes and from clocks, so that with parallel workers a rule
-may have seen one trial more or less; where that decides, it counts as pruned by the rule.
+Rungs are in ``halving_rule.py``; which rule a study has in ``recorded_rule.py``. What else there was
+at the moment of a judgement follows from the order of finishes and from clocks, so that with
+parallel workers a rule may have seen one trial more or less; where that decides, it counts as
+pruned by the rule.
 """
 
 from __future__ import annotations
 
-import binascii
-import inspect
 import math
 from bisect import insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from trialbook.analysis.search.metrics import MetricPoints
 from trialbook.analysis.search.search import Flags, Floats, Ints, Search
-from trialbook.records.config import ComponentSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,183 +180,6 @@ class ThresholdRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HalvingRule:
-    """``SuccessiveHalvingPruner``, and each bracket of ``HyperbandPruner``.
-
-    At each rung the value is compared with those of the trials that had come to the same rung: it
-    goes on when it is among the best ``1 / reduction_factor`` of them.
-
-    Args:
-        min_resource: As in Optuna.
-        reduction_factor: Likewise.
-        bootstrap_count: Likewise.
-        rates: ``min_early_stopping_rate`` of each bracket.
-        budgets: How many trials of how many go to each bracket.
-    """
-
-    min_resource: int
-    reduction_factor: int
-    bootstrap_count: int
-    rates: tuple[int, ...]
-    budgets: tuple[int, ...]
-
-    def says(self) -> str:
-        """The rule in one sentence."""
-        brackets = "" if len(self.rates) == 1 else f", in {len(self.rates)} brackets"
-        return (
-            "the value at a rung was not among the best "
-            f"1/{self.reduction_factor} of the trials that had come to it, the first rung at step "
-            f"{self.rung_step(0, 0)}{brackets}"
-        )
-
-    def rung_step(self, bracket: int, rung: int) -> int:
-        """The step at which a rung is complete."""
-        return self.min_resource * int(self.reduction_factor ** (self.rates[bracket] + rung))
-
-    def bracket(self, study: str, number: int) -> int:
-        """The bracket of a trial, which Hyperband draws from its name."""
-        place = binascii.crc32(f"{study}_{number}".encode()) % sum(self.budgets)
-        return int(np.searchsorted(np.cumsum(self.budgets), place, side="right"))
-
-    def judge(self, cases: Cases) -> Judgement:
-        """What it says of each pruned trial."""
-        search = cases.search
-        brackets = [self.bracket(search.study.name, n) for n in search.numbers.tolist()]
-        wanted = {trial: at for at, trial in enumerate(cases.pruned.tolist())}
-        arrivals = sorted(
-            arrival
-            for trial, bracket in enumerate(brackets)
-            for arrival in self._arrivals(cases, trial, bracket)
-        )
-        judged = cases.reached
-        threshold = np.full(len(judged), np.nan)
-        prunes = np.zeros(len(judged), np.bool_)
-        reached: dict[tuple[int, int], list[float]] = {}
-        for _, trial, rung, loss, is_last in arrivals:
-            at = wanted.get(trial) if is_last else None
-            if at is not None and prunes[at]:
-                continue
-            if math.isnan(loss):
-                if at is not None:
-                    prunes[at] = True
-                continue
-            losses = reached.setdefault((brackets[trial], rung), [])
-            insort(losses, loss)
-            if at is None:
-                continue
-            worst = losses[max(0, len(losses) // self.reduction_factor - 1)]
-            threshold[at] = cases.sign * worst
-            prunes[at] = len(losses) <= self.bootstrap_count or loss > worst
-        return Judgement(judged, threshold, cases.sign * (judged - threshold), prunes)
-
-    def _arrivals(
-        self, cases: Cases, trial: int, bracket: int
-    ) -> Iterator[tuple[float, int, int, float, bool]]:
-        """When a trial came to each rung: time, trial, rung, loss, and whether at its last step."""
-        part = slice(*cases.points.offsets[trial : trial + 2].tolist())
-        steps = cases.points.steps[part].tolist()
-        losses = (cases.sign * cases.points.values[part]).tolist()
-        seconds = cases.points.seconds[part].tolist()
-        rung, last = 0, len(steps) - 1
-        goal = self.rung_step(bracket, rung)
-        for place, step in enumerate(steps):
-            while step >= goal:
-                yield seconds[place], trial, rung, losses[place], place == last
-                rung += 1
-                goal = self.rung_step(bracket, rung)
-
-
-def rule_of(search: Search, points: MetricPoints) -> Rule | str:
-    """The rule of a study's pruner; a text when it cannot be computed again, which says why."""
-    spec = search.study.spec
-    pruner = None if spec is None else spec.search.pruner
-    if spec is None or pruner is None:
-        return "the pruner is not recorded"
-    changed = [change for change in spec.changes if "pruner" in change]
-    if changed:
-        return f"the pruner was changed in mid-study ({changed[0]})"
-    lasts = points.last()[0][(search.states == "COMPLETE") & (points.lengths > 0)]
-    return _rule(pruner, np.unique(lasts))
-
-
-def _rule(pruner: ComponentSettings, lasts: Ints) -> Rule | str:
-    """The rule of these settings.
-
-    Args:
-        pruner: Name and settings.
-        lasts: The last steps of complete trials, each once: what ``auto`` was worked out from.
-    """
-    import optuna
-
-    build = _RULES.get(pruner.name)
-    if build is None:
-        return f"the rule of {pruner.name} cannot be computed again from the record"
-    known = inspect.signature(getattr(optuna.pruners, pruner.name)).parameters
-    defaults = {key: p.default for key, p in known.items() if p.default is not p.empty}
-    try:
-        return build({**defaults, **pruner.settings, "name": pruner.name}, lasts)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return f"the settings of {pruner.name} are not all recorded"
-
-
-def _percentile(given: Mapping[str, Any], lasts: Ints) -> Rule:
-    return PercentileRule(
-        float(50.0 if given["name"] == "MedianPruner" else given["percentile"]),
-        int(given["n_startup_trials"]),
-        int(given["n_warmup_steps"]),
-        int(given["interval_steps"]),
-        int(given["n_min_trials"]),
-    )
-
-
-def _threshold(given: Mapping[str, Any], lasts: Ints) -> Rule:
-    lower, upper = given["lower"], given["upper"]
-    return ThresholdRule(
-        -math.inf if lower is None else float(lower),
-        math.inf if upper is None else float(upper),
-        int(given["n_warmup_steps"]),
-        int(given["interval_steps"]),
-    )
-
-
-def _halving(given: Mapping[str, Any], lasts: Ints) -> Rule | str:
-    name, factor, least = given["name"], int(given["reduction_factor"]), given["min_resource"]
-    undecided = (
-        f"the rule of {name} cannot be computed again: each worker worked out its resources "
-        "('auto') from the trials that it saw"
-    )
-    if least in (None, "auto"):
-        seen = np.unique(np.maximum(lasts // 100, 1))
-        if len(seen) != 1:
-            return undecided
-        least = seen[0]
-    least, bootstrap = int(least), int(given["bootstrap_count"])
-    if name == "SuccessiveHalvingPruner":
-        rates = (int(given["min_early_stopping_rate"]),)
-        return HalvingRule(least, factor, bootstrap, rates, (1,))
-    most = given["max_resource"]
-    if most == "auto":
-        if len(lasts) != 1:
-            return undecided
-        most = lasts[0] + 1
-    brackets = math.floor(math.log(int(most) / least, factor)) + 1
-    budgets = tuple(
-        math.ceil(brackets * factor ** (brackets - 1 - at) / (brackets - at))
-        for at in range(brackets)
-    )
-    return HalvingRule(least, factor, bootstrap, tuple(range(brackets)), budgets)
-
-
-_RULES: dict[str, Callable[[Mapping[str, Any], Ints], Rule | str]] = {
-    "MedianPruner": _percentile,
-    "PercentilePruner": _percentile,
-    "ThresholdPruner": _threshold,
-    "SuccessiveHalvingPruner": _halving,
-    "HyperbandPruner": _halving,
-}
-
-
 def _best_reported(cases: Cases) -> Floats:
     """Shape (n,): the best value that each pruned trial reported; NaN when all are NaN."""
     reduce = np.fmax if cases.maximize else np.fmin
@@ -409,10 +228,7 @@ def _orders(cases: Cases) -> Iterator[tuple[Floats, Floats]]:
     search = cases.search
     finish = search.finish.astype(float)
     by_book = np.where(finish > 0, finish, np.inf), finish[cases.pruned] - 1
-    executed = np.zeros(len(search), np.bool_)
-    for attempt, trial in zip(search.attempts, search.attempt_trial.tolist(), strict=True):
-        if attempt.number == search.counting[trial]:
-            executed[trial] = attempt.executed
+    executed = executed_trials(search)
     if executed[cases.pruned].all():
         order = search.finished
         # A trial that was added has no clock of its own; it comes after what was there before it.
@@ -421,6 +237,15 @@ def _orders(cases: Cases) -> Iterator[tuple[Floats, Floats]]:
         keys[order] = np.where(executed[order], ended, np.maximum.accumulate(ended))
         yield keys, cases.points.seconds[cases.points.offsets[cases.pruned + 1] - 1]
     yield by_book
+
+
+def executed_trials(search: Search) -> Flags:
+    """Shape (trials,): whether the attempt that counts ran under tracking."""
+    executed = np.zeros(len(search), np.bool_)
+    for attempt, trial in zip(search.attempts, search.attempt_trial.tolist(), strict=True):
+        if attempt.number == search.counting[trial]:
+            executed[trial] = attempt.executed
+    return executed
 
 
 def _either(found: list[Judgement]) -> Judgement:
