@@ -9,6 +9,8 @@ from trialbook.analysis.columns import Cell, Holds
 DIGITS = 4
 """Significant digits of a measured quantity."""
 NOTHING = "not recorded"
+NO_CELL = "–"
+"""Where a row of a table has no value, which need not mean that one was missed."""
 
 
 def number_text(value: float, digits: int = DIGITS) -> str:
@@ -41,3 +43,8 @@ def cell_text(value: Cell, holds: Holds, unit: str = "") -> str:
     else:
         text = value
     return f"{text} {unit}" if unit else text
+
+
+def table_text(value: Cell, holds: Holds) -> str:
+    """A cell of a table; its unit stands in the heading."""
+    return NO_CELL if value is None else cell_text(value, holds)

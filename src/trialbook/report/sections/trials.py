@@ -127,7 +127,7 @@ def trials_table(search: Search) -> Table:
     columns = [Column("trial", Holds.INTEGER), Column("state")]
     columns += [Column(name, Holds.NUMBER) for name in names]
     columns.append(Column("wall time", Holds.NUMBER, "s"))
-    columns += [Column(param.name, Holds.EXACT) for param in search.params]
+    columns += [Column(param.name, Holds.NUMBER) for param in search.params]
     given = search.has_values.tolist()
     cells: list[list[Cell]] = [
         search.numbers.tolist(),

@@ -188,7 +188,7 @@ def _figure(block: FigureBlock) -> str:
     caption += "".join(rf"\TBnote{{{tex(ended(note))}}}" for note in chart.notes)
     return "\n".join(
         (
-            r"\begin{figure}[tbp]",
+            r"\begin{figure}",
             r"\centering",
             rf"\TBfit{{\includegraphics{{\TBdir figures/{block.name}.pdf}}}}",
             rf"\caption{{{caption}}}\label{{\TBlabel fig:{block.name}}}",
@@ -200,6 +200,7 @@ def _figure(block: FigureBlock) -> str:
 
 def _paper(document: Document, prefix: str) -> str:
     lines = [
+        reference_comment(document.reference),
         r"% An example paper: every fragment of the report. Compile it in this directory with",
         r"% pdflatex, lualatex or xelatex, twice for the cross-references.",
         r"\documentclass{article}",
@@ -208,6 +209,7 @@ def _paper(document: Document, prefix: str) -> str:
         r"% Digits are not grouped, as in the other formats of the report.",
         r"\sisetup{group-digits=none}",
         r"\emergencystretch=3em",
+        r"\makeatletter\def\fps@figure{htbp}\def\fps@table{htbp}\makeatother",
         r"\input{\TBdir macros}",
         rf"\title{{{tex(document.title)}}}",
         r"\author{}\date{}",

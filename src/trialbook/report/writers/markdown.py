@@ -28,7 +28,7 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.drawn_figures import DrawnFigures
-from trialbook.report.numbers import cell_text
+from trialbook.report.numbers import NO_CELL, cell_text
 from trialbook.report.writers.captions import caption_of, ended
 from trialbook.report.writers.table_layout import excerpt, is_numeric
 
@@ -136,6 +136,8 @@ def _fact(fact: Fact) -> str:
 
 
 def _value(value: Cell, holds: Holds, unit: str = "", *, in_table: bool = False) -> str:
+    if value is None and in_table:
+        return NO_CELL
     if value is not None and holds in (Holds.CODE, Holds.DIGEST):
         return code(str(value), in_table=in_table)
     return markdown(cell_text(value, holds, unit))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Holds, Table
 from trialbook.report.document import TableBlock
-from trialbook.report.numbers import cell_text
+from trialbook.report.numbers import table_text
 from trialbook.report.writers.breaking import LONGEST_WORD, pieces
 
 GAP = 3
@@ -96,18 +96,27 @@ def parts(
     measured = [_Measured.of(table, index, rows) for index in range(len(table.columns))]
     if sum(column.natural + GAP for column in measured) <= line:
         return (tuple(column.laid(None) for column in measured),)
+    key, *others = measured
+    room = line - key.least - GAP
+    widths = [column.least + GAP for column in others]
+    split = _split(others, widths, room)
+    # As many parts as are needed, of about the same width.
+    even = _split(others, widths, max(sum(widths) / len(split), *widths)) if len(split) > 1 else []
+    groups = even if len(even) == len(split) else split
+    return tuple(_shared([key, *group], line) for group in groups) or (_shared([key], line),)
+
+
+def _split(columns: list[_Measured], widths: list[int], room: float) -> list[list[_Measured]]:
+    """Columns in groups that are not wider, unless a single one is."""
     groups: list[list[_Measured]] = []
-    used = line
-    for column in measured:
-        if groups and used + column.least + GAP > line and len(groups[-1]) > 1:
-            groups.append([measured[0]])
-            used = measured[0].least + GAP
-        elif not groups:
+    used = 0.0
+    for column, width in zip(columns, widths, strict=True):
+        if not groups or used + width > room:
             groups.append([])
-            used = 0
+            used = 0.0
         groups[-1].append(column)
-        used += column.least + GAP
-    return tuple(_shared(group, line) for group in groups)
+        used += width
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ class _Measured:
     @classmethod
     def of(cls, table: Table, index: int, rows: tuple[tuple[Cell, ...], ...]) -> _Measured:
         column = table.columns[index]
-        texts = [cell_text(row[index], column.holds) for row in rows]
+        texts = [table_text(row[index], column.holds) for row in rows]
         width = max(map(len, texts), default=1)
         natural = max(width, len(column.heading))
         numeric = is_numeric(table, index, rows)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Column, Table
 from trialbook.report.document import TableBlock
-from trialbook.report.numbers import cell_text
+from trialbook.report.numbers import NO_CELL, table_text
 from trialbook.report.writers.captions import ended
 from trialbook.report.writers.table_layout import GAP, LaidColumn, excerpt, parts
 from trialbook.report.writers.tex_text import siunitx, tex, tex_cell
 
-LINE = 76
-"""Characters of a small line in LaTeX's own classes; a narrower page shrinks what is wider."""
+LINE = 92
+"""Characters of a small line on a page with usual margins; a narrower one shrinks what floats."""
 LONGEST_FLOAT = 40
 """Lines of a table that still floats."""
 
@@ -43,7 +43,7 @@ class _Column:
             return tex(text)
         if len(text) <= self.laid.width:
             return f"{{{tex(text)}}}"
-        return rf"{{\TBhead{{{0.55 * self.laid.wrapped:.2f}em}}{{{tex(text)}}}}}"
+        return rf"{{\TBhead{{{0.66 * self.laid.wrapped:.2f}em}}{{{tex(text)}}}}}"
 
     def cell(self, row: tuple[Cell, ...]) -> str:
         value = row[self.laid.index]
@@ -51,14 +51,14 @@ class _Column:
             number = siunitx(value, self.column.holds)
             if number:
                 return number
-        text = tex_cell(value, self.column.holds)
+        text = tex(NO_CELL) if value is None else tex_cell(value, self.column.holds)
         return f"{{{text}}}" if self.laid.numeric else text
 
     def lines(self, row: tuple[Cell, ...]) -> int:
         """How many lines its cell of this row takes, about."""
         if self.laid.share is None:
             return 1
-        text = cell_text(row[self.laid.index], self.column.holds)
+        text = table_text(row[self.laid.index], self.column.holds)
         return math.ceil(len(text) / max(1.0, self.laid.share * LINE - GAP)) or 1
 
 
@@ -80,7 +80,7 @@ def tex_table(block: TableBlock) -> str:
     if sum(_lines(shown.rows, part) for part in laid) > LONGEST_FLOAT:
         return _long(shown.rows, laid, caption, below)
     body = "\n\\par\\medskip\n".join(_tabular(shown.rows, part) for part in laid)
-    begin, end = r"\begin{table}[tbp]" + "\n" + r"\centering\small", r"\end{table}"
+    begin, end = r"\begin{table}" + "\n" + r"\centering\small", r"\end{table}"
     return "\n".join((begin, caption, body, below, end))
 
 

@@ -27,7 +27,7 @@ from trialbook.report.document import (
     TableBlock,
 )
 from trialbook.report.drawn_figures import DrawnFigures
-from trialbook.report.numbers import cell_text
+from trialbook.report.numbers import cell_text, table_text
 from trialbook.report.writers.captions import caption_of, ended
 from trialbook.report.writers.table_layout import LaidColumn, excerpt, parts
 from trialbook.report.writers.typst_text import FONTS, plain, typst_text
@@ -117,7 +117,9 @@ def _block(block: Block) -> Data:
             facts = [
                 {
                     "label": typst_text(fact.label),
-                    "value": _value(fact.value, fact.holds, fact.unit),
+                    "value": _value(
+                        cell_text(fact.value, fact.holds, fact.unit), fact.holds, fact.value
+                    ),
                     "note": typst_text(fact.note),
                 }
                 for fact in block.facts
@@ -142,9 +144,17 @@ def _block(block: Block) -> Data:
             return _checklist(block)
 
 
-def _value(value: Cell, holds: Holds, unit: str = "") -> Data:
+def _value(text: str, holds: Holds, value: Cell) -> Data:
     mono = value is not None and holds in (Holds.CODE, Holds.DIGEST)
-    return {"text": typst_text(cell_text(value, holds, unit)), "mono": mono}
+    return {"text": typst_text(text), "mono": mono}
+
+
+def _row(block: TableBlock, row: tuple[Cell, ...], part: tuple[LaidColumn, ...]) -> list[Data]:
+    return [
+        _value(table_text(row[laid.index], holds), holds, row[laid.index])
+        for laid in part
+        for holds in (block.table.columns[laid.index].holds,)
+    ]
 
 
 def _table(block: TableBlock) -> Data:
@@ -157,10 +167,7 @@ def _table(block: TableBlock) -> Data:
         "parts": [
             {
                 "columns": [_column(block, column) for column in part],
-                "rows": [
-                    [_value(row[c.index], block.table.columns[c.index].holds) for c in part]
-                    for row in shown.rows
-                ],
+                "rows": [_row(block, row, part) for row in shown.rows],
             }
             for part in parts(block.table, shown.rows, LINE)
         ],
