@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[errors.TrialbookError], ExitCode], ...] = (
     (errors.ObjectiveNotFoundError, ExitCode.NOT_FOUND),
     (errors.DataMissingError, ExitCode.NOT_FOUND),
     (errors.InvalidInputError, ExitCode.USAGE),
+    (errors.NotApplicableError, ExitCode.USAGE),
     (errors.SettingsDifferError, ExitCode.USAGE),
     (errors.InputsChangedError, ExitCode.USAGE),
     (errors.UntrustedCodeError, ExitCode.USAGE),

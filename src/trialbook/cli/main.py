@@ -90,6 +90,11 @@ COMMANDS = (
         "List the files a trial kept, or fetch one.",
     ),
     CommandEntry(
+        "plot",
+        "trialbook.cli.plot:plot",
+        "Draw a figure of a study: a page to explore, or a picture for a paper.",
+    ),
+    CommandEntry(
         "report",
         "trialbook.cli.report:report",
         "Write a study's report: what a paper needs, and what is missing.",

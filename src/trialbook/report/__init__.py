@@ -4,6 +4,9 @@ What can be asked for from Python::
 
     from trialbook import report
 
+    report.plot("digits", "history", "best.pdf")  # the file's Path
+    report.figure("digits", "slice").show()     # a figure of plotly, in a notebook
+    report.chart("digits", "slice").table       # the numbers behind it
     report.write("digits", ["html", "latex"])   # WrittenReport: paths, notices
     report.locate("figure.pdf")                 # Located: study, trials, commands
 
@@ -18,13 +21,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trialbook.report.located import Located
     from trialbook.report.locating import locate
+    from trialbook.report.plotting import chart, figure, plot
     from trialbook.report.writing import WrittenReport, write
 
-__all__ = ["Located", "WrittenReport", "locate", "write"]
+__all__ = ["Located", "WrittenReport", "chart", "figure", "locate", "plot", "write"]
 
 _HOMES = {
     "Located": "trialbook.report.located",
     "locate": "trialbook.report.locating",
+    "chart": "trialbook.report.plotting",
+    "figure": "trialbook.report.plotting",
+    "plot": "trialbook.report.plotting",
     "WrittenReport": "trialbook.report.writing",
     "write": "trialbook.report.writing",
 }

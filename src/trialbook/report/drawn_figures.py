@@ -5,14 +5,11 @@ LaTeX and Typst take the same PDF, Markdown takes a PNG; the drawing library is 
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying import pdf, png, svg
-from trialbook.report.charts import Chart
 from trialbook.report.document import FigureBlock
+from trialbook.report.figure_files import picture
 
 Ending = Literal["pdf", "png", "svg"]
 
@@ -34,23 +31,6 @@ class DrawnFigures:
         """
         found = self._contents.get((block.name, ending))
         if found is None:
-            found = figure_content(block.chart, block.reference, ending)
+            found = picture(block.chart, block.reference, ending)
             self._contents[block.name, ending] = found
         return found
-
-
-def figure_content(chart: Chart, reference: FigureReference, ending: Ending) -> bytes:
-    """A chart as a file's content."""
-    from trialbook.report.labels import texts_of
-    from trialbook.report.matplotlib_backend import figure
-    from trialbook.report.paper.settings import drawing
-
-    out = io.BytesIO()
-    drawn = figure(chart)
-    with drawing(texts_of(chart)):
-        drawn.savefig(out, format=ending, metadata=_METADATA[ending](reference))
-    content = out.getvalue()
-    return pdf.finished(content, reference) if ending == "pdf" else content
-
-
-_METADATA = {"pdf": pdf.metadata, "png": png.metadata, "svg": svg.metadata}

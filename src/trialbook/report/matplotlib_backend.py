@@ -40,7 +40,7 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    _require()
+    require()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -83,7 +83,12 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
     return drawn
 
 
-def _require() -> None:
+def require() -> None:
+    """Say what to install where matplotlib is missing.
+
+    Raises:
+        MissingPackageError: It is.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

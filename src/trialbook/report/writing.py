@@ -6,9 +6,7 @@ beside the directory and moved into it when all are there.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,11 +18,9 @@ from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.errors import InvalidInputError, MissingPackageError
 from trialbook.report.building import build
 from trialbook.report.document import Answer, Checklist, Document, Notice, Tone
+from trialbook.report.file_names import slug_of
 from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS, ReportFormat
-
-_SLUG = 60
-_DIGEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +107,10 @@ def _checked(formats: Sequence[str]) -> tuple[ReportFormat, ...]:
 
 
 def directory_name(study: str, anonymous: bool = False) -> str:
-    """The default directory of a study's report: one safe part of a path, different by study.
-
-    Letters, digits, dots, hyphens and underscores stay; a name that loses anything, or is long,
-    gets a short digest of itself.
-    """
+    """The default directory of a study's report: one safe part of a path, different by study."""
     if anonymous:
         return "study-report"
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", study).strip("-.")[:_SLUG]
-    if slug != study:
-        digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
-        slug = f"{slug}-{digest}" if slug else digest
-    return f"{slug}-report"
+    return f"{slug_of(study)}-report"
 
 
 def _written(

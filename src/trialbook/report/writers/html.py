@@ -92,6 +92,11 @@ def write(document: Document, directory: Path) -> tuple[Path, ...]:
     return (path,)
 
 
+def page_text(document: Document) -> str:
+    """The whole page, for a document that is small."""
+    return "".join(_pieces(document))
+
+
 def _pieces(document: Document) -> Iterator[str]:
     from markupsafe import Markup
 
