@@ -52,7 +52,7 @@ def _reached(source: FigureSource, found: PruningAudit, drawn: Ints) -> Panel:
 
 
 def _margins(found: PruningAudit, drawn: Ints) -> Panel:
-    against = "the rule" if found.recomputed else "the median of complete trials"
+    against = "the threshold" if found.recomputed else "the median of complete trials"
     judged = found.margin[drawn]
     return Panel(
         Axis("finished trials", integer=True),
