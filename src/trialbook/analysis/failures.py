@@ -52,11 +52,12 @@ class Failures:
         """Number of attempts of which no reason is recorded."""
         return sum(group.attempts for group in self.groups if group.reason is None)
 
-    def table(self, *, messages: bool = True) -> Table:
+    def table(self, *, telling: bool = True) -> Table:
         """One row a group.
 
         Args:
-            messages: Whether to show what the first of each group said, which may name anything.
+            telling: Whether to show what the first of each group said, and the modules of
+                exceptions: both may name people, machines and places.
         """
         columns = (
             Column("became"),
@@ -70,15 +71,15 @@ class Failures:
             (
                 group.became,
                 group.reason or "not recorded",
-                group.exception or group.signal or "",
+                _named(group.exception, telling) or group.signal or "",
                 group.attempts,
                 len(group.trials),
                 group.trials[0],
-                *([group.message] if messages else []),
+                *([group.message] if telling else []),
             )
             for group in self.groups
         )
-        return Table((*columns, *([Column("it said")] if messages else [])), rows)
+        return Table((*columns, *([Column("it said")] if telling else [])), rows)
 
 
 def failures(study: StudyOrName, *, storage: Storage = None) -> Failures:
@@ -108,6 +109,10 @@ def failures_of(reader: Reader, study_id: int) -> Failures:
         groups[key].append(ending)
     found = [_group(*key, members) for key, members in groups.items()]
     return Failures(tuple(sorted(found, key=lambda group: (-group.attempts, group.trials[0]))))
+
+
+def _named(exception: str | None, telling: bool) -> str | None:
+    return exception if exception is None or telling else exception.rpartition(".")[2]
 
 
 def _group(

@@ -8,7 +8,7 @@ like a path, an address or an e-mail. Names of params and metrics, and the value
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ _SUBSTRING = 8
 """From this length on a name is found inside of words too."""
 _ADDRESSES = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _MAILS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*(?::[^\s'\"<>]+)?")
+_TAIL = r"[^\s'\"<>|,;()]*"
 _PATHS = re.compile(r"(?<![\w.\-/\]])(?:~[\w.-]*(?=/))?/(?=[^\s/])[^\s'\"<>|,;()]*")
 _FIXED = frozenset({"name", "kind"})
 """Fields that hold words of the program, not of the study, in the classes named below."""
@@ -48,20 +49,25 @@ class Replacements:
     """What is replaced in every text.
 
     Args:
-        exact: Name to what stands for it, the longest name first.
-        pattern: Finds any of these names; ``None`` without one.
+        names: Name to what stands for it.
+        named: Finds any of these names; ``None`` without one.
+        paths: Finds known paths, with what follows them up to a blank; ``None`` without one. They
+            may hold blanks themselves.
     """
 
-    exact: dict[str, str]
-    pattern: re.Pattern[str] | None
+    names: dict[str, str]
+    named: re.Pattern[str] | None
+    paths: re.Pattern[str] | None
 
     def applied(self, text: str) -> str:
         """The text without what is telling."""
-        if self.pattern is not None:
-            text = self.pattern.sub(lambda found: self.exact[found.group()], text)
         text = _ADDRESSES.sub(ADDRESS, text)
-        text = _MAILS.sub(MAIL, text)
-        return _PATHS.sub(PATH, text)
+        if self.paths is not None:
+            text = self.paths.sub(PATH, text)
+        text = _PATHS.sub(PATH, _MAILS.sub(MAIL, text))
+        if self.named is not None:
+            text = self.named.sub(lambda found: self.names[found.group()], text)
+        return text
 
 
 def replacements(studies: Sequence[str], book_url: str, found: Identifying) -> Replacements:
@@ -76,16 +82,29 @@ def replacements(studies: Sequence[str], book_url: str, found: Identifying) -> R
     _number(exact, "host", _hosts(found.hosts))
     _number(exact, "user", found.users)
     _number(exact, "job", (job for job in found.jobs if not job.isdecimal() or len(job) > 3))
-    for paths, stands in ((found.paths, PATH), (found.addresses, ADDRESS), ((book_url,), ADDRESS)):
-        for text in paths:
-            exact.setdefault(text, stands)
+    exact.update(dict.fromkeys((*found.addresses, book_url), ADDRESS))
     exact.update(dict.fromkeys(studies, REPLICATES))
     exact[studies[0]] = THE_STUDY
     kept = {name: stands for name, stands in exact.items() if _tells(name)}
-    ordered = dict(sorted(kept.items(), key=lambda item: (-len(item[0]), item[0])))
-    if not ordered:
-        return Replacements(ordered, None)
-    return Replacements(ordered, re.compile("|".join(map(_found_as, ordered))))
+    return Replacements(
+        kept,
+        _any(map(_found_as, _longest_first(kept))),
+        _any(re.escape(path) + _TAIL for path in _longest_first(found.paths) if _is_path(path)),
+    )
+
+
+def _longest_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (-len(name), name))
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    whole = "|".join(patterns)
+    return re.compile(whole) if whole else None
+
+
+def _is_path(text: str) -> bool:
+    """Whether it has more than one part: ``/`` alone, or ``data`` under it, is in many texts."""
+    return len(text.strip("/")) >= _SHORTEST and "/" in text.strip("/")
 
 
 def _hosts(names: tuple[str, ...]) -> dict[str, None]:

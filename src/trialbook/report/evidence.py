@@ -157,7 +157,8 @@ def _environment(source: ReportSource) -> Proof:
     python = state.interpreter
     return Proof(
         f"{python.implementation} {python.version} and all {len(state.packages)} installed "
-        f"distributions with versions and digests; {counted(len(state.lock_files), 'lock file')}"
+        f"distributions with versions, {sum(p.record_digest is not None for p in state.packages)} "
+        f"of them with digests; {counted(len(state.lock_files), 'lock file')}"
     )
 
 
@@ -184,8 +185,8 @@ def _method(source: ReportSource) -> Proof:
     if spec is None or spec.search.sampler is None or spec.search.pruner is None:
         return missing("sampler and pruner are not recorded: use trialbook.create_study")
     seed = "no seed" if spec.search.seed is None else f"seed {spec.search.seed}"
-    names = f"{spec.search.sampler.name}, {spec.search.pruner.name}, {seed}"
-    return Proof(f"{names} (section Sampler, pruner, seeds and budget)")
+    names = (source.class_name(part.name) for part in (spec.search.sampler, spec.search.pruner))
+    return Proof(f"{', '.join(names)}, {seed} (section Sampler, pruner, seeds and budget)")
 
 
 def _selection(source: ReportSource) -> Proof:

@@ -131,6 +131,10 @@ class ReportSource:
         found = FigureReference(shows, (shown,), trials)
         return found.opaque() if self.anonymous else found
 
+    def class_name(self, dotted: str) -> str:
+        """A class as it may be named: without its module in an anonymous report."""
+        return dotted.rpartition(".")[2] if self.anonymous else dotted
+
     def table(
         self,
         name: str,

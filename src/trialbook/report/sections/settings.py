@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
@@ -24,7 +26,7 @@ def settings(source: ReportSource) -> Section:
                 "seed and budget. Create it with trialbook.create_study, and they are."
             )
         )
-    blocks.append(Facts(tuple(_search_facts(spec))))
+    blocks.append(Facts(tuple(_search_facts(source, spec))))
     blocks += _seeds(source)
     blocks.append(Facts(tuple(_budget_facts(source, spec))))
     if spec is not None:
@@ -33,12 +35,13 @@ def settings(source: ReportSource) -> Section:
     return Section("settings", "Sampler, pruner, seeds and budget", tuple(blocks))
 
 
-def component_text(component: ComponentSettings | None) -> str | None:
-    """``TPESampler(constant_liar=true)``; ``None`` when it is not known."""
-    return None if component is None else component.text
+def _component_text(source: ReportSource, component: ComponentSettings | None) -> str | None:
+    if component is None:
+        return None
+    return replace(component, name=source.class_name(component.name)).text
 
 
-def _search_facts(spec: StudySpec | None) -> list[Fact]:
+def _search_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
     search = None if spec is None else spec.search
     facts = []
     for label in ("sampler", "pruner"):
@@ -46,7 +49,7 @@ def _search_facts(spec: StudySpec | None) -> list[Fact]:
         note = "" if component is None or component.by_name else "an object that the user made"
         if component is None:
             note = _UNKNOWN
-        facts.append(Fact(label, component_text(component), Holds.CODE, note=note))
+        facts.append(Fact(label, _component_text(source, component), Holds.CODE, note=note))
     seed = None if search is None else search.seed
     if search is not None and seed is None:
         facts.append(Fact("study seed", "none"))
@@ -111,8 +114,8 @@ def _changes(spec: StudySpec) -> list[Block]:
     changes = spec.changes
     return [
         Notice(
-            f"Settings were changed {counted(len(changes), 'time')} after the study was created, "
-            "the oldest first:"
+            f"{counted(len(changes), 'change')} of the settings after the study was created, the "
+            "oldest first:"
         ),
         *(Paragraph(f"{index}. {change}") for index, change in enumerate(changes, start=1)),
     ]

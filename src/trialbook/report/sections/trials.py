@@ -35,7 +35,7 @@ def trials(source: ReportSource) -> Section:
                 "failures",
                 "Attempts that came to no result, by why; a trial that was tried again may have "
                 "come to one later.",
-                found.table(messages=not source.anonymous),
+                found.table(telling=not source.anonymous),
                 shown=_SHOWN,
             )
         )
