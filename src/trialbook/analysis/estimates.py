@@ -54,6 +54,8 @@ class Estimate:
         count: How many values it is the mean of.
         mean: NaN without any.
         deviation: Standard deviation of the values (n - 1 in the denominator); NaN below two.
+        lowest: The least of them; NaN without any.
+        highest: The greatest of them; NaN without any.
         interval: Of the mean; ``None`` when there is none.
         lacking: Why there is no interval; empty when there is one.
     """
@@ -61,6 +63,8 @@ class Estimate:
     count: int
     mean: float
     deviation: float
+    lowest: float
+    highest: float
     interval: Interval | None
     lacking: str = ""
 
@@ -112,22 +116,25 @@ def estimate(
     if not 0 < level < 1:
         raise InvalidInputError(f"the level of an interval is between 0 and 1, not {level}")
     count = len(values)
-    if not np.isfinite(values).all():
-        mean = float(np.mean(values)) if count else float("nan")
-        return Estimate(count, mean, float("nan"), None, "a value is no finite number")
-    mean = float(np.mean(values)) if count else float("nan")
-    deviation = float(np.std(values, ddof=1)) if count > 1 else float("nan")
+    mean = lowest = highest = deviation = float("nan")
+    if count:
+        mean, lowest, highest = float(np.mean(values)), float(np.min(values)), float(np.max(values))
     lacking = ""
-    if count < 2:
+    if not np.isfinite(values).all():
+        lacking = "a value is no finite number"
+    elif count < 2:
         lacking = "it takes two values or more"
     elif _are_equal(values):
-        return Estimate(count, float(values[0]), 0.0, None, "all values are equal")
-    elif method == "bootstrap" and count < _LEAST_BOOTSTRAP:
+        # Their mean may be another number in the last digit, and their deviation not quite 0.
+        mean, deviation, lacking = lowest, 0.0, "all values are equal"
+    else:
+        deviation = float(np.std(values, ddof=1))
+    if not lacking and method == "bootstrap" and count < _LEAST_BOOTSTRAP:
         lacking = f"a bootstrap of fewer than {_LEAST_BOOTSTRAP} values is far too narrow"
     if lacking:
-        return Estimate(count, mean, deviation, None, lacking)
+        return Estimate(count, mean, deviation, lowest, highest, None, lacking)
     make = _t_interval if method == "t" else _bootstrap_interval
-    return Estimate(count, mean, deviation, make(values, level, seed))
+    return Estimate(count, mean, deviation, lowest, highest, make(values, level, seed))
 
 
 def paired_difference(first: Floats, second: Floats, *, level: float = LEVEL) -> Difference:

@@ -19,6 +19,8 @@ def summary_table(replication: Replication) -> Table:
         Column("to run", Holds.INTEGER),
         Column("mean", Holds.NUMBER),
         Column("sd", Holds.NUMBER),
+        Column("min", Holds.NUMBER),
+        Column("max", Holds.NUMBER),
         Column("low", Holds.NUMBER),
         Column("high", Holds.NUMBER),
         Column("interval"),
@@ -40,6 +42,8 @@ def summary_table(replication: Replication) -> Table:
                     one.runs.unfinished,
                     _number(found.mean),
                     _number(found.deviation),
+                    _number(found.lowest),
+                    _number(found.highest),
                     *_ends(found.interval),
                     found.lacking if found.interval is None else interval_text(found.interval),
                     None if gap is None else gap.search,
@@ -172,9 +176,9 @@ def gap_text(one: ReplicatedConfiguration, gap: Gap, objective: int = 0) -> str:
     ends = f"{gap.interval.low:.4g} to {gap.interval.high:.4g} ({interval_text(gap.interval)})"
     text = f"{text}; interval of the gap: {ends}."
     if gap.interval.holds_zero:
-        return f"{text} It holds 0: the replicates do not show that the search's value was lucky."
+        return f"{text} It holds 0, so the replicates do not settle how large the gap is."
     if gap.gap > 0:
-        return f"{text} The search's value is optimistic; report the replicated mean."
+        return f"{text} The search's value is optimistic: report the replicated mean."
     return text
 
 

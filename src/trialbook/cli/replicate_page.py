@@ -87,6 +87,7 @@ def _write_summary(found: Replication) -> None:
         Column("N", right=True),
         Column("MEAN", right=True),
         Column("SD", right=True),
+        Column("RANGE", right=True),
         Column("INTERVAL", right=True),
         Column("METHOD", wide=True),
         Column("SEARCH", right=True),
@@ -104,7 +105,8 @@ def _write_summary(found: Replication) -> None:
                     f"{estimate.count} of {len(one.runs)}" if missing else str(estimate.count),
                     number_text(estimate.mean, brief=True),
                     number_text(estimate.deviation, brief=True),
-                    _ends(estimate.interval),
+                    _ends(estimate.lowest, estimate.highest) if estimate.count > 1 else "",
+                    _of(estimate.interval),
                     estimate.lacking
                     if estimate.interval is None
                     else f"{100 * estimate.interval.level:g} %, {estimate.interval.method}",
@@ -115,8 +117,9 @@ def _write_summary(found: Replication) -> None:
     write_table(columns, rows)
 
 
-def _ends(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    low, high = (number_text(end, brief=True) for end in (interval.low, interval.high))
-    return f"{low} .. {high}"
+def _of(interval: Interval | None) -> str:
+    return "" if interval is None else _ends(interval.low, interval.high)
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{number_text(low, brief=True)} .. {number_text(high, brief=True)}"

@@ -84,11 +84,11 @@ def _given(param: GivenParam, distribution: BaseDistribution, of: Configuration)
 
 
 def _is_in(distribution: BaseDistribution, param: GivenParam) -> bool:
-    return _internal(param, distribution) is not None
+    return internal_value(param, distribution) is not None
 
 
 def _of_value(param: GivenParam, distribution: BaseDistribution, of: Configuration) -> Any:
-    internal = _internal(param, distribution)
+    internal = internal_value(param, distribution)
     if internal is None:
         raise InvalidInputError(
             f"configuration {of.name!r} has {param.value!r} for param {param.name!r}, which is not "
@@ -98,7 +98,7 @@ def _of_value(param: GivenParam, distribution: BaseDistribution, of: Configurati
     return distribution.to_external_repr(internal)
 
 
-def _internal(param: GivenParam, distribution: BaseDistribution) -> float | None:
+def internal_value(param: GivenParam, distribution: BaseDistribution) -> float | None:
     """The internal value of what was given as JSON; ``None`` when the distribution lacks it."""
     if isinstance(distribution, CategoricalDistribution):
         wanted = json.dumps(param.value, sort_keys=True)

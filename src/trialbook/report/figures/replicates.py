@@ -83,7 +83,7 @@ def _marks(replication: Replication, objective: int) -> list[Mark]:
     ]
     if searched:
         x, y = np.array(searched).T
-        marks.append(Points(x, y, Role.BEST, "in the search", size=1.6))
+        marks.append(Points(x, y, Role.BEST, "search", size=1.6))
     return marks
 
 
@@ -103,11 +103,11 @@ def _means(configurations: tuple[ReplicatedConfiguration, ...], objective: int) 
     marks: list[Mark] = []
     if method is not None:
         x, y, low, high = np.array(with_interval).T
-        label = f"mean, {100 * method.level:g} % interval"
+        label = f"mean ({100 * method.level:g} % interval)"
         marks.append(Intervals(x, y, low, high, True, Role.LEADING, label))
     if alone:
         x, y = np.array(alone).T
-        label = "mean" if method is None else "mean, no interval"
+        label = "mean" if method is None else "mean (no interval)"
         marks.append(Points(x, y, Role.LEADING, label))
     return marks
 
@@ -125,7 +125,7 @@ def _pairs(configurations: tuple[ReplicatedConfiguration, ...], objective: int) 
                 ys.append(float(-row))
         xs.append(float("nan"))
         ys.append(float("nan"))
-    return Curves(np.array(xs[:-1]), np.array(ys[:-1]), Role.FAINT, "same seed")
+    return Curves(np.array(xs[:-1]), np.array(ys[:-1]), Role.FAINT, "one seed")
 
 
 def _caption(replication: Replication, objective: int) -> str:

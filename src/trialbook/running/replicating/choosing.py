@@ -11,16 +11,21 @@ from trialbook.book.reading import Reader
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.coordinates import Kind
 from trialbook.records.differences import coordinate_differences
+from trialbook.records.distributions import distribution_of
 from trialbook.records.marks import difference_text, named
 from trialbook.records.references import TrialReference, trial_reference
 from trialbook.records.replicates import DEFAULT, Configuration, GivenParam
 from trialbook.records.study import AttemptRecord, StudyRecord, StudySpec, TrialRecord
+from trialbook.running.given_params import internal_value
 
 _FIXED_PARAMS = "fixed_params"
 """Optuna's system attribute of a trial that was enqueued."""
 
 _RANKED = re.compile(r"best(?::([1-9][0-9]*)|~([0-9]+))?")
 _COMPARED = (Kind.CODE, Kind.DATA, Kind.CONFIG)
+_LOOKED_AT = 50
+"""Trials that a default configuration is held against."""
+
 _FORMS = "write default, best:2 (the runner-up) or the number of a trial, separated by commas"
 
 
@@ -148,6 +153,7 @@ class _Source:
         spec = self._study.spec or StudySpec()
         params = given or spec.default
         if params:
+            self._require_possible(params)
             return Configuration(DEFAULT, tuple(GivenParam(n, v) for n, v in params.items()))
         first = self._enqueued()
         if first is None:
@@ -160,6 +166,32 @@ class _Source:
             return self.configuration(first, DEFAULT, None)
         fixed = first.system_attrs[_FIXED_PARAMS]
         return Configuration(DEFAULT, tuple(GivenParam(n, v) for n, v in fixed.items()))
+
+    def _require_possible(self, params: Mapping[str, Any]) -> None:
+        """Refuse a default that no trial could run, before any replicate of it fails.
+
+        Raises:
+            InvalidInputError: It has a param that the study does not know, lacks one that every
+                trial has, or a value is not in the param's distribution; every fault is named.
+        """
+        name = self._study.name
+        known = self._reader.param_names(name)
+        looked_at = [t for t in self._reader.trials(name, last=_LOOKED_AT, brief=True) if t.params]
+        shared = set.intersection(*({p.name for p in trial.params} for trial in looked_at))
+        problems = [f"no trial has a param {given!r}" for given in params if given not in known]
+        problems += [f"{param!r} is missing" for param in known if param in shared - params.keys()]
+        for param in {p.name: p for trial in looked_at for p in trial.params}.values():
+            if param.name in params:
+                given = GivenParam(param.name, params[param.name])
+                if internal_value(given, distribution_of(param.distribution)) is None:
+                    problems.append(
+                        f"{given.value!r} is no value of {param.name!r} ({param.distribution})"
+                    )
+        if problems:
+            raise InvalidInputError(
+                f"the default configuration cannot be run: {'; '.join(problems)}",
+                hint=f"the params are {', '.join(known)}",
+            )
 
     def _enqueued(self) -> TrialRecord | None:
         """The study's first trial, if its params were given to it."""
