@@ -1,7 +1,7 @@
 """What a pruner of Optuna compared, computed again from the record: percentiles and thresholds.
 
-Rungs are in ``halving_rule.py``, which rule a study has in ``recorded_rule.py``. What else was there
-at the moment of a judgement follows from the order of finishes and from clocks, so that with
+Rungs are in ``halving_rule.py``, which rule a study has in ``recorded_rule.py``. What else there
+was at the moment of a judgement follows from the order of finishes and from clocks, so that with
 parallel workers a rule may have seen one trial more or less; where that decides, it counts as
 pruned by the rule.
 """
