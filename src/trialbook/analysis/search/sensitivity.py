@@ -23,9 +23,9 @@ from trialbook.analysis.search.judged import Judged, judged
 from trialbook.analysis.search.search import Floats, Ints, Search
 from trialbook.errors import NotApplicableError
 
-RADIUS = 0.15
+RADIUS = 0.2
 """Gower's distance in the other params up to which a trial is near the best."""
-FEWEST = 8
+FEWEST = 5
 """How many near trials an effect needs, the best not counted."""
 FEWEST_TRIALS = 10
 MOST = 200

@@ -13,6 +13,7 @@ from trialbook.report.figures.over_params import (
     best_point,
     chosen_slices,
     drawn_trials,
+    empty_panel,
     judged_sentence,
     trial_texts,
     triangle,
@@ -36,7 +37,7 @@ def contours(source: FigureSource) -> Chart:
     pairs = {(pair.x.name, pair.y.name): pair for pair in found.pairs}
     panels = triangle(
         found.axes,
-        lambda x, y, first: _panel(found, pairs[x.name, y.name], drawn, color, first=first),
+        lambda x, y: _panel(found, pairs[x.name, y.name], drawn, color),
     )
     return Chart(
         kind="contour",
@@ -56,10 +57,10 @@ def _panel(
     pair: analysis.Contour,
     drawn: Ints,
     color: ColorScale,
-    *,
-    first: bool,
 ) -> Panel:
     trials = found.judged
+    if not len(pair.members):
+        return empty_panel(pair.x, pair.y)
     x, y = (axis.positions[trials.indices] for axis in (pair.x, pair.y))
     marks: list[Mark] = []
     surface = pair.way != "points"
@@ -67,7 +68,7 @@ def _panel(
         marks.append(
             Cells(pair.x_edges, pair.y_edges, pair.surface, contours=pair.way == "interpolated")
         )
-    shown = np.intersect1d(drawn, pair.members)
+    shown = np.setdiff1d(np.intersect1d(drawn, pair.members), [trials.best])
     if pair.way != "cells":
         marks.append(
             Points(
@@ -80,13 +81,12 @@ def _panel(
             )
         )
     if trials.best in pair.members:
-        marks.append(best_point(x, y, trials, first))
+        marks.append(best_point(x, y, trials))
     return Panel(
         axis_of(pair.x),
         axis_of(pair.y),
         tuple(marks),
         color=color,
-        empty="" if len(pair.members) else "no trial has both",
     )
 
 
@@ -130,5 +130,5 @@ def _without_surface(found: analysis.Contours) -> tuple[str, ...]:
     return tuple(
         f"no surface over {pair.x.name} and {pair.y.name}: {pair.reason}"
         for pair in found.pairs
-        if pair.way == "points"
+        if pair.way == "points" and len(pair.members)
     )

@@ -13,7 +13,7 @@ import numpy as np
 from trialbook.analysis.search.axes import ParamAxis
 from trialbook.analysis.search.importance import leading
 from trialbook.analysis.search.judged import Judged
-from trialbook.analysis.search.search import Ints
+from trialbook.analysis.search.search import Ints, Search
 from trialbook.analysis.search.slices import Slices, slices
 from trialbook.report.charts import Axis, Floats, Panel, Points, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
@@ -49,7 +49,7 @@ def axis_of(param: ParamAxis) -> Axis:
 
 
 def chosen_slices(source: FigureSource, most: int) -> tuple[Slices, tuple[str, ...]]:
-    """The trials over the params that a figure shows, and a note on those that it does not.
+    """The trials over the params that a figure shows, and notes on what it does not show.
 
     Args:
         source: What the figure is made from.
@@ -61,8 +61,9 @@ def chosen_slices(source: FigureSource, most: int) -> tuple[Slices, tuple[str, .
     """
     search, options = source.search, source.options
     found = slices(search, options.objective, options.params)
+    notes = _other_best(search, found.judged)
     if options.params or len(found.axes) <= most:
-        return found, ()
+        return found, notes
     names, how = leading(search, options.objective, most)
     left = [axis.name for axis in found.axes if axis.name not in names]
     note = (
@@ -70,7 +71,18 @@ def chosen_slices(source: FigureSource, most: int) -> tuple[Slices, tuple[str, .
         + ", ".join(left[:10])
         + (f" and {len(left) - 10} more" if len(left) > 10 else "")
     )
-    return slices(search, options.objective, names), (note,)
+    return slices(search, options.objective, names), (*notes, note)
+
+
+def _other_best(search: Search, trials: Judged) -> tuple[str, ...]:
+    """A note when the study's best trial is another one, because its value is infinite."""
+    if search.best is None or search.best == trials.best_index:
+        return ()
+    return (
+        f"the study's best trial, {search.numbers[search.best]}, has the value "
+        f"{search.values[search.best, 0]:g}, which has no place here; the best of the others is "
+        "marked",
+    )
 
 
 def rows_of(items: Sequence[_T], columns: int) -> tuple[tuple[_T | None, ...], ...]:
@@ -94,24 +106,22 @@ def trial_texts(trials: Judged, members: Ints) -> tuple[str, ...]:
     )
 
 
-def best_point(x: Floats, y: Floats, trials: Judged, label: bool) -> Points:
+def best_point(x: Floats, y: Floats, trials: Judged) -> Points:
     """The mark of the best trial.
 
     Args:
         x: Shape (n,), one for each trial that counts.
         y: Shape (n,), likewise.
         trials: The trials.
-        label: Whether it is in the legend: once a figure is enough.
     """
-    at = slice(trials.best, trials.best + 1)
-    return Points(
-        x[at],
-        y[at],
-        Role.BEST,
-        f"best (trial {trials.best_number})" if label else "",
-        texts=trial_texts(trials, np.array([trials.best])),
-        size=1.6,
-    )
+    at = np.array([trials.best])
+    label = f"best (trial {trials.best_number})"
+    return Points(x[at], y[at], Role.BEST, label, texts=trial_texts(trials, at), size=1.6)
+
+
+def empty_panel(x: ParamAxis, y: ParamAxis) -> Panel:
+    """The panel of two params that no trial has together."""
+    return Panel(axis_of(x), axis_of(y), empty="no complete trial has both")
 
 
 def drawn_trials(source: FigureSource, trials: Judged, panels: int) -> tuple[Ints, tuple[str, ...]]:
@@ -127,18 +137,17 @@ def drawn_trials(source: FigureSource, trials: Judged, panels: int) -> tuple[Int
 
 
 def triangle(
-    axes: Sequence[ParamAxis], panel: Callable[[ParamAxis, ParamAxis, bool], Panel]
+    axes: Sequence[ParamAxis], panel: Callable[[ParamAxis, ParamAxis], Panel]
 ) -> tuple[tuple[Panel | None, ...], ...]:
     """A panel for each pair of params: rows by the second, columns by the first.
 
     Args:
         axes: At least two.
-        panel: Makes the panel with the first along x, the second along y; is told whether it is the
-            first panel of the figure, which has the legend.
+        panel: Makes the panel with the first along x, the second along y.
     """
     return tuple(
         tuple(
-            panel(axes[column], axes[row], (row, column) == (1, 0)) if column < row else None
+            panel(axes[column], axes[row]) if column < row else None
             for column in range(len(axes) - 1)
         )
         for row in range(1, len(axes))

@@ -15,6 +15,7 @@ from trialbook.report.figures.over_params import (
     best_point,
     chosen_slices,
     drawn_trials,
+    empty_panel,
     judged_sentence,
     spread,
     trial_texts,
@@ -36,9 +37,7 @@ def ranks(source: FigureSource) -> Chart:
     return Chart(
         kind="rank",
         title="Ranks over pairs of params",
-        panels=triangle(
-            axes, lambda x, y, first: _panel(source, found, (x, y), drawn, first=first)
-        ),
+        panels=triangle(axes, lambda x, y: _panel(source, found, (x, y), drawn)),
         table=found.table(),
         caption=(
             f"Trials over pairs of params, coloured by the rank of their value: "
@@ -62,12 +61,13 @@ def _panel(
     found: Slices,
     pair: tuple[ParamAxis, ParamAxis],
     drawn: Ints,
-    *,
-    first: bool,
 ) -> Panel:
     trials, seed = found.judged, source.options.seed
     x, y = (found.positions(axis) for axis in pair)
-    shown = drawn[together(found, pair)[drawn] & (drawn != trials.best)]
+    both = together(found, pair)
+    if not both.any():
+        return empty_panel(*pair)
+    shown = drawn[both[drawn] & (drawn != trials.best)]
     # The worst first, so that what matters lies on top.
     shown = shown[np.argsort(-found.ranks[shown], kind="stable")]
     marks: list[Mark] = [
@@ -80,11 +80,10 @@ def _panel(
         )
     ]
     if not np.isnan(x[trials.best] + y[trials.best]):
-        marks.append(best_point(x, y, trials, first))
+        marks.append(best_point(x, y, trials))
     return Panel(
         axis_of(pair[0]),
         axis_of(pair[1]),
         tuple(marks),
         color=_RANK,
-        empty="" if together(found, pair).any() else "no trial has both",
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from trialbook.analysis.search import sensitivity as analysis
 from trialbook.analysis.search.sensitivity import LocalEffect
+from trialbook.errors import NotApplicableError
 from trialbook.report.charts import Axis, Band, Chart, Floats, Line, Mark, Panel, Points, Role, Rule
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.over_params import (
@@ -30,11 +31,15 @@ def sensitivity(source: FigureSource) -> Chart:
     names = tuple(axis.name for axis in slices.axes)
     options = source.options
     found = analysis.sensitivity(source.search, options.objective, names)
+    if all(one.effect is None for one in found.effects):
+        most = max(len(one.near) for one in found.effects)
+        raise NotApplicableError(
+            f"too few trials are near the best, trial {found.judged.best_number}: at most {most} "
+            f"within the Gower distance {found.radius:g} in all other params, and "
+            f"{analysis.FEWEST} are needed"
+        )
     label = objective_label(source.search, options.objective)
-    panels = [
-        _panel(source, found, one, label, first=index == 0)
-        for index, one in enumerate(found.effects)
-    ]
+    panels = [_panel(source, found, one, label) for one in found.effects]
     trials = found.judged
     return Chart(
         kind="sensitivity",
@@ -62,8 +67,6 @@ def _panel(
     found: analysis.Sensitivity,
     one: LocalEffect,
     label: str,
-    *,
-    first: bool,
 ) -> Panel:
     trials, options = found.judged, source.options
     sign = -1.0 if trials.maximize else 1.0
@@ -73,7 +76,7 @@ def _panel(
     marks.append(
         Rule(
             y=float(sign * (best_loss + found.tolerance)),
-            label="within tolerance of the best" if first else "",
+            label="within tolerance of the best",
         )
     )
     marks.append(
@@ -81,20 +84,18 @@ def _panel(
             spread(positions[one.near], one.axis, options.seed),
             trials.values[one.near],
             Role.COMPLETE,
-            "near the best" if first else "",
+            "near the best",
             texts=trial_texts(trials, one.near),
         )
     )
     if not np.isnan(one.slope) and not one.axis.is_categorical:
-        marks += _fit(found, one, sign, first=first)
+        marks += _fit(found, one, sign)
     if not np.isnan(one.best):
-        marks.append(best_point(positions, trials.values, trials, first))
+        marks.append(best_point(positions, trials.values, trials))
     return Panel(axis_of(one.axis), Axis(label), tuple(marks), title=one.reason)
 
 
-def _fit(
-    found: analysis.Sensitivity, one: LocalEffect, sign: float, *, first: bool
-) -> tuple[Mark, ...]:
+def _fit(found: analysis.Sensitivity, one: LocalEffect, sign: float) -> tuple[Mark, ...]:
     """The slope to both sides of the best, as far as there are near trials on each."""
     trials = found.judged
     scaled = one.axis.scaled[trials.indices]
@@ -112,6 +113,6 @@ def _fit(
     ends = np.sort(sign * turned, axis=0)
     x = one.axis.unscaled(along)
     return (
-        Band(x, ends[0], ends[1], 0, "interval of the slope" if first else ""),
-        Line(x, sign * loss, Role.LEADING, "Theil-Sen slope" if first else ""),
+        Band(x, ends[0], ends[1], 0, "interval of the slope"),
+        Line(x, sign * loss, Role.LEADING, "Theil-Sen slope"),
     )

@@ -34,10 +34,7 @@ def slices(source: FigureSource) -> Chart:
         objective_label(search, trials.objective),
         objective_scale(search, trials.values, trials.objective),
     )
-    panels = [
-        _panel(source, found, axis, drawn, y, first=index == 0)
-        for index, axis in enumerate(found.axes)
-    ]
+    panels = [_panel(source, found, axis, drawn, y) for axis in found.axes]
     infeasible = len(trials.infeasible)
     return Chart(
         kind="slice",
@@ -67,8 +64,6 @@ def _panel(
     axis: ParamAxis,
     drawn: Ints,
     y: Axis,
-    *,
-    first: bool,
 ) -> Panel:
     trials, search = found.judged, source.search
     positions = found.positions(axis)
@@ -83,7 +78,7 @@ def _panel(
                 axis.positions[at],
                 search.values[at, trials.objective],
                 Role.INFEASIBLE,
-                "infeasible" if first else "",
+                "infeasible",
                 texts=tuple(f"trial {number}" for number in search.numbers[at].tolist()),
             )
         )
@@ -97,7 +92,7 @@ def _panel(
         )
     )
     if not np.isnan(positions[trials.best]):
-        marks.append(best_point(positions, trials.values, trials, first))
+        marks.append(best_point(positions, trials.values, trials))
     missing = int(np.isnan(positions).sum())
     return Panel(
         axis_of(axis),
