@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trialbook.report.located import Located, LocatedStudy, LocatedTrial, Shown
 
 _LABEL = 13
+_WHOLE = ("report", "comparison")
 _CSV = (
     "file", "sha256", "found", "by", "what", "page", "study", "standing", "trial", "attempt",
     "commit", "dirty", "data", "environment", "command",
@@ -65,8 +66,9 @@ def _write(located: Located) -> None:
     _write_place(located)
     for trial in dict.fromkeys(trials):
         _write_trial(trial)
-    draw = dict.fromkeys(shown.draw for shown in located.shown if shown.draw is not None)
-    for command in draw:
+    # A report makes all of its figures and tables again.
+    made = [s for s in located.shown if s.shows in _WHOLE and s.page is None] or located.shown
+    for command in dict.fromkeys(shown.draw for shown in made if shown.draw is not None):
         _fact("make again", command)
     if not located.is_found:
         _write_unknown(located)

@@ -310,7 +310,8 @@ def _listed_beside(path: Path, digest: str) -> tuple[tuple[Carried, ...], tuple[
         return (), ()
     try:
         with opened_file(index) as file:
-            found = carrying.indexed(file, digest, path.name)
+            asked = None if path.name == carrying.INDEX else digest
+            found = carrying.indexed(file, asked, path.name)
     except (TrialbookError, OSError) as error:
         return (), (f"{carrying.INDEX} beside it cannot be read: {error}",)
     return found.carried, found.notes

@@ -42,15 +42,20 @@ class Reading:
 
 
 def reading(found: Iterable[tuple[str, int | None]], notes: Iterable[str] = ()) -> Reading:
-    """From texts and their pages; a text that is no reference becomes a note."""
+    """From texts and their pages; a text that is no reference becomes a note.
+
+    Args:
+        found: The texts.
+        notes: What else is said; it may grow while the texts are taken.
+    """
     carried: dict[Carried, None] = {}
-    said = list(notes)
+    wrong: list[str] = []
     for text, page in found:
         try:
             carried[Carried(figure_reference(text), page)] = None
         except BadReferenceError as error:
-            said.append(error.what)
-    return Reading(tuple(carried), tuple(dict.fromkeys(said)))
+            wrong.append(error.what)
+    return Reading(tuple(carried), tuple(dict.fromkeys([*notes, *wrong])))
 
 
 def windows(file: BinaryIO, overlap: int) -> Iterator[tuple[bytes, bool]]:

@@ -33,7 +33,7 @@ _MARK = re.compile(
 )
 _LARGEST = 256 * 1024 * 1024
 _MOST_PAGES = 20_000
-_MOST_FORMS = 100_000
+_MOST_STEPS = 2_000_000
 
 
 def metadata(reference: FigureReference) -> dict[str, str | None]:
@@ -128,7 +128,7 @@ def carried(file: BinaryIO) -> Reading:
     if any("Encrypt" in trailer for trailer in objects.trailers):
         return Reading(notes=("the PDF is encrypted: what it carries cannot be read",))
     own = list(dict.fromkeys(_of_document(objects)))
-    placed = list(_of_pages(objects))
+    placed = list(_Drawn(objects).by_page())
     if not own and not placed:
         placed = [(text, None) for text in _of_streams(objects)]
     found: list[tuple[str, int | None]] = [(text, None) for text in own]
@@ -155,24 +155,73 @@ def _in_text(text: str) -> Iterator[str]:
         yield found.decode("ascii")
 
 
-def _of_pages(objects: Objects) -> Iterator[tuple[str, int | None]]:
-    """The references of each page, and of what it includes."""
-    forms: dict[int, tuple[str, ...]] = {}
-    for number, page in enumerate(_pages(objects), 1):
-        if number > _MOST_PAGES:
-            objects.notes.append(f"it has more than {_MOST_PAGES:,} pages")
-            return
-        contents = objects.value(page.get("Contents"))
-        drawn = [contents] if isinstance(contents, Stream) else objects.items(contents)
-        found: dict[str, None] = {}
-        for each in drawn:
-            stream = objects.value(each)
-            if isinstance(stream, Stream):
-                found.update(dict.fromkeys(_marks(objects, stream)))
-        for text in _of_forms(objects, page.get("Resources"), forms):
-            found[text] = None
-        for text in found:
-            yield text, number
+class _Drawn:
+    """What pages draw; each stream and each set of resources is read once.
+
+    Args:
+        objects: The file.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._streams: dict[int, tuple[str, ...]] = {}
+        self._resources: dict[int, tuple[str, ...]] = {}
+        self._steps = _MOST_STEPS
+
+    def by_page(self) -> Iterator[tuple[str, int | None]]:
+        """The references of each page, and of what it includes."""
+        for number, page in enumerate(_pages(self._objects), 1):
+            if number > _MOST_PAGES:
+                self._objects.notes.append(f"it has more than {_MOST_PAGES:,} pages")
+                return
+            found = dict.fromkeys([*self._of_contents(page), *self._of_resources(page)])
+            for text in found:
+                yield text, number
+
+    def _of_contents(self, page: dict[str, Any]) -> Iterator[str]:
+        contents = self._objects.value(page.get("Contents"))
+        for each in [contents] if isinstance(contents, Stream) else self._objects.items(contents):
+            stream = self._objects.value(each)
+            if isinstance(stream, Stream) and self._goes_on():
+                yield from self._of_stream(stream)
+
+    def _of_resources(self, page: dict[str, Any]) -> tuple[str, ...]:
+        """The references of the forms that a page may draw, and of those that these may draw."""
+        entries = self._objects.entries(page.get("Resources"))
+        key = id(entries)  # the file's values live as long as this does
+        if entries and key not in self._resources:
+            self._resources[key] = tuple(dict.fromkeys(self._of_forms(entries)))
+        return self._resources[key] if entries else ()
+
+    def _of_forms(self, resources: dict[str, Any]) -> Iterator[str]:
+        waiting: list[Any] = [resources]
+        seen: set[int] = set()
+        while waiting:
+            named = self._objects.entries(self._objects.entries(waiting.pop()).get("XObject"))
+            for each in named.values():
+                if not self._goes_on():
+                    return
+                if not isinstance(each, Pointer) or each.number in seen:
+                    continue
+                seen.add(each.number)
+                form = self._objects.value(each)
+                if isinstance(form, Stream) and form.entries.get("Subtype") == "Form":
+                    yield from self._of_stream(form)
+                    waiting.append(form.entries.get("Resources"))
+
+    def _of_stream(self, stream: Stream) -> tuple[str, ...]:
+        if stream.start not in self._streams:
+            own = _of_info(self._objects, stream.entries.get("PTEX.InfoDict"))
+            self._streams[stream.start] = tuple(
+                dict.fromkeys([*own, *_marks(self._objects, stream)])
+            )
+        return self._streams[stream.start]
+
+    def _goes_on(self) -> bool:
+        self._steps -= 1
+        if self._steps == 0:
+            self._objects.notes.append("its pages include more than is read")
+        return self._steps > 0
 
 
 def _pages(objects: Objects) -> Iterator[dict[str, Any]]:
@@ -202,35 +251,6 @@ def _pages(objects: Objects) -> Iterator[dict[str, Any]]:
 
 def _is(objects: Objects, value: Any, kind: str) -> bool:
     return objects.entries(value).get("Type") == Name(kind)
-
-
-def _of_forms(objects: Objects, resources: Any, forms: dict[int, tuple[str, ...]]) -> Iterator[str]:
-    """The references of the forms that these resources name, and of those that they name.
-
-    Args:
-        objects: The file.
-        resources: A dictionary of resources.
-        forms: What is known of a form by its number, each is read once.
-    """
-    waiting, seen = [resources], set()
-    while waiting:
-        for each in objects.entries(objects.entries(waiting.pop()).get("XObject")).values():
-            if not isinstance(each, Pointer) or each.number in seen:
-                continue
-            seen.add(each.number)
-            form = objects.value(each)
-            if not isinstance(form, Stream) or form.entries.get("Subtype") != "Form":
-                continue
-            if each.number not in forms:
-                if len(forms) >= _MOST_FORMS:
-                    return
-                own = [
-                    *_of_info(objects, form.entries.get("PTEX.InfoDict")),
-                    *_marks(objects, form),
-                ]
-                forms[each.number] = tuple(dict.fromkeys(own))
-            yield from forms[each.number]
-            waiting.append(form.entries.get("Resources"))
 
 
 def _of_streams(objects: Objects) -> Iterator[str]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _MOST_VALUES = 2_000_000
+_BYTES_A_VALUE = 50
+_LONGEST_STRING = 256 * 1024
 _MOST_OBJECTS = 1_000_000
 _DEEPEST = 60
 _INFLATED_AT_MOST = 512 * 1024 * 1024
@@ -32,10 +34,13 @@ _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)")
 _NAME = re.compile(rb"/([^\x00\t\n\x0c\r ()<>\[\]{}/%]*)")
 _WORD = re.compile(rb"[^\x00\t\n\x0c\r ()<>\[\]{}/%]+")
 _NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
-_HEX = re.compile(rb"<([0-9A-Fa-f\x00\t\n\x0c\r ]*)>")
+_HEX = re.compile(rb"<([0-9A-Fa-f\x00\t\n\x0c\r ]{0,262144})>")
 _STRING_PART = re.compile(rb"[()\\]")
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|(\r\n|[\s\S]))")
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+
+_TOO_MUCH = "its streams inflate to more than is read"
 
 
 class DamagedError(Exception):
@@ -130,7 +135,10 @@ class Objects:
                     self._note(f"streams of the filter {other} were not read")
                     return
         for start in range(0, len(data), _PIECE):
-            yield bytes(data[start : start + _PIECE])
+            piece = bytes(data[start : start + _PIECE])
+            if not self._is_affordable(len(piece)):
+                return
+            yield piece
 
     def _flate(self, data: bytes | memoryview, most: int | None = None) -> Iterator[bytes]:
         inflating = zlib.decompressobj()
@@ -143,13 +151,21 @@ class Objects:
                 return
             rest = inflating.unconsumed_tail
             given += len(piece)
-            self._inflatable -= len(piece)
-            if self._inflatable < 0 or (most is not None and given > most):
-                self._note("its streams inflate to more than is read")
+            if not self._is_affordable(len(piece)):
+                return
+            if most is not None and given > most:
+                self._note(_TOO_MUCH)
                 return
             if not piece and not rest:
                 break
             yield piece
+
+    def _is_affordable(self, size: int) -> bool:
+        """Whether so many bytes more of streams are looked at."""
+        self._inflatable -= size
+        if self._inflatable < 0:
+            self._note(_TOO_MUCH)
+        return self._inflatable >= 0
 
     def _ascii85(self, data: bytes) -> bytes:
         try:
@@ -238,7 +254,7 @@ class Objects:
             parts.append(piece)
             held += len(piece)
             if held > _HELD_AT_MOST:
-                self._note("its streams inflate to more than is read")
+                self._note(_TOO_MUCH)
                 return
         content = b"".join(parts)
         words = content[:first].split()[: 2 * max(0, min(count, _MOST_OBJECTS))]
@@ -279,10 +295,9 @@ class Objects:
 
     def _parsed(self, data: bytes, at: int, depth: int = 0) -> tuple[Any, int]:
         """The value that begins here, and where it ends."""
-        self._left -= 1
-        if self._left < 0 or depth > _DEEPEST:
-            raise DamagedError("it has more values, or deeper ones, than are read")
-        at = _end_of(_SPACE, data, at)
+        if depth > _DEEPEST:
+            raise DamagedError("it has values nested deeper than are read")
+        at = self._after_space(data, at)
         head = data[at : at + 2]
         if head == b"<<":
             return self._dictionary(data, at + 2, depth)
@@ -292,12 +307,18 @@ class Objects:
             case b"/":
                 name = _NAME.match(data, at)
                 assert name is not None
-                text = _NAME_ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), name[1])
-                return Name(text.decode("latin-1")), name.end()
+                self._charge(name.end() - at)
+                plain = _NAME_ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), name[1])
+                return Name(plain.decode("latin-1")), name.end()
             case b"(":
-                return _literal(data, at)
+                found_text = _literal(data, at)
+                self._charge(_LONGEST_STRING if found_text is None else found_text[1] - at)
+                if found_text is None:
+                    raise DamagedError("a string of it is damaged")
+                return found_text
             case b"<":
                 found = _HEX.match(data, at)
+                self._charge(_LONGEST_STRING if found is None else found.end() - at)
                 if found is None:
                     raise DamagedError("a string of it is damaged")
                 return _hexadecimal(found[1]), found.end()
@@ -305,16 +326,32 @@ class Objects:
             return Pointer(int(found[1])), found.end()
         return _word(data, at)
 
+    def _after_space(self, data: bytes, at: int) -> int:
+        found = _SPACE.match(data, at)
+        assert found is not None
+        self._charge(found.end() - at)
+        return found.end()
+
+    def _charge(self, size: int) -> None:
+        """Count a step of parsing over so many bytes.
+
+        Raises:
+            DamagedError: The file takes more of them than any honest one.
+        """
+        self._left -= 1 + size // _BYTES_A_VALUE
+        if self._left < 0:
+            raise DamagedError("it has more values than are read")
+
     def _dictionary(self, data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
         entries: dict[str, Any] = {}
         while True:
-            at = _end_of(_SPACE, data, at)
+            at = self._after_space(data, at)
             if data.startswith(b">>", at):
                 return entries, at + 2
             key, at = self._parsed(data, at, depth + 1)
             if not isinstance(key, Name):
                 raise DamagedError("a dictionary of it is damaged")
-            at = _end_of(_SPACE, data, at)
+            at = self._after_space(data, at)
             if data.startswith(b">>", at):
                 return entries, at + 2
             entries[str(key)], at = self._parsed(data, at, depth + 1)
@@ -322,7 +359,7 @@ class Objects:
     def _array(self, data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
         items: list[Any] = []
         while True:
-            at = _end_of(_SPACE, data, at)
+            at = self._after_space(data, at)
             if data.startswith(b"]", at):
                 return items, at + 1
             item, at = self._parsed(data, at, depth + 1)
@@ -340,12 +377,6 @@ def text_of(value: Any) -> str:
     return value.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
-def _end_of(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
-    found = pattern.match(data, at)
-    assert found is not None
-    return found.end()
-
-
 def _word(data: bytes, at: int) -> tuple[Any, int]:
     word = _WORD.match(data, at)
     if word is None:
@@ -359,12 +390,13 @@ def _word(data: bytes, at: int) -> tuple[Any, int]:
     return constant[text], word.end()
 
 
-def _literal(data: bytes, at: int) -> tuple[bytes, int]:
+def _literal(data: bytes, at: int) -> tuple[bytes, int] | None:
     depth, start, at = 1, at + 1, at + 1
+    last = start + _LONGEST_STRING
     while depth:
-        found = _STRING_PART.search(data, at)
+        found = _STRING_PART.search(data, at, last)
         if found is None:
-            raise DamagedError("a string of it is damaged")
+            return None
         at = found.end() + (found[0] == b"\\")
         depth += {b"(": 1, b")": -1}.get(found[0], 0)
     return _ESCAPE.sub(_unescaped, data[start : at - 1]), at

@@ -87,12 +87,12 @@ def _inflated(head: bytes) -> bytes:
         return b""
 
 
-def indexed(index: BinaryIO, digest: str, name: str) -> Reading:
+def indexed(index: BinaryIO, digest: str | None, name: str) -> Reading:
     """What the index of a report says of a CSV file.
 
     Args:
         index: The file ``index.csv`` beside it.
-        digest: SHA-256 of the file.
+        digest: SHA-256 of the file; ``None`` for all that the index knows.
         name: Its name.
     """
     content = index.read(_LARGEST_INDEX + 1)
@@ -104,7 +104,7 @@ def indexed(index: BinaryIO, digest: str, name: str) -> Reading:
         if not _COLUMNS.issubset(rows.fieldnames or ()):
             return Reading()
         for row in rows:
-            if row["sha256"] == digest:
+            if digest is None or row["sha256"] == digest:
                 found.append((str(row["reference"]), None))
             elif row["file"] == name:
                 notes.append(f"{INDEX} beside it knows {name} with other content: it was changed")
@@ -114,6 +114,6 @@ def indexed(index: BinaryIO, digest: str, name: str) -> Reading:
 
 
 def index_beside(path: Path) -> Path | None:
-    """The index that may know a file, ``None`` without one."""
+    """The index that may know a file, that file itself for an index; ``None`` without one."""
     index = path.parent / INDEX
-    return index if path.name != INDEX and index.is_file() else None
+    return index if index.is_file() else None

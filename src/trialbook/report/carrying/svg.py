@@ -24,7 +24,7 @@ from trialbook.report.carrying.carried import (
 
 _ELEMENT = re.compile(rb"<(?:\w{1,40}:)?metadata[\s>].*?</(?:\w{1,40}:)?metadata\s*>", re.DOTALL)
 _TEXT = re.compile(rb">\s*(trialbook:1\?[^<>\s]+)\s*<")
-_INFLATED_AT_MOST = 256 * 1024 * 1024
+_INFLATED_AT_MOST = 64 * 1024 * 1024
 
 
 def metadata(reference: FigureReference) -> dict[str, str | None]:
@@ -91,6 +91,6 @@ class _Inflated:
         content = b"".join(parts)
         self._given += len(content)
         if self._given > _INFLATED_AT_MOST:
-            self._notes.append("the compressed SVG holds more than 256 MiB")
+            self._notes.append("the compressed SVG holds more than 64 MiB")
             return b""
         return content

@@ -1,0 +1,90 @@
+"""References: one line of ASCII that says the same again, whatever a study is called."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trialbook.errors import BadReferenceError
+from trialbook.records.figure_references import (
+    REFERENCE,
+    FigureReference,
+    ShownStudy,
+    figure_reference,
+    study_key,
+)
+
+_digest = st.text("0123456789abcdef", min_size=64, max_size=64)
+# Lone surrogates are refused as names of studies by every book.
+_name = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+_study = st.builds(
+    ShownStudy.of,
+    _name,
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+    st.none() | _digest,
+)
+references = st.builds(
+    FigureReference,
+    _name,
+    st.lists(_study, min_size=1, max_size=4).map(tuple),
+    st.lists(st.integers(0, 2**31), max_size=5).map(tuple),
+)
+
+
+@given(references)
+def test_a_reference_is_read_as_it_was_written(reference):
+    text = str(reference)
+
+    assert figure_reference(text) == reference
+    assert figure_reference(str(reference.opaque())) == reference.opaque()
+
+
+@given(references)
+def test_a_reference_is_found_whole_in_bytes_and_needs_no_escape_but_that_of_an_ampersand(
+    reference,
+):
+    text = str(reference)
+
+    assert REFERENCE.findall(b"(" + text.encode("ascii") + b")\n") == [text.encode("ascii")]
+    assert not re.search(r"[\s\"'<>()\\{}#$^|]|--!?>", text)
+
+
+@given(references)
+def test_an_opaque_reference_names_no_study(reference):
+    opaque = reference.opaque()
+
+    assert all(study.name is None and study.uid is None for study in opaque.studies)
+    assert [s.key for s in opaque.studies] == [study_key(s.uid or "") for s in reference.studies]
+    assert "study=" not in str(opaque)
+    assert "uid=" not in str(opaque)
+
+
+@given(st.text(max_size=80) | references.map(str).map(lambda text: text[:-3]))
+def test_any_other_text_is_refused_or_says_what_it_says(text):
+    try:
+        found = figure_reference(text)
+    except BadReferenceError:
+        return
+    assert found.shows
+    assert found.studies
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "trialbook:1?",
+        "trialbook:1?shows=history",
+        "trialbook:1?key=00",
+        "trialbook:1?shows=history&seal=00&key=11",
+        "trialbook:1?shows=history&key=11&trial=many",
+        "trialbook:2?shows=history&key=11",
+        "trialbook:1?shows=history&amp;key=11",
+    ],
+)
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(BadReferenceError):
+        figure_reference(text)
