@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trialbook.errors import TrialbookError
     from trialbook.records.verdict import Verdict
     from trialbook.rerun.run import rerun
+    from trialbook.running.replicating.replicate import replicate
     from trialbook.running.study import Study, create_study, load_study
     from trialbook.tracking.objective import TrackedObjective, tracked_objective
     from trialbook.tracking.trial import TrackedTrial, log
@@ -36,6 +37,7 @@ _HOMES = {
     "create_study": "trialbook.running.study",
     "load_study": "trialbook.running.study",
     "log": "trialbook.tracking.trial",
+    "replicate": "trialbook.running.replicating.replicate",
     "tracked_objective": "trialbook.tracking.objective",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "create_study",
     "load_study",
     "log",
+    "replicate",
     "rerun",
     "tracked_objective",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trialbook.analysis.estimates import Interval
+from trialbook.analysis.replicated_runs import Floats, Ints
 from trialbook.analysis.replication import ReplicatedConfiguration, Replication, replications
 from trialbook.analysis.replication_tables import gap_text, interval_text, run_table
 from trialbook.errors import NotApplicableError
@@ -12,8 +13,9 @@ from trialbook.report.charts import Axis, Chart, Curves, Intervals, Mark, Panel,
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import counted, objective_label
 
-_BELOW = 0.28
-"""How far below the values of a configuration its mean is drawn, in rows."""
+_ASIDE = 0.28
+"""How far below the values of a configuration its mean is drawn, in rows; the search's above."""
+_APART = 0.07
 
 
 def replicates(source: FigureSource) -> Chart:
@@ -49,7 +51,7 @@ def _panel(replication: Replication, objective: int, label: str, title: str) -> 
     ticks = tuple((float(-row), one.name) for row, one in enumerate(configurations))
     return Panel(
         Axis(label),
-        Axis(ticks=ticks, limits=(0.55 - len(configurations), 0.45)),
+        Axis(ticks=ticks, limits=(0.5 - len(configurations), 0.5)),
         marks,
         title=title,
         empty=""
@@ -61,7 +63,7 @@ def _panel(replication: Replication, objective: int, label: str, title: str) -> 
 def _marks(replication: Replication, objective: int) -> list[Mark]:
     configurations = replication.configurations
     values = [one.runs.values[:, objective] for one in configurations]
-    rows = [np.full(len(own), float(-row)) for row, own in enumerate(values)]
+    rows = [_height(row, one.runs.indices) for row, one in enumerate(configurations)]
     marks: list[Mark] = []
     if len(configurations) > 1:
         marks.append(_pairs(configurations, objective))
@@ -77,7 +79,7 @@ def _marks(replication: Replication, objective: int) -> list[Mark]:
     )
     marks += _means(configurations, objective)
     searched = [
-        (gap.search, float(-row))
+        (gap.search, _ASIDE - row)
         for row, one in enumerate(configurations)
         if (gap := one.gaps[objective]) is not None
     ]
@@ -87,6 +89,12 @@ def _marks(replication: Replication, objective: int) -> list[Mark]:
     return marks
 
 
+def _height(row: int, indices: Ints) -> Floats:
+    """Where replicates are drawn: a little apart, so that equal values are seen to be several."""
+    heights: Floats = np.asarray((indices % 3 - 1) * _APART - row, np.float64)
+    return heights
+
+
 def _means(configurations: tuple[ReplicatedConfiguration, ...], objective: int) -> list[Mark]:
     """The means, with intervals where there are any."""
     with_interval: list[tuple[float, float, float, float]] = []
@@ -94,7 +102,7 @@ def _means(configurations: tuple[ReplicatedConfiguration, ...], objective: int) 
     alone = []
     for row, one in enumerate(configurations):
         found = one.estimates[objective]
-        y = -row - _BELOW
+        y = -row - _ASIDE
         if found.interval is not None:
             method = found.interval
             with_interval.append((found.mean, y, found.interval.low, found.interval.high))
@@ -122,7 +130,7 @@ def _pairs(configurations: tuple[ReplicatedConfiguration, ...], objective: int) 
             at = np.flatnonzero(one.runs.seeds == seed)
             if len(at) and one.runs.complete[at[0]]:
                 xs.append(float(one.runs.values[at[0], objective]))
-                ys.append(float(-row))
+                ys.append(float(_height(row, one.runs.indices[at])[0]))
         xs.append(float("nan"))
         ys.append(float("nan"))
     return Curves(np.array(xs[:-1]), np.array(ys[:-1]), Role.FAINT, "one seed")
