@@ -301,6 +301,12 @@ def _replicates(source: ReportSource) -> Proof:
     chosen = next((one.chosen for one in source.replications), None)
     if chosen is None:
         return missing(f"the configuration was not replicated: run 'trialbook replicate {name}'")
+    number = chosen.runs.configuration.trial
+    if found is None or number != found.trial.number:
+        return missing(
+            f"not the selected trial was replicated but {chosen.name}: run 'trialbook replicate "
+            f"{name}'"
+        )
     estimate = chosen.estimates[0]
     if estimate.interval is None:
         return missing(f"the replicates give no interval: {estimate.lacking}")

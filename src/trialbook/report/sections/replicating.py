@@ -55,6 +55,14 @@ def _none(source: ReportSource) -> Iterator[Block]:
 
 
 def _replication(source: ReportSource, found: Replication, end: str) -> Iterator[Block]:
+    selected = source.selected
+    replicated = found.chosen.runs.configuration.trial
+    if selected is not None and replicated != selected.trial.number:
+        yield Notice(
+            f"The replicates are of {found.chosen.name}, which is not the selected trial "
+            f"{selected.trial.number}.",
+            Tone.WARNING,
+        )
     for note in found.notes:
         yield Notice(note, Tone.WARNING)
     yield source.table(

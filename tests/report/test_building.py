@@ -1,0 +1,228 @@
+"""The document of a report: every state that a study can be in, and that it is the same twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from trialbook.analysis.opening import opened
+from trialbook.book.reading import Reader
+from trialbook.book.removal import remove_trial
+from trialbook.book.storage import BookStorage
+from trialbook.book.verification import seal_of
+from trialbook.errors import NotFoundError
+from trialbook.report.building import SECTIONS, build
+from trialbook.report.document import (
+    Command,
+    Document,
+    Fact,
+    Facts,
+    FigureBlock,
+    Notice,
+    Paragraph,
+    Section,
+    TableBlock,
+)
+from trialbook.report.source import ReportOptions
+
+from .conftest import Shelf
+from .studies import ALL
+from .tracked import COMMIT, STUDY, tracked
+
+NO_FIGURES = ReportOptions(figures=False)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[BookStorage]:
+    storage = BookStorage(tmp_path / "book.db")
+    yield storage
+    storage.close()
+
+
+def report(storage: BookStorage, study: str, **options: bool) -> Document:
+    storage.flush()
+    return build(Reader(storage.book), study, ReportOptions(**{"figures": False, **options}))
+
+
+def section(document: Document, name: str) -> Section:
+    (found,) = [section for section in document.sections if section.name == name]
+    return found
+
+
+def said(part: Section | Document) -> str:
+    """All text of a section or document, without tables."""
+    sections = part.sections if isinstance(part, Document) else (part,)
+    texts = []
+    for one in sections:
+        for block in one.blocks:
+            if isinstance(block, (Notice, Paragraph, Command)):
+                texts.append(block.text)
+            elif isinstance(block, Facts):
+                texts += [f"{fact.label}: {fact.value} {fact.note}" for fact in block.facts]
+    return "\n".join(texts)
+
+
+def fact(part: Section, label: str) -> Fact:
+    facts = [f for block in part.blocks if isinstance(block, Facts) for f in block.facts]
+    (found,) = [one for one in facts if one.label == label]
+    return found
+
+
+def rows(part: Section, name: str) -> list[tuple[object, ...]]:
+    (found,) = [b for b in part.blocks if isinstance(b, TableBlock) and b.name == name]
+    return list(found.table.rows)
+
+
+def valued(storage: BookStorage, study_id: int, value: float, constraint: float) -> None:
+    """A complete trial; Optuna's own templates refuse NaN, its storages do not."""
+    trial_id = storage.create_new_trial(study_id)
+    storage.set_trial_system_attr(trial_id, "constraints", [constraint])
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+
+
+@pytest.mark.parametrize("study", [fill.__name__ for fill in ALL])
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_every_study_gives_a_report_that_is_the_same_twice(
+    shelf: Shelf, study: str, anonymous: bool
+) -> None:
+    options = ReportOptions(figures=False, anonymous=anonymous)
+    with opened(shelf.storage) as reader:
+        first, second = (build(reader, shelf.names[study], options) for _ in range(2))
+    assert first == second
+    assert len(first.sections) == len(SECTIONS)
+    for names in (
+        [section.name for section in first.sections],
+        [b.name for s in first.sections for b in s.blocks if isinstance(b, TableBlock)],
+        [macro.name.lower() for macro in first.macros],
+    ):
+        assert len(set(names)) == len(names)
+    assert all(section.blocks for section in first.sections)
+    assert all(macro.name.isascii() and macro.name.isalpha() for macro in first.macros)
+
+
+@pytest.mark.parametrize("study", ["empty", "single", "all_failed", "all_pruned"])
+def test_studies_with_little_give_figures_or_say_why_not(shelf: Shelf, study: str) -> None:
+    with opened(shelf.storage) as reader:
+        document = build(reader, shelf.names[study])
+    figures = [b for s in document.sections for b in s.blocks if isinstance(b, FigureBlock)]
+    text = said(document)
+    if study == "empty":
+        assert not figures
+        assert "The study has no trial yet." in text
+        assert "No trial is selected" in text
+    else:
+        assert figures
+        assert "not shown, because" in text
+
+
+def test_trials_that_run_or_wait(storage: BookStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "begun")
+    storage.create_new_trial(study_id)
+    storage.create_new_trial(study_id, create_trial(state=TrialState.WAITING))
+    document = report(storage, "begun")
+    text = said(document)
+    assert "2: 1 running, 1 waiting" in text
+    assert "No trial of the study is complete" in text
+    assert "not final" in text
+    assert "2 trials can still end" in str(section(document, "checklist").blocks[1])
+
+
+def test_what_cannot_be_selected_is_counted_with_its_reason(storage: BookStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="left out")
+    for value, constraint in ((1.0, -1.0), (0.1, 1.0), (math.nan, -1.0), (0.5, -1.0), (0.2, 0.0)):
+        valued(storage, study._study_id, value, constraint)
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    study.add_trial(create_trial(state=TrialState.PRUNED))
+    storage.flush()
+    before = seal_of(storage.book, study._study_id)
+    remove_trial(storage.book, Reader(storage.book).trial("left out/4"))
+    document = report(storage, "left out")
+    left = section(document, "exclusions")
+    assert [row for row in rows(left, "exclusions") if row[1]] == [
+        ("pruned before it ended", 1, "6"),
+        ("failed", 1, "5"),
+        ("breaks a constraint", 1, "1"),
+        ("its value is NaN", 1, "2"),
+        ("deleted from the book", 1, "4"),
+    ]
+    assert "Of 7 trials that the study ever had, 2 can be selected." in said(left)
+    assert rows(left, "deleted")[0][:2] == (4, "complete")
+    assert fact(section(document, "selection"), "selected trial").value == 3
+    assert fact(section(document, "selection"), "next value").value == 1.0
+    assert fact(section(document, "seal"), "of these deleted").value == 1
+    assert before in said(section(document, "seal")), "the seal covers the deleted trial as it was"
+
+
+def test_a_trial_whose_value_is_no_number_is_not_selected(storage: BookStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "nan")
+    valued(storage, study_id, math.nan, 0.0)
+    document = report(storage, "nan")
+    assert "No trial can be selected." in said(section(document, "selection"))
+    assert all(macro.name != "BestValue" for macro in document.macros)
+
+
+def test_of_several_objectives_the_front_is_shown(shelf: Shelf) -> None:
+    with opened(shelf.storage) as reader:
+        document = build(reader, shelf.names["two_objectives"], NO_FIGURES)
+        members = [trial.number for trial in reader.front(shelf.names["two_objectives"])]
+    assert [row[0] for row in rows(section(document, "selection"), "pareto-front")] == members
+    assert f"Shown is trial {members[0]}" in said(section(document, "configuration"))
+
+
+def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
+    tracked(storage)
+    document = report(storage, STUDY, verify=True)
+    code = section(document, "coordinates")
+    assert fact(code, "commit").value == COMMIT
+    assert fact(code, "differs from the commit").value is True
+    assert rows(code, "data") == [("train", "file", 1234, 1, True, "d" * 64)]
+    assert rows(code, "packages")[0][:2] == ("numpy", "2.2.0")
+    assert rows(code, "versions") == [("0.1.0", "5.0.0", 4)]
+    assert rows(section(document, "configuration"), "best-params")[0] == ("lr", 0.05, "searched")
+    config = rows(section(document, "configuration"), "best-config")
+    assert ("epochs", 3, "override") in config
+    settings = said(section(document, "settings"))
+    assert "TPESampler(n_startup_trials=4)" in settings
+    assert "trials: 3 -> 4" in settings
+    metrics = rows(section(document, "metrics"), "best-metrics")
+    assert ("val_loss", 3, 0.25, 2, 0.25, 2, 0.5, 0) in metrics
+    assert [row[0] for row in rows(section(document, "metrics"), "test-metrics")] == ["accuracy"]
+    failures = rows(section(document, "trials"), "failures")
+    assert [row[:6] for row in failures] == [
+        ("failed", "failed", "zqmarklab.errors.Diverged", 1, 1, 3)
+    ]
+    assert fact(section(document, "compute"), "CPU time").value == pytest.approx(6 / 3600)
+    assert rows(section(document, "coverage"), "coverage")[3] == ("environment", 0, 4, 0)
+    assert "no driver" in str(rows(section(document, "coverage"), "gaps"))
+    rerun = section(document, "rerun")
+    assert f"trialbook rerun {STUDY}/1" in said(rerun)
+    assert fact(rerun, "last verdict").value == "identical"
+    assert "The records were verified for this report, and all hold" in said(
+        section(document, "seal")
+    )
+    macros = {macro.name: macro.value for macro in document.macros}
+    assert macros["BestValue"] == 0.91
+    assert macros["Commit"] == COMMIT
+    assert macros["BestUnitsOne"] == 9
+    assert (macros["Trials"], macros["Complete"], macros["Failed"]) == (4, 2, 1)
+
+
+def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
+    storage: BookStorage,
+) -> None:
+    tracked(storage)
+    for _ in range(3):
+        document = report(storage, STUDY)
+        shown = fact(section(document, "metrics"), "times that test metrics were shown")
+        assert shown.value == 1
+
+
+def test_a_study_that_is_not_there(storage: BookStorage) -> None:
+    with pytest.raises(NotFoundError):
+        report(storage, "nowhere")

@@ -1,0 +1,140 @@
+"""Answers of the checklist: Yes rests on evidence, and without it becomes MISSING."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trialbook.analysis.opening import opened
+from trialbook.book.reading import Reader
+from trialbook.book.storage import BookStorage
+from trialbook.records.coordinates import Kind
+from trialbook.records.verdict import Verdict
+from trialbook.report.checklist import ITEMS, Item, answered
+from trialbook.report.document import Answer
+from trialbook.report.evidence import PROOFS, Evidence, Proof, evidence
+from trialbook.report.source import ReportOptions, report_source
+
+from .conftest import Shelf
+from .tracked import STUDY, Lacking, replicated, tracked
+
+WHOLE = Evidence(*(Proof(f"figures of {name}") for name in PROOFS))
+BOUND = [(item, name) for item in ITEMS for name in item.proofs]
+
+
+def of(storage: BookStorage, study: str = STUDY) -> Evidence:
+    storage.flush()
+    return evidence(report_source(Reader(storage.book), study, ReportOptions(figures=False)))
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.source)
+def test_what_no_book_can_know_is_for_the_authors(item: Item) -> None:
+    answer = answered(item, WHOLE).answer
+    assert answer is (Answer.AUTHORS if item.authors else Answer.YES)
+    assert item.authors or item.proofs
+
+
+@pytest.mark.parametrize(("item", "name"), BOUND, ids=lambda part: getattr(part, "source", part))
+def test_an_item_without_one_of_its_proofs_is_missing(item: Item, name: str) -> None:
+    without = replace(WHOLE, **{name: Proof("do this", found=False)})
+    found = answered(item, without)
+    assert found.answer is Answer.MISSING
+    assert found.evidence[0] == "missing: do this"
+    assert len(found.evidence) == len(item.proofs)
+
+
+def test_evidence_against_an_item_is_a_no() -> None:
+    item = next(item for item in ITEMS if "rerun" in item.proofs)
+    against = replace(WHOLE, rerun=Proof("it came out different", against=True))
+    assert answered(item, against).answer is Answer.NO
+
+
+def test_every_proof_is_there_for_an_item() -> None:
+    assert {name for _, name in BOUND} == set(PROOFS)
+
+
+def test_a_study_of_which_everything_is_recorded_has_every_proof(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage, Lacking(gaps=True))
+    replicated(storage)
+    found = of(storage)
+    storage.close()
+    assert {
+        name: getattr(found, name).text for name in PROOFS if not getattr(found, name).found
+    } == {}
+    assert "mean 0.9" in found.replicates.text
+    assert all(answered(item, found).answer is not Answer.MISSING for item in ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "lost"),
+    [
+        (Lacking(), {"coverage"}),
+        (Lacking(kinds=(Kind.CODE,), gaps=True), {"code", "coverage"}),
+        (Lacking(contents=True, gaps=True), {"code"}),
+        (Lacking(kinds=(Kind.DATA,), gaps=True), {"data", "coverage"}),
+        (Lacking(inputs=True, gaps=True), {"data"}),
+        (Lacking(kinds=(Kind.CONFIG,), gaps=True), {"configuration", "coverage"}),
+        (
+            Lacking(kinds=(Kind.ENVIRONMENT,), gaps=True),
+            {"environment", "hardware", "coverage", "compute"},
+        ),
+        (Lacking(spec=True, gaps=True), {"method"}),
+        (Lacking(cpu=True, gaps=True), {"compute"}),
+        (Lacking(rerun=True, gaps=True), {"rerun"}),
+        (Lacking(artifact=True, gaps=True), {"artifacts"}),
+        (Lacking(test=True, gaps=True), {"test"}),
+        (Lacking(ended=True, gaps=True), {"runs", "seeds", "coverage"}),
+        (
+            Lacking(complete=True, gaps=True),
+            {"selection", "configuration", "rerun", "test", "artifacts"},
+        ),
+    ],
+    ids=str,
+)
+def test_evidence_that_is_not_recorded_is_missing(
+    tmp_path: Path, lacking: Lacking, lost: set[str]
+) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage, lacking)
+    found = of(storage)
+    storage.close()
+    missing = {name for name in PROOFS if not getattr(found, name).found}
+    assert missing - {"replicates"} == lost
+    assert all(len(getattr(found, name).text) > 20 for name in missing)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer"),
+    [
+        (Verdict.IDENTICAL, Answer.YES),
+        (Verdict.WITHIN_TOLERANCE, Answer.YES),
+        (Verdict.DIFFERENT, Answer.NO),
+        (Verdict.NOT_COMPARABLE, Answer.MISSING),
+    ],
+)
+def test_the_verdict_of_a_rerun_decides(tmp_path: Path, verdict: Verdict, answer: Answer) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage, verdict=verdict)
+    found = of(storage)
+    storage.close()
+    assert answered(ITEMS[0], found).answer is answer
+
+
+def test_replicates_of_another_trial_prove_nothing(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    replicated(storage, trial=0)
+    found = of(storage)
+    storage.close()
+    assert not found.replicates.found
+    assert "not the selected trial" in found.replicates.text
+
+
+def test_a_study_of_plain_optuna_says_what_is_missing(shelf: Shelf) -> None:
+    with opened(shelf.storage) as reader:
+        found = evidence(report_source(reader, shelf.names["plain"], ReportOptions(figures=False)))
+    there = {name for name in PROOFS if getattr(found, name).found}
+    assert there == {"space", "selection", "runs"}
