@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from trialbook.report.charts import (
+    Axis,
     Band,
     Bars,
     Cells,
@@ -39,13 +40,20 @@ def finite(values: Floats) -> Floats:
 
 
 def drawable(panel: Panel) -> Panel:
-    """The panel with LINEAR in the place of LOG where no number of the axis is positive."""
+    """The panel with LINEAR in the place of LOG where no number of the axis is positive.
+
+    An axis with limits above 0 stays: a panel without marks may share it with one that has some.
+    """
     x, y = panel.x, panel.y
-    if x.scale is Scale.LOG and not _any_positive(panel, "x"):
+    if x.scale is Scale.LOG and not _above_0(x) and not _any_positive(panel, "x"):
         x = replace(x, scale=Scale.LINEAR, limits=None)
-    if y.scale is Scale.LOG and not _any_positive(panel, "y"):
+    if y.scale is Scale.LOG and not _above_0(y) and not _any_positive(panel, "y"):
         y = replace(y, scale=Scale.LINEAR, limits=None)
     return panel if x is panel.x and y is panel.y else replace(panel, x=x, y=y)
+
+
+def _above_0(axis: Axis) -> bool:
+    return axis.limits is not None and axis.limits[0] > 0
 
 
 def _any_positive(panel: Panel, which: str) -> bool:

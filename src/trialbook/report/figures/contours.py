@@ -60,7 +60,7 @@ def _panel(
 ) -> Panel:
     trials = found.judged
     if not len(pair.members):
-        return empty_panel(pair.x, pair.y)
+        return empty_panel(pair.x, pair.y, color)
     x, y = (axis.positions[trials.indices] for axis in (pair.x, pair.y))
     marks: list[Mark] = []
     surface = pair.way != "points"

@@ -15,7 +15,7 @@ from trialbook.analysis.search.importance import leading
 from trialbook.analysis.search.judged import Judged
 from trialbook.analysis.search.search import Ints, Search
 from trialbook.analysis.search.slices import Slices, slices
-from trialbook.report.charts import Axis, Floats, Panel, Points, Role, Scale
+from trialbook.report.charts import Axis, ColorScale, Floats, Panel, Points, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen
 from trialbook.report.figures.wording import counted
@@ -119,9 +119,9 @@ def best_point(x: Floats, y: Floats, trials: Judged) -> Points:
     return Points(x[at], y[at], Role.BEST, label, texts=trial_texts(trials, at), size=1.6)
 
 
-def empty_panel(x: ParamAxis, y: ParamAxis) -> Panel:
-    """The panel of two params that no trial has together."""
-    return Panel(axis_of(x), axis_of(y), empty="no complete trial has both")
+def empty_panel(x: ParamAxis, y: ParamAxis, color: ColorScale) -> Panel:
+    """The panel of two params that no trial has together, with the colour scale of the others."""
+    return Panel(axis_of(x), axis_of(y), color=color, empty="no complete trial has both")
 
 
 def drawn_trials(source: FigureSource, trials: Judged, panels: int) -> tuple[Ints, tuple[str, ...]]:

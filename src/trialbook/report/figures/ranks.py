@@ -66,7 +66,7 @@ def _panel(
     x, y = (found.positions(axis) for axis in pair)
     both = together(found, pair)
     if not both.any():
-        return empty_panel(*pair)
+        return empty_panel(*pair, _RANK)
     shown = drawn[both[drawn] & (drawn != trials.best)]
     # The worst first, so that what matters lies on top.
     shown = shown[np.argsort(-found.ranks[shown], kind="stable")]
