@@ -14,6 +14,7 @@ What can be asked of a book from Python::
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
     analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
     analysis.replication("digits")              # Replication: means, intervals, winner's curse
+    analysis.compare(["tpe", "random"])         # Comparison: settings, curves, tests
     analysis.differing("digits")                # trials whose worker differed from the study
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
@@ -31,6 +32,7 @@ Whatever names a study or a trial takes ``storage=`` as every command does; wher
 asked for, an Optuna study that lies in a book will do too.
 """
 
+from trialbook.analysis.comparison.comparison import Comparison, compare
 from trialbook.analysis.compute import ComputeUse, compute
 from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
@@ -49,6 +51,7 @@ from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, t
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
 
 __all__ = [
+    "Comparison",
     "ComputeUse",
     "Contours",
     "CoordinateDetail",
@@ -65,6 +68,7 @@ __all__ = [
     "TrialDifferences",
     "TrialRow",
     "best",
+    "compare",
     "compute",
     "contours",
     "detail",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,11 +28,28 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("studies", metavar="STUDY STUDY...", nargs=-1, required=True)
 @click.option("--all", "whole", is_flag=True, help="Show settings in which nothing differs too.")
+@click.option(
+    "--write",
+    "formats",
+    metavar="FORMAT,...",
+    help="Write a document instead: any of html, md, latex, pdf and csv, with commas.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where documents go; default: the directory comparison here.",
+)
+@click.option("--anonymous", is_flag=True, help="Call studies by numbers in documents, for review.")
 @format_option
 @common_options
 def compare(
     studies: tuple[str, ...],
     whole: bool,
+    formats: str | None,
+    output: Path | None,
+    anonymous: bool,
     format: Format,  # noqa: A002
     storage: str | None,
 ) -> None:
@@ -40,6 +58,11 @@ def compare(
     Studies that asked the same of the same code and data, each under its own seed, are repetitions:
     they are one group, and groups of three or more are tested against each other.
     """
+    if formats is not None:
+        _write_documents(studies, formats, output, anonymous=anonymous, storage=storage)
+        return
+    if output is not None or anonymous:
+        raise click.UsageError("--output and --anonymous go with --write")
     from trialbook.analysis.comparison.comparison import compare as compared
 
     found = compared(studies, storage=storage)
@@ -50,6 +73,25 @@ def compare(
             write_csv(("section", "what", "of", "value"), _csv(found))
         case Format.TABLE:
             _write(found, whole=whole)
+
+
+def _write_documents(
+    studies: tuple[str, ...],
+    formats: str,
+    output: Path | None,
+    *,
+    anonymous: bool,
+    storage: str | None,
+) -> None:
+    """Write the comparison's documents and print their paths."""
+    from trialbook.report.writing import compare as written_comparison
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    written = written_comparison(studies, wanted, output, anonymous=anonymous, storage=storage)
+    for notice in written.notices:
+        write_note(notice)
+    for path in written.paths:
+        write_line(str(path))
 
 
 def _write(found: Comparison, *, whole: bool) -> None:

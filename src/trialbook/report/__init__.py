@@ -8,6 +8,7 @@ What can be asked for from Python::
     report.figure("digits", "slice").show()     # a figure of plotly, in a notebook
     report.chart("digits", "slice").table       # the numbers behind it
     report.write("digits", ["html", "latex"])   # WrittenReport: paths, notices
+    report.compare(["tpe", "random"])           # the same for studies side by side
     report.locate("figure.pdf")                 # Located: study, trials, commands
 
 Each name is imported when it is used first: asking for one does not load what another needs.
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from trialbook.report.located import Located
     from trialbook.report.locating import locate
     from trialbook.report.plotting import chart, figure, plot
-    from trialbook.report.writing import WrittenReport, write
+    from trialbook.report.writing import WrittenReport, compare, write
 
-__all__ = ["Located", "WrittenReport", "chart", "figure", "locate", "plot", "write"]
+__all__ = ["Located", "WrittenReport", "chart", "compare", "figure", "locate", "plot", "write"]
 
 _HOMES = {
     "Located": "trialbook.report.located",
@@ -33,6 +34,7 @@ _HOMES = {
     "figure": "trialbook.report.plotting",
     "plot": "trialbook.report.plotting",
     "WrittenReport": "trialbook.report.writing",
+    "compare": "trialbook.report.writing",
     "write": "trialbook.report.writing",
 }
 

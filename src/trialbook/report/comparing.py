@@ -39,8 +39,8 @@ class _Source:
 
 def comparison_document(
     reader: Reader, names: Sequence[str], *, anonymous: bool = False
-) -> tuple[Document, Comparison]:
-    """Studies side by side, as a document and as the value that it shows.
+) -> Document:
+    """Studies side by side, as a document.
 
     Args:
         reader: The open book.
@@ -63,7 +63,7 @@ def comparison_document(
     )
     reference = FigureReference(SHOWS, shown)
     source = _Source(found, reference.opaque() if anonymous else reference)
-    document = Document(
+    return Document(
         title="Comparison of studies",
         summary=(
             f"{len(found.studies)} studies side by side: {study_names(found.studies)}. Made by "
@@ -80,7 +80,6 @@ def comparison_document(
         reference=source.reference,
         anonymous=anonymous,
     )
-    return document, found
 
 
 def _asked(source: _Source) -> Section:

@@ -22,6 +22,9 @@ from trialbook.report.file_names import slug_of
 from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS, ReportFormat
 
+COMPARISON = "comparison"
+"""The default directory of a comparison."""
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
@@ -73,14 +76,57 @@ def write(
     """
     wanted = _checked(formats)
     name = name_of(study)
-    directory = Path(output) if output is not None else Path(directory_name(name, anonymous))
+    directory = _directory(output, directory_name(name, anonymous))
+    options = ReportOptions(anonymous=anonymous, verify=verify)
+    with opened(storage, study) as reader:
+        document = build(reader, name, options)
+    return _report(document, directory, wanted)
+
+
+def compare(
+    studies: Sequence[str],
+    formats: Sequence[str] = ("html",),
+    output: str | os.PathLike[str] | None = None,
+    *,
+    anonymous: bool = False,
+    storage: Storage = None,
+) -> WrittenReport:
+    """Write the comparison of several studies of one book; see ``analysis.compare``.
+
+    Args:
+        studies: Names of at least two studies with the same directions.
+        formats: As in ``write``.
+        output: The directory, made when it is not there; ``None`` for ``comparison`` in the
+            current directory.
+        anonymous: As in ``write``; studies are called by numbers.
+        storage: Where the book is.
+
+    Raises:
+        NotApplicableError: Their objectives cannot be compared.
+        InvalidInputError: Fewer than two studies, a format is not known, or the output is no
+            directory.
+        MissingPackageError: A format needs packages that are not installed.
+        NotFoundError: There is no such study.
+    """
+    from trialbook.report.comparing import comparison_document
+
+    wanted = _checked(formats)
+    directory = _directory(output, COMPARISON)
+    with opened(storage) as reader:
+        document = comparison_document(reader, studies, anonymous=anonymous)
+    return _report(document, directory, wanted)
+
+
+def _directory(output: str | os.PathLike[str] | None, default: str) -> Path:
+    directory = Path(default if output is None else output)
     if directory.exists() and not directory.is_dir():
         raise InvalidInputError(
             "the report's output is a file", where=str(directory), hint="name a directory"
         )
-    options = ReportOptions(anonymous=anonymous, verify=verify)
-    with opened(storage, study) as reader:
-        document = build(reader, name, options)
+    return directory
+
+
+def _report(document: Document, directory: Path, wanted: tuple[ReportFormat, ...]) -> WrittenReport:
     paths, files = _written(document, directory, wanted)
     return WrittenReport(
         directory, paths, files, (*notices_of(document), *_older(directory, files)), document

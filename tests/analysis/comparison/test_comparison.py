@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import trialbook
+from trialbook import report
 from trialbook.analysis.comparison.comparison import compare
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import holm
@@ -193,3 +194,23 @@ def test_the_command_prints_tables_json_and_csv(book, capsys):
     assert exit_code_of_command(["compare", RANDOM[0], TPE[0], "--format", "csv", *where]) == 0
     assert "setting,sampler,random-0,RandomSampler()" in capsys.readouterr().out
     assert exit_code_of_command(["compare", "random-0", *where]) == 2
+
+
+def test_documents_are_written_whole_and_the_same_each_time(book, tmp_path, capsys):
+    names = [*RANDOM, *TPE]
+    formats = "html,md,csv"
+    for place in ("one", "two"):
+        argv = ["compare", *names, "--write", formats, "-o", str(tmp_path / place)]
+        assert exit_code_of_command([*argv, "--storage", str(book)]) == 0
+    assert "report.html" in capsys.readouterr().out
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert {"csv/pairs.csv", "figures/over-trials.png", "report.md"} <= {str(p) for p in files}
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    text = (tmp_path / "one" / "report.md").read_text()
+    assert "Mann-Whitney" in text
+    anonymous = report.compare(
+        names, ["md", "csv"], tmp_path / "anonymous", anonymous=True, storage=book
+    )
+    assert all(b"random-0" not in path.read_bytes() for path in anonymous.files)
+    assert exit_code_of_command(["compare", *names, "-o", "x", "--storage", str(book)]) == 2

@@ -66,7 +66,7 @@ def compare(
 def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = False) -> Comparison:
     """The same of a book that is open."""
     studies = compared_studies(reader, names, anonymous=anonymous)
-    found = groups(studies)
+    found = groups(studies, anonymous=anonymous)
     rows = settings(studies)
     notes = list(_notes(studies, found, rows))
     if studies[0].search.objectives > 1:

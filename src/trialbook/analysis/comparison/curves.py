@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
@@ -128,6 +127,8 @@ def _group_curve(label: str, runs: list[tuple[Floats, Floats]], level: float) ->
     mean = each.mean(axis=0)
     low, high, method = np.full(len(mean), np.nan), np.full(len(mean), np.nan), ""
     if len(runs) >= FEWEST_FOR_T:
+        from scipy import stats  # half a second, which whoever imports analysis can save
+
         error = stats.sem(each, axis=0)
         reach = stats.t.ppf(0.5 + level / 2, len(runs) - 1) * error
         low, high, method = mean - reach, mean + reach, f"{level * 100:g} % t interval of the mean"

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
@@ -181,6 +180,8 @@ def _result(label: str, values: Floats) -> GroupResult:
 
 
 def _pair(first: GroupResult, second: GroupResult, maximize: bool, level: float) -> PairResult:
+    from scipy import stats  # half a second, which whoever imports analysis can save
+
     one, two = np.array(first.values), np.array(second.values)
     difference = first.mean - second.mean
     if first.deviation == 0 and second.deviation == 0:

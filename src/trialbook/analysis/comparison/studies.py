@@ -125,11 +125,15 @@ def differences(
     return tuple(d for d in found if d.what != _SEED)
 
 
-def groups(studies: Sequence[ComparedStudy]) -> tuple[Group, ...]:
+def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tuple[Group, ...]:
     """Which studies repeat one another, in the order of their first studies.
 
     Two studies do when sampler, pruner and space are the same, and what their newest trials
     recorded of code, data and configuration too. A study that recorded none of it is alone.
+
+    Args:
+        studies: The studies.
+        anonymous: Whether to call groups by numbers too.
     """
     members: list[list[int]] = []
     for index, study in enumerate(studies):
@@ -139,6 +143,8 @@ def groups(studies: Sequence[ComparedStudy]) -> tuple[Group, ...]:
                 break
         else:
             members.append([index])
+    if anonymous:
+        return tuple(Group(f"group {n}", tuple(group)) for n, group in enumerate(members, start=1))
     labels = [_label([studies[index].name for index in group]) for group in members]
     return tuple(
         Group(label if labels.count(label) == 1 else f"{label} (group {place})", tuple(group))

@@ -111,10 +111,11 @@ def _fragment(document: Document, reference: FigureReference, body: str) -> str:
     names = " ".join(shlex.quote(name) for name in studies)
     if not names:
         names = "STUDY"
-    command = "compare" if len(document.reference.studies) > 1 else "report"
+    several = len(document.reference.studies) > 1
+    command, option = ("compare", "--write") if several else ("report", "--format")
     lines = (
         reference_comment(reference),
-        f"% To make it again: {comment_text(f'trialbook {command} {names} --format latex')}",
+        f"% To make it again: {comment_text(f'trialbook {command} {names} {option} latex')}",
         "% Which run it shows: trialbook locate THIS-FILE",
         body,
     )
