@@ -15,9 +15,9 @@ import numpy as np
 
 from trialbook.report.charts import Axis, Cells, Chart, ColorScale, Panel, Rule, Scale
 from trialbook.report.geometry import color_scales, drawable, limits_of, marks_count, same_scale
-from trialbook.report.labels import distinct, wrapped
+from trialbook.report.labels import cells_of, distinct, wrapped
 from trialbook.report.page.texts import escaped, label, numbers, placed
-from trialbook.report.page.traces import VIRIDIS, Drawn, Json, Place, colored, draw
+from trialbook.report.page.traces import Drawn, Json, Place, colored, colorscale, draw
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 _WIDE_PX = 900
 _PANEL_PX = 250
 """Below this width of a panel, labels run into each other."""
-_LETTER_PX = 6.6
+_LETTER_PX, _TITLE_PX = 6.8, 12
+_X_LETTERS, _Y_LETTERS = 16, 26
+"""Of the names of categories."""
 _GL_FROM = 20_000
 """A chart of more points than this is drawn by WebGL, of which a page has few contexts."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-_GRID, _INK, _SOFT = "#e6e6e6", "#222222", "#666666"
+_GRID, _INK, _SOFT = "#e5e5e5", "#222222", "#767676"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +171,24 @@ def _grid(chart: Chart) -> _Grid:
         rows,
         columns,
         usual * chart.height,
-        (18.0 if chart.share_x else 62.0) + (22.0 if titled else 0.0),
+        (18.0 if chart.share_x else 62.0 + _turned_px(chart, wide)) + (22.0 if titled else 0.0),
         side,
         12.0 + (24.0 if titled else 0.0) + (34.0 if has_legend else 0.0),
         64.0,
     )
+
+
+def _turned_px(chart: Chart, wide_px: float) -> float:
+    """How much room turned labels of categories need between rows."""
+    lengths = [0.0]
+    for row in chart.panels[:-1]:
+        for panel in row:
+            if panel is not None and panel.x.scale is Scale.CATEGORY:
+                labels = distinct(panel.x.categories, _X_LETTERS)
+                each_px = [cells_of(text) * _LETTER_PX for text in labels]
+                if sum(each_px) > wide_px / len(row) - 80:
+                    lengths.append(max(each_px) + 6)
+    return max(lengths)
 
 
 def _points_count(chart: Chart) -> int:
@@ -225,8 +240,9 @@ def _set_axes(
     last = not any(c == column and r > row for r, c, _ in places)
     x = _axis(panel.x, grid.panel_px, shown=last or not chart.share_x, vertical=False)
     y = _axis(panel.y, grid.row_px, shown=len(before) == 1 or not chart.share_y, vertical=True)
-    if column > 0 and panel.y.scale is Scale.CATEGORY and not chart.share_y:
-        y["automargin"] = False
+    # What is between panels pushes no margin of the whole.
+    x["automargin"] = last
+    y["automargin"] = len(before) == 1
     x |= {"anchor": place.y, "domain": grid.x_domain(column)}
     y |= {"anchor": place.x, "domain": grid.y_domain(row)}
     if chart.share_x and above[0] is not place:
@@ -271,7 +287,11 @@ def _axis(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> Json:
         "nticks": max(int(length_px / (36 if vertical else 64)), 3),
     }
     if shown and axis.label:
-        found["title"] = {"text": _lines(axis.label, length_px), "standoff": 8}
+        found["title"] = {
+            "text": _lines(axis.label, length_px - 16),
+            "standoff": 8,
+            "font": {"size": _TITLE_PX},
+        }
     if axis.scale is Scale.TIME:
         found["hoverformat"] = "%Y-%m-%d %H:%M:%S"
     if axis.integer:
@@ -279,7 +299,7 @@ def _axis(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> Json:
     if axis.ticks is not None:
         _name_ticks(found, axis, length_px, vertical)
     elif axis.scale is Scale.CATEGORY:
-        labels = distinct(axis.categories, 28 if vertical else 20)
+        labels = distinct(axis.categories, _Y_LETTERS if vertical else _X_LETTERS)
         step = max(-(-len(labels) * 15 // max(int(length_px), 1)), 1)
         found |= {
             "tickmode": "array",
@@ -333,7 +353,6 @@ def _color_axis(panel: Panel, scales: tuple[ColorScale, ...]) -> str:
 
 def _color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, grid: _Grid) -> Json:
     low, high = colored(np.array(limits_of(scale)), scale.log).tolist()
-    colors = VIRIDIS[::-1] if scale.reverse else VIRIDIS
     whole = len(owners) == panels
     top = max((grid.y_domain(row)[1] for row, _ in owners), default=1.0)
     bottom = min((grid.y_domain(row)[0] for row, _ in owners), default=0.0)
@@ -357,7 +376,7 @@ def _color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, gr
     return {
         "cmin": low,
         "cmax": high,
-        "colorscale": [[round(i / (len(colors) - 1), 6), c] for i, c in enumerate(colors)],
+        "colorscale": colorscale(scale),
         "colorbar": bar,
     }
 

@@ -13,6 +13,7 @@ from trialbook.report.charts import (
     Band,
     Bars,
     Cells,
+    ColorScale,
     Curves,
     Floats,
     Intervals,
@@ -174,11 +175,18 @@ def _curves(drawn: Drawn, place: Place, mark: Curves) -> None:
         legend = {"showlegend": False} | (
             {"legendgroup": legend["legendgroup"]} if "legendgroup" in legend else {}
         )
-    # A colour bar needs something that has its colours.
-    ends = {"color": list(limits_of(color)), "coloraxis": place.coloraxis, "opacity": 0}
+    _add_color_bar(drawn, place)
+
+
+def _add_color_bar(drawn: Drawn, place: Place) -> None:
+    """A trace without points: a colour bar is drawn where something has its colours."""
+    color = place.panel.color
+    assert color is not None
+    ends = colored(np.array(limits_of(color)), color.log).tolist()
     drawn.traces.append(
         {"type": "scatter", "x": [None, None], "y": [None, None], "mode": "markers"}
-        | {"xaxis": place.x, "yaxis": place.y, "marker": ends}
+        | {"xaxis": place.x, "yaxis": place.y}
+        | {"marker": {"color": ends, "coloraxis": place.coloraxis, "opacity": 0}}
         | {"showlegend": False, "hoverinfo": "skip"}
     )
 
@@ -343,8 +351,15 @@ def _cells(drawn: Drawn, place: Place, mark: Cells) -> None:
         trace["hovertemplate"] = f"{said}: %{{customdata:.4g}}<extra></extra>"
     if mark.contours and min(mark.values.shape) > 1:
         low, high = colored(np.array(limits_of(scale)), scale.log).tolist()
+        # plotly.js gives contours and points no colour axis in common.
+        del trace["coloraxis"], trace["hoverongaps"]
+        _add_color_bar(drawn, place)
         trace |= {
             "type": "contour",
+            "zmin": low,
+            "zmax": high,
+            "colorscale": colorscale(scale),
+            "showscale": False,
             "x": numbers(_centres(x, place.panel.x)),
             "y": numbers(_centres(y, place.panel.y)),
             "connectgaps": False,
@@ -506,6 +521,12 @@ def _marker(found: Look, size: float) -> Json:
     if symbol in ("circle", "square", "triangle-up", "diamond", "star"):
         marker["line"] = {"width": 0.5, "color": "#ffffff"}
     return marker
+
+
+def colorscale(scale: ColorScale) -> list[list[float | str]]:
+    """The colours of a scale, as plotly.js has them."""
+    colors = VIRIDIS[::-1] if scale.reverse else VIRIDIS
+    return [[round(i / (len(colors) - 1), 6), color] for i, color in enumerate(colors)]
 
 
 def _rgba(color: str, alpha: float) -> str:

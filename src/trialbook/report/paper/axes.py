@@ -39,7 +39,7 @@ class Room:
     @property
     def scale(self) -> float:
         """Size of marks relative to the usual one."""
-        return min(max(math.sqrt(self.width_in / 3.0), 0.55), 1.0)
+        return min(max(math.sqrt(self.width_in / 3.0), 0.7), 1.0)
 
     def letters(self, length_in: float, size_pt: float = LABEL_PT) -> int:
         """How many letters of a font fit into a length."""
