@@ -99,7 +99,7 @@ def expected_performance(
     Raises:
         NotApplicableError: The trials are not independent, or too few, with the reason.
     """
-    _refuse_dependent(search)
+    refuse_dependent(search)
     chosen = search.eligible & ~search.enqueued
     values = search.values[chosen, objective]
     if len(values) < FEWEST:
@@ -132,7 +132,12 @@ def expected_performance(
     )
 
 
-def _refuse_dependent(search: Search) -> None:
+def refuse_dependent(search: Search) -> None:
+    """Refuse trials that are not independent draws from one distribution.
+
+    Raises:
+        NotApplicableError: They are not, or nobody knows; with the reason.
+    """
     spec = search.study.spec
     sampler = None if spec is None else spec.search.sampler
     hint = (
