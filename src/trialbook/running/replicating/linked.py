@@ -70,16 +70,10 @@ def placed(
         seed: What the seeds are derived from, ``None`` for the rule of ``docs/replicates.md``.
 
     Raises:
-        InvalidInputError: There is another study of that name, or the source is itself one of
-            replicates.
+        InvalidInputError: There is another study of that name.
         SettingsDifferError: The linked study replicates another choice, or has other seeds.
     """
     source = choice.source
-    if link(storage.book, source.study_id) is not None:
-        raise InvalidInputError(
-            f"study {source.name!r} holds replicates itself; the best of them is a matter of luck",
-            hint="replicate a trial of the study that was searched",
-        )
     name = source.name + SUFFIX if name is None else name
     study_id = _made(storage, choice, name, seed)
     there = replicates(storage.book, study_id)
@@ -95,6 +89,19 @@ def placed(
     ]
     added = storage.place_replicates(study_id, wanted)
     return Placed(name, study_id, added, len(replicates(storage.book, study_id)))
+
+
+def require_searched(storage: BookStorage, source: StudyRecord) -> None:
+    """Refuse to replicate replicates.
+
+    Raises:
+        InvalidInputError: The study holds replicates itself.
+    """
+    if link(storage.book, source.study_id) is not None:
+        raise InvalidInputError(
+            f"study {source.name!r} holds replicates itself; the best of them is a matter of luck",
+            hint="replicate a trial of the study that was searched",
+        )
 
 
 def _made(storage: BookStorage, choice: Choice, name: str, seed: int | None) -> int:

@@ -21,7 +21,7 @@ from trialbook.running.joining import JoinOptions, join_study
 from trialbook.running.outcome import RunOutcome
 from trialbook.running.progress import Progress, Silence
 from trialbook.running.replicating.choosing import choice
-from trialbook.running.replicating.linked import SUFFIX, Placed, placed
+from trialbook.running.replicating.linked import SUFFIX, Placed, placed, require_searched
 from trialbook.running.trust import require_trust
 
 SEEDS = 10
@@ -182,7 +182,9 @@ def _placed(storage: BookStorage, options: ReplicateOptions) -> tuple[str, tuple
     """The source's name, what the user should know, and what was placed."""
     reader = Reader(storage.book)
     source = trial_reference(options.reference).study
-    require_trust(reader.study(source), options.join.trust)
+    record = reader.study(source)
+    require_searched(storage, record)
+    require_trust(record, options.join.trust)
     known = _known_default(storage, options.study or source + SUFFIX)
     found = choice(reader, options.reference, options.also, options.default, known)
     done = placed(storage, found, name=options.study, count=options.seeds, seed=options.seed)
