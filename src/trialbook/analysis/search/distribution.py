@@ -1,9 +1,10 @@
 """The empirical distribution of the values that count, with a band where one holds.
 
 The band is that of Dvoretzky, Kiefer and Wolfowitz (Annals of Mathematical Statistics 27, 1956)
-with Massart's constant (Annals of Probability 18, 1990): with probability ``level`` the distribution
-from which n values were drawn independently lies everywhere within sqrt(ln(2 / (1 - level)) / (2 n))
-of the empirical one. Trials of a sampler that learns are not independent: they have no band.
+with Massart's constant (Annals of Probability 18, 1990): with probability ``level`` the
+distribution from which n values were drawn independently lies everywhere within
+sqrt(ln(2 / (1 - level)) / (2 n)) of the empirical one. Trials of a sampler that learns are not
+independent: they have no band.
 """
 
 from __future__ import annotations
