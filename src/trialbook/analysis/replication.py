@@ -193,6 +193,8 @@ def replications(
 ) -> tuple[Replication, ...]:
     """The replicates of a study, one for each study that is linked to it, by name.
 
+    A linked study in which none is placed yet is left out.
+
     Args:
         reader: The open book.
         study: The source; of a study of replicates that one itself.
@@ -214,7 +216,7 @@ def replications(
         if linked is not None:
             tests = _tests(reader, name, tests_by, once)
             found.append(_replication(reader, record, linked, tests, method, level))
-    return tuple(found)
+    return tuple(one for one in found if one.configurations)
 
 
 def _tests(
