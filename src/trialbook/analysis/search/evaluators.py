@@ -114,12 +114,13 @@ def evaluated(
     """An evaluator's importances of these params, in their order, and what it warned of.
 
     Returns:
-        Importances of shape (params,), 0 for a param that it does not know; and its warnings, each
-        once.
+        Importances of shape (params,), 0 for a param that none of the trials has; and its warnings,
+        each once.
     """
+    asked = [name for name in names if any(name in trial.distributions for trial in trials)]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        found = evaluator.evaluate(Sample(trials), params=list(names), target=target)  # type: ignore[arg-type]
+        found = evaluator.evaluate(Sample(trials), params=asked, target=target)  # type: ignore[arg-type]
     values = np.array([float(found.get(name, 0.0)) for name in names])
     return values, tuple(dict.fromkeys(str(warning.message) for warning in warned))
 
