@@ -10,8 +10,10 @@ import re
 
 LONGEST_WORD = 16
 """Characters of a word that stays whole."""
-LONGEST_PIECE = 6
-"""Characters between two places where a longer word may break."""
+LONGEST_PART = 12
+"""Characters of a part of a longer word, between punctuation, that stays whole."""
+LONGEST_PIECE = 4
+"""Characters between two places where a longer part may break."""
 
 _WORD = re.compile(r"\S+")
 _AFTER = re.compile(r"(?<=[^\w\s])(?=\w)|(?<=_)(?=[^\W_])")
@@ -52,8 +54,8 @@ def pieces(text: str, longest_word: int = LONGEST_WORD) -> tuple[str, ...]:
 
 def _of_word(word: str) -> tuple[str, ...]:
     """Breaks after punctuation, as in paths, and inside of what is long without any."""
-    return tuple(
-        part[at : at + LONGEST_PIECE]
-        for part in _AFTER.split(word)
-        for at in range(0, len(part), LONGEST_PIECE)
-    )
+    found: list[str] = []
+    for part in _AFTER.split(word):
+        step = LONGEST_PIECE if len(part) > LONGEST_PART else LONGEST_PART
+        found += [part[at : at + step] for at in range(0, len(part), step)]
+    return tuple(found)

@@ -6,17 +6,24 @@ table that is too wide even with narrow columns is split into parts that repeat 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Holds, Table
 from trialbook.report.document import TableBlock
+from trialbook.report.labels import distinct
 from trialbook.report.numbers import table_text
 from trialbook.report.writers.breaking import LONGEST_WORD, pieces
 
+LONGEST_HEADING = 60
+"""Characters of a heading; the whole name is in the CSV file."""
 GAP = 3
 """Width of the space between two columns, in characters."""
 _NUMBERS = (Holds.INTEGER, Holds.NUMBER, Holds.EXACT)
 _NARROWEST = 12
+_LONG_HEADING = 24
+_POWER = 4
+"""What a power of ten takes in print above what its ``e`` takes."""
 _NARROWEST_DIGEST = 18
 
 
@@ -28,13 +35,15 @@ class LaidColumn:
         index: Which column of the table.
         numeric: Whether all its cells are numbers or empty, so that it stands to the right.
         share: Its share of the line with the gap to the next, ``None`` for as wide as its cells.
+        heading: What stands above it, with the middle of a very long name left out.
         width: Characters of its widest cell, without the heading.
-        wrapped: Characters of the widest of its cells and the longest word of its heading.
+        wrapped: Characters that its cells and its heading, broken over lines, take.
     """
 
     index: int
     numeric: bool
     share: float | None
+    heading: str
     width: int
     wrapped: int
 
@@ -93,7 +102,8 @@ def parts(
         One part when the columns fit beside each other; else each part begins with the first
         column, and every other column is in one of them.
     """
-    measured = [_Measured.of(table, index, rows) for index in range(len(table.columns))]
+    headings = distinct([column.heading for column in table.columns], LONGEST_HEADING)
+    measured = [_measured(table, rows, at, heading) for at, heading in enumerate(headings)]
     if sum(column.natural + GAP for column in measured) <= line:
         return (tuple(column.laid(None) for column in measured),)
     key, *others = measured
@@ -121,30 +131,41 @@ def _split(columns: list[_Measured], widths: list[int], room: float) -> list[lis
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
+    """A column's widths in characters: of its cells, broken up, and in one line."""
+
     index: int
     numeric: bool
+    heading: str
     width: int
     wrapped: int
-    natural: int
     least: int
-
-    @classmethod
-    def of(cls, table: Table, index: int, rows: tuple[tuple[Cell, ...], ...]) -> _Measured:
-        column = table.columns[index]
-        texts = [table_text(row[index], column.holds) for row in rows]
-        width = max(map(len, texts), default=1)
-        natural = max(width, len(column.heading))
-        numeric = is_numeric(table, index, rows)
-        heading = max((len(p) for w in column.heading.split() for p in pieces(w)), default=1)
-        if numeric:
-            return cls(index, True, width, max(width, heading), natural, max(width, heading))
-        usual = _NARROWEST_DIGEST if column.holds is Holds.DIGEST else _NARROWEST
-        widest = max((_widest_piece(text) for text in texts), default=1)
-        least = min(natural, max(usual, widest, heading))
-        return cls(index, False, width, max(width, heading), natural, least)
+    natural: int
 
     def laid(self, share: float | None) -> LaidColumn:
-        return LaidColumn(self.index, self.numeric, share, self.width, self.wrapped)
+        return LaidColumn(self.index, self.numeric, share, self.heading, self.width, self.wrapped)
+
+
+def _measured(
+    table: Table, rows: tuple[tuple[Cell, ...], ...], index: int, heading: str
+) -> _Measured:
+    holds = table.columns[index].holds
+    texts = [table_text(row[index], holds) for row in rows]
+    numeric = is_numeric(table, index, rows)
+    exponents = numeric and any("e" in text for text in texts)
+    width = max(map(len, texts), default=1) + (_POWER if exponents else 0)
+    natural = max(width, len(heading))
+    broken = max((len(p) for word in heading.split() for p in pieces(word)), default=1)
+    if len(heading) > _LONG_HEADING:
+        broken = max(broken, _NARROWEST)
+    wrapped = max(width, broken)
+    if numeric:
+        # Headings are letters, which are wider than digits.
+        least = max(width, math.ceil(1.3 * broken))
+        return _Measured(index, True, heading, width, wrapped, least, max(natural, least))
+    usual = _NARROWEST_DIGEST if holds is Holds.DIGEST else _NARROWEST
+    widest = max((_widest_piece(text) for text in texts), default=1)
+    least = min(natural, max(usual, widest, broken))
+    return _Measured(index, False, heading, width, wrapped, least, natural)
 
 
 def _widest_piece(text: str) -> int:

@@ -38,7 +38,7 @@ class _Column:
         return "l" if self.laid.share is None else f"T{{{self.laid.share}}}"
 
     def heading(self) -> str:
-        text = self.column.heading
+        text = self.laid.heading
         if not self.laid.numeric:
             return tex(text)
         if len(text) <= self.laid.width:

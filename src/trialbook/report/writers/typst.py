@@ -166,7 +166,7 @@ def _table(block: TableBlock) -> Data:
         "reference": typst_text(str(block.reference)),
         "parts": [
             {
-                "columns": [_column(block, column) for column in part],
+                "columns": [_column(column) for column in part],
                 "rows": [_row(block, row, part) for row in shown.rows],
             }
             for part in parts(block.table, shown.rows, LINE)
@@ -174,9 +174,9 @@ def _table(block: TableBlock) -> Data:
     }
 
 
-def _column(block: TableBlock, laid: LaidColumn) -> Data:
+def _column(laid: LaidColumn) -> Data:
     return {
-        "heading": typst_text(block.table.columns[laid.index].heading),
+        "heading": typst_text(laid.heading),
         "numeric": laid.numeric,
         "share": laid.share,
         "characters": laid.wrapped,
