@@ -23,10 +23,21 @@ What a whole search did is read once and then looked at, each time giving arrays
 
     found = analysis.search("digits")           # Search: every trial as columns
     analysis.space(found)                       # Space: ranges, changes in mid-study, conditions
+    analysis.history(found)                     # History: best value so far against trials
+    analysis.compute_history(found)             # ComputeHistory: the same against worker-hours
+    analysis.learning_curves(found)             # LearningCurves: of what was reported
+    analysis.pruning_audit(found)               # PruningAudit: pruned trials against the rule
+    analysis.timeline(found)                    # Timeline: spans and utilisation by worker
+    analysis.value_distribution(found)          # ValueDistribution: empirical, with a band
+    analysis.pareto_front(found)                # ParetoFront, with several objectives
+    analysis.hypervolume(found)                 # Hypervolume against trials, likewise
     analysis.slices(found)                      # Slices: params, value and rank of each trial
     analysis.contours(found)                    # Contours: value over pairs of params
     analysis.importances(found)                 # Importances: PED-ANOVA and fANOVA, intervals
     analysis.sensitivity(found)                 # Sensitivity: around the best trial
+
+Two need more of the book: ``metric_points(found, "loss")`` reads the points of another metric for
+``learning_curves``, ``attempt_gpus(found)`` the GPUs of attempts for ``compute_history``.
 
 Whatever names a study or a trial takes ``storage=`` as every command does; where a study's name is
 asked for, an Optuna study that lies in a book will do too.
@@ -40,23 +51,42 @@ from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
 from trialbook.analysis.marks import differing
 from trialbook.analysis.replication import Replication, replication
+from trialbook.analysis.search.compute_history import (
+    ComputeHistory,
+    attempt_gpus,
+    compute_history,
+)
 from trialbook.analysis.search.contours import Contours, contours
+from trialbook.analysis.search.curves import LearningCurves, learning_curves
+from trialbook.analysis.search.distribution import ValueDistribution, value_distribution
+from trialbook.analysis.search.history import History, history
 from trialbook.analysis.search.importance import Importances, importances
+from trialbook.analysis.search.metrics import MetricPoints, metric_points
+from trialbook.analysis.search.pareto import Hypervolume, ParetoFront, hypervolume, pareto_front
+from trialbook.analysis.search.pruning import PruningAudit, pruning_audit
 from trialbook.analysis.search.search import Search, search
 from trialbook.analysis.search.sensitivity import Sensitivity, sensitivity
 from trialbook.analysis.search.slices import Slices, slices
 from trialbook.analysis.search.space import Space, space
+from trialbook.analysis.search.timeline import Timeline, timeline
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
 
 __all__ = [
     "Comparison",
+    "ComputeHistory",
     "ComputeUse",
     "Contours",
     "CoordinateDetail",
     "Exposure",
+    "History",
+    "Hypervolume",
     "Importances",
+    "LearningCurves",
+    "MetricPoints",
+    "ParetoFront",
+    "PruningAudit",
     "Replication",
     "Search",
     "Sensitivity",
@@ -64,19 +94,29 @@ __all__ = [
     "Space",
     "StudyStatus",
     "StudySummary",
+    "Timeline",
     "TrialDetail",
     "TrialDifferences",
     "TrialRow",
+    "ValueDistribution",
+    "attempt_gpus",
     "best",
     "compare",
     "compute",
+    "compute_history",
     "contours",
     "detail",
     "diff",
     "differing",
     "frame",
     "front",
+    "history",
+    "hypervolume",
     "importances",
+    "learning_curves",
+    "metric_points",
+    "pareto_front",
+    "pruning_audit",
     "replication",
     "reveal_test_metrics",
     "search",
@@ -87,7 +127,9 @@ __all__ = [
     "studies",
     "study",
     "study_summaries",
+    "timeline",
     "trial",
     "trial_rows",
     "trials",
+    "value_distribution",
 ]

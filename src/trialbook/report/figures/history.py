@@ -14,6 +14,7 @@ from trialbook.report.figures.kinds import FigureOptions, FigureSource
 from trialbook.report.figures.thinning import chosen, corners, finite, infinite_note
 from trialbook.report.figures.wording import counted, objective_label, objective_scale
 
+_NOTHING = "no complete trial with a finite value"
 _UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))
 
 
@@ -53,7 +54,7 @@ def history(source: FigureSource) -> Chart:
         Axis("finished trials", integer=True),
         y,
         marks,
-        empty="" if count else "no complete trial",
+        empty="" if marks else _NOTHING,
     )
     return Chart(
         kind="history",
@@ -89,7 +90,7 @@ def compute(source: FigureSource) -> Chart:
         )
         marks, thinned = _marks(course, options)
         axis = Axis(f"compute ({what}-{unit})", limits=(0.0, float(course.x[-1]) or 1.0))
-        panels.append(Panel(axis, y, marks, empty="" if count else "no complete trial"))
+        panels.append(Panel(axis, y, marks, empty="" if marks else _NOTHING))
     notes = [*thinned]
     if found.running:
         notes.append(f"{counted(found.running, 'running attempt')} not counted")
@@ -130,7 +131,9 @@ def _marks(course: _Course, options: FigureOptions) -> tuple[tuple[Mark, ...], t
             f"{len(some)} of {len(points)} values are drawn as points, chosen at random, with "
             "every improvement among them; the line is that of all"
         )
-    marks: list[Mark] = [_points(course, some, drawable, Role.COMPLETE, "complete")]
+    marks: list[Mark] = []
+    if len(some):
+        marks.append(_points(course, some, drawable, Role.COMPLETE, "complete"))
     broken = np.flatnonzero(~np.isnan(finite(course.infeasible)))
     if len(broken):
         few = broken[chosen(len(broken), options.marks, seed=options.seed)]
@@ -138,11 +141,11 @@ def _marks(course: _Course, options: FigureOptions) -> tuple[tuple[Mark, ...], t
         if len(few) < len(broken):
             notes.append(f"{len(few)} of {len(broken)} infeasible values are drawn")
     line = corners(course.best)
-    marks.append(
-        Line(course.x[line], finite(course.best[line]), Role.LEADING, "best so far", step=True)
-    )
-    if course.best_number is not None:
-        at = np.flatnonzero((course.numbers == course.best_number) & ~np.isnan(course.values))[:1]
+    best = finite(course.best[line])
+    if not np.isnan(best).all():
+        marks.append(Line(course.x[line], best, Role.LEADING, "best so far", step=True))
+    at = np.flatnonzero((course.numbers == course.best_number) & ~np.isnan(drawable))[:1]
+    if len(at):
         label = f"best (trial {course.best_number})"
         marks.append(_points(course, at, drawable, Role.BEST, label, size=1.6))
     return tuple(marks), tuple(notes)

@@ -25,12 +25,18 @@ def pruning(source: FigureSource) -> Chart:
         )
     if found.silent:
         notes.append(f"{counted(found.silent, 'pruned trial')} reported nothing and not shown")
+    panels = [_reached(source, found, drawn)]
+    compared = bool(np.isfinite(found.margin).any())
+    if compared:
+        panels.append(_margins(found, drawn))
+    else:
+        notes.append("no complete trial had a value at these steps: there is no threshold")
     return Chart(
         kind="pruning",
         title="What pruned trials had reached",
-        panels=((_reached(source, found, drawn), _margins(found, drawn)),),
+        panels=(tuple(panels),),
         table=found.table(),
-        caption=_caption(found),
+        caption=_caption(found, compared=compared),
         notes=tuple(notes),
         trials=() if found.best_number is None else (found.best_number,),
     )
@@ -53,7 +59,6 @@ def _reached(source: FigureSource, found: PruningAudit, drawn: Ints) -> Panel:
 
 def _margins(found: PruningAudit, drawn: Ints) -> Panel:
     against = "the threshold" if found.recomputed else "the median of complete trials"
-    judged = found.margin[drawn]
     return Panel(
         Axis("finished trials", integer=True),
         Axis(f"worse than {against} by"),
@@ -61,7 +66,6 @@ def _margins(found: PruningAudit, drawn: Ints) -> Panel:
             _points(found, drawn, found.finished, found.margin, labelled=False),
             Rule(y=0.0, style=Role.LIMIT),
         ),
-        empty="" if np.isfinite(judged).any() else f"nothing to compare with: no {against}",
     )
 
 
@@ -90,17 +94,16 @@ def _points(
     )
 
 
-def _caption(found: PruningAudit) -> str:
-    total = len(found)
-    text = f"Left: the last value of each of {counted(total, 'pruned trial')}. "
-    if found.recomputed:
-        agreed = int(found.prunes.sum())
+def _caption(found: PruningAudit, *, compared: bool) -> str:
+    text = f"last value of each of {counted(len(found), 'pruned trial')}. "
+    text = f"Left: the {text}" if compared else f"The {text}"
+    if compared and found.recomputed:
         text += (
             f"Right: by how much it was beyond the threshold of {found.pruner} ({found.rule}), "
-            f"computed again from the record: the rule stops {agreed} of them where they were "
-            "stopped. "
+            f"computed again from the record: the rule stops {int(found.prunes.sum())} of them "
+            "where they were stopped. "
         )
-    else:
+    elif compared:
         text += (
             "Right: by how much it was worse than the median of all complete trials at that step; "
             f"{found.rule}. "

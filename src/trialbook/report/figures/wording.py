@@ -9,7 +9,7 @@ import numpy as np
 from trialbook.analysis.search.search import Floats, Search
 from trialbook.report.charts import Scale
 
-_DECADES = 1e3
+_DECADES = 1e2
 
 
 def objective_label(search: Search, objective: int = 0) -> str:
@@ -33,13 +33,14 @@ def better(search: Search, objective: int = 0) -> str:
 def objective_scale(search: Search, values: Floats, objective: int = 0) -> Scale:
     """The scale of an axis with these values of an objective.
 
-    Logarithmic for what is minimized over more than three decades and never 0 or less: a loss that
-    begins at a million would else flatten everything that matters.
+    Logarithmic for what is minimized, never 0 or less, and spread over decades by most values and
+    not only by a few: losses of a million would else flatten everything that matters.
     """
     seen = values[np.isfinite(values)]
     if search.study.directions[objective] == "maximize" or not len(seen) or seen.min() <= 0:
         return Scale.LINEAR
-    return Scale.LOG if seen.max() / seen.min() > _DECADES else Scale.LINEAR
+    low, high = np.quantile(seen, [0.05, 0.95])
+    return Scale.LOG if high > _DECADES * low else Scale.LINEAR
 
 
 def listed(items: Sequence[str]) -> str:
