@@ -78,7 +78,6 @@ def compute(source: FigureSource) -> Chart:
     found = compute_history(search, options.objective, gpus=gpus)
     nothing = np.full(len(found.values), np.nan)
     y = _y_axis(search, found.values, found.objective)
-    count = int(np.sum(~np.isnan(found.values)))
     hours = [("worker", found.worker_h)]
     if found.gpu_h is not None and found.gpu_h[-1] > 0:
         hours.append(("GPU", found.gpu_h))
