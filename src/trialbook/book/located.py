@@ -9,12 +9,13 @@ through the artifacts, the outcomes or the snapshots of the book once (see
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
@@ -110,66 +111,77 @@ def keepings(book: Book, digest: str, most: int) -> tuple[tuple[Keeping, ...], i
         Those of attempts that count first, then by study and number; and how many there are.
     """
     with book.reading() as connection:
-        found = _checkpoints(connection, digest)
+        kinds: list[_Kind] = [(_c.number, _c.digest == digest, _checkpoint)]
         if connection.scalar(select(_b.digest).where(_b.digest == digest)) is not None:
-            found += _artifacts(connection, digest)
-            found += _consoles(connection, digest)
+            kinds.append((_f.name, _f.digest == digest, _artifact))
+            console = _holds(connection, _a.outcome, digest)
+            kinds.append((_a.outcome, console, partial(_console, digest)))
+        found: list[Keeping] = []
+        count = 0
+        for first, condition, made in kinds:
+            counted, first_ones = _of_trials(connection, first, condition, most)
+            count += counted
+            found += [_keeping(row, *made(row[0])) for row in first_ones]
     found.sort(key=lambda k: (not k.counts, k.study, k.number, k.attempt, k.how, k.name))
-    return tuple(found[:most]), len(found)
+    return tuple(found[:most]), count
 
 
 _PLACE = (_y.name, _t.number, _t.state, _a.number, _t.attempt)
+_Kind: TypeAlias = "tuple[Any, ColumnElement[bool], Callable[[Any], tuple[How, str]]]"
 
 
-def _of_trials(connection: Connection, first: Any, condition: ColumnElement[bool]) -> list[Any]:
+def _of_trials(
+    connection: Connection, first: Any, condition: ColumnElement[bool], most: int
+) -> tuple[int, Sequence[Any]]:
+    """How many attempts there are, and the first of them in the order of ``keepings``."""
     attempts = schema.attempt
     source = attempts if first.table is attempts else attempts.join(first.table)
-    query = (
+    wanted = (
         select(first, *_PLACE)
         .select_from(source)
         .join(schema.trial, _t.trial_id == _a.trial_id)
         .join(schema.study, _y.study_id == _t.study_id)
         .where(condition, _LIVES)
     )
-    return list(connection.execute(query))
+    earlier = case((_t.attempt == _a.number, 0), else_=1)
+    ordered = wanted.order_by(earlier, _y.name, _t.number, _a.number, first).limit(most)
+    found = connection.execute(ordered).all()
+    if len(found) < most:
+        return len(found), found
+    count = wanted.with_only_columns(func.count())
+    return connection.execute(count).scalar_one(), found
 
 
-def _keeping(how: How, name: str, row: Any) -> Keeping:
+def _keeping(row: Any, how: How, name: str) -> Keeping:
     _, study, number, state, attempt, current = row
     return Keeping(how, name, study, number, rows.STATES[state], attempt, attempt == current)
 
 
-def _artifacts(connection: Connection, digest: str) -> list[Keeping]:
-    found = _of_trials(connection, _f.name, _f.digest == digest)
-    return [_keeping("artifact", row[0], row) for row in found]
+def _artifact(name: str) -> tuple[How, str]:
+    return "artifact", name
 
 
-def _checkpoints(connection: Connection, digest: str) -> list[Keeping]:
-    found = _of_trials(connection, _c.number, _c.digest == digest)
-    return [_keeping("checkpoint", str(row[0]), row) for row in found]
+def _checkpoint(number: int) -> tuple[How, str]:
+    return "checkpoint", str(number)
 
 
 @dataclass(frozen=True, slots=True)
-class _Console:
+class _Stream:
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    stdout: _Console | None = None
-    stderr: _Console | None = None
+    """Of an outcome only what was written."""
+
+    stdout: _Stream | None = None
+    stderr: _Stream | None = None
 
 
-def _consoles(connection: Connection, digest: str) -> list[Keeping]:
-    found = []
-    for row in _of_trials(connection, _a.outcome, _holds(connection, _a.outcome, digest)):
-        with rows.readable(f"an attempt of trial {row[2]}"):
-            outcome = msgspec.convert(parsed(row[0]), _Outcome)
-        if outcome.stdout is not None and outcome.stdout.digest == digest:
-            found.append(_keeping("stdout", "", row))
-        if outcome.stderr is not None and outcome.stderr.digest == digest:
-            found.append(_keeping("stderr", "", row))
-    return found
+def _console(digest: str, text: str) -> tuple[How, str]:
+    with rows.readable("the outcome of an attempt"):
+        outcome = msgspec.convert(parsed(text), _Outcome)
+    return "stdout" if outcome.stdout == _Stream(digest) else "stderr", ""
 
 
 def _holds(connection: Connection, column: Any, text: str) -> ColumnElement[bool]:
@@ -323,4 +335,4 @@ def running_here(book: Book, number: int) -> tuple[Keeping, ...]:
             )
             .order_by(_y.name, _a.number)
         ).all()
-    return tuple(_keeping("artifact", "", row) for row in found)
+    return tuple(_keeping(row, "artifact", "") for row in found)
