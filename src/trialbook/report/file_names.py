@@ -16,7 +16,7 @@ def slug_of(study: str) -> str:
     gets a short digest of itself.
     """
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", study).strip("-.")[:_LONGEST]
-    if slug == study:
+    if slug and slug == study:
         return slug
     digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
     return f"{slug}-{digest}" if slug else digest

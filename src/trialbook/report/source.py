@@ -163,8 +163,6 @@ class ReportSource:
         source = FigureSource(self.reader, self.search, options or self.options.figure)
         try:
             chart = found.chart(source)
-        except (ModuleNotFoundError, AttributeError) as error:  # XXX while kinds are being built
-            return Notice(f"{found.title}: not there yet: {error}")
         except (NotApplicableError, MissingPackageError) as error:
             hint = f" ({error.hint})" if error.hint else ""
             return Notice(f"{found.title}: not shown, because {error.what}{hint}.")
