@@ -70,15 +70,18 @@ class Replacements:
         return text
 
 
-def replacements(studies: Sequence[str], book_url: str, found: Identifying) -> Replacements:
+def replacements(
+    studies: Sequence[str], book_url: str, found: Identifying, classes: Iterable[str] = ()
+) -> Replacements:
     """What to replace, from what the records of a study tell.
 
     Args:
         studies: The study's name, then those of its replicates.
         book_url: Where the book is.
         found: Names of people, machines and places.
+        classes: Dotted names of classes, which lose their modules.
     """
-    exact: dict[str, str] = {}
+    exact = {name: name.rpartition(".")[2] for name in classes if "." in name}
     _number(exact, "host", _hosts(found.hosts))
     _number(exact, "user", found.users)
     _number(exact, "job", (job for job in found.jobs if not job.isdecimal() or len(job) > 3))

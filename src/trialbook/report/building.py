@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from trialbook.book.identifying import identifying
@@ -91,7 +91,18 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         return document
     names = (study, *(one.study for one in source.replications))
     found = identifying(reader.book, source.study.study_id)
-    return without_names(document, replacements(names, reader.book.url, found))
+    replaced = replacements(names, reader.book.url, found, _classes(source))
+    return without_names(document, replaced)
+
+
+def _classes(source: ReportSource) -> Iterator[str]:
+    """Dotted names of classes that people wrote: samplers, pruners and exceptions."""
+    if source.study.spec is not None:
+        search = source.study.spec.search
+        yield from (part.name for part in (search.sampler, search.pruner) if part is not None)
+    for group in source.account.failures.groups:
+        if group.exception is not None:
+            yield group.exception
 
 
 def _changed() -> Notice:
