@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeVar
 
 from trialbook.analysis.opening import Storage, opened
 from trialbook.book import located as in_book
+from trialbook.book.checkpointed_files import saved_in_checkpoints
 from trialbook.book.located import StudyIdentity, Use
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
@@ -114,6 +115,9 @@ class Locating:
             looked_for.append(f"anything of {size:,} bytes in the book")
         elif size:
             keepings, kept_in_all = in_book.keepings(self._reader.book, digest, _KEPT_SHOWN)
+            if not keepings:
+                keepings = saved_in_checkpoints(self._reader.book, digest, size)
+                kept_in_all = len(keepings)
             kept = tuple(Kept(k, self._trial(k.study, k.number, k.attempt)) for k in keepings)
             uses = in_book.uses(self._reader.book, digest)
             looked_for.append(
