@@ -34,8 +34,8 @@ from trialbook.records.replicates import (
 )
 from trialbook.records.workers import Claim
 
-BEST = Configuration("best", (GivenParam("x", 1),), trial=7, rank=1, values=(0.95,))
-DEFAULT = Configuration("default", (GivenParam("x", 2),))
+BEST = Configuration("best", (), trial=7, rank=1, values=(0.95,))
+DEFAULT = Configuration("default", ())
 
 
 class Told:
@@ -103,6 +103,15 @@ def test_the_winners_curse_is_the_search_minus_the_mean(told: Told):
     text = gap_text(one, gap)
     assert "0.95, is 0.02 better than the mean of its 4 replicates, 0.93, and better than 3" in text
     assert "holds 0" in text
+
+
+def test_replicates_are_placed_claimed_and_found_on_each_database(storage: BookStorage):
+    told = Told(storage)
+    told.place(BEST, 2)
+    told.place(BEST, 3)
+    told.tell(0.90, 0.92, 0.94)
+    assert storage.claim(told.study, only_waiting=True) is None
+    assert told.found().chosen.estimates[0].mean == pytest.approx(0.92)
 
 
 def test_where_less_is_better_the_gap_turns_round(tmp_path: Path):
@@ -237,6 +246,14 @@ def test_several_linked_studies_are_named(told: Told):
     with pytest.raises(NotApplicableError, match="name one: more, s.replicates"):
         told.found()
     assert replication("more", storage=told.storage).study == "more"
+
+
+def test_replicates_that_asked_for_other_params_are_told(told: Told):
+    told.place(replace(BEST, params=(GivenParam("x", 1, 1.0, "{}"),)), 2)
+    told.tell(0.9, 0.92)
+    assert (
+        "2 of 2 replicates of best (trial 7) asked for other params than" in told.found().notes[0]
+    )
 
 
 def test_remarks_of_a_configuration_are_told(told: Told):

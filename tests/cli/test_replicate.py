@@ -1,0 +1,87 @@
+"""``trialbook replicate``: what it prints and with which exit code, without running a process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trialbook.book.storage import BookStorage
+from trialbook.cli.main import exit_code_of_command
+from trialbook.records.replicates import replicate_of
+from trialbook.running.study import create_study
+from trialbook.tracking.objective import tracked_objective
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A book with a study of two tracked trials, the first of them enqueued."""
+    where = str(tmp_path / "book.db")
+    storage = BookStorage(where)
+    study = create_study(storage=storage, study_name="s", seed=1)
+
+    @tracked_objective
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1)
+
+    study.enqueue_trial({"x": 0.75})
+    study.optimize(objective, n_trials=2)
+    storage.close()
+    monkeypatch.setenv("TRIALBOOK_STORAGE", where)
+    return where
+
+
+def test_placed_replicates_are_printed_and_still_to_run(
+    book: str, capsys: pytest.CaptureFixture[str]
+):
+    code = exit_code_of_command(
+        ["replicate", "s/1", "--seeds", "2", "--also", "default", "--place-only"]
+    )
+    out, err = capsys.readouterr()
+    assert code == 5
+    assert out.splitlines()[0] == "s.replicates: replicates of s"
+    assert "0 of 2" in out
+    assert "4 replicates still to run; 'trialbook worker s.replicates' runs them" in err
+    storage = BookStorage(book)
+    trials = storage.get_all_trials(storage.get_study_id_from_name("s.replicates"))
+    found = [replicate_of(trial.system_attrs) for trial in trials]
+    assert [(mark.configuration.name, mark.index) for mark in found if mark is not None] == [
+        *(("trial 1", 0), ("default", 0)),
+        *(("trial 1", 1), ("default", 1)),
+    ]
+    default = found[1]
+    assert default is not None
+    assert (default.configuration.trial, default.configuration.params[0].value) == (0, 0.75)
+    storage.close()
+
+
+def test_json_and_csv_hold_the_whole_result(book: str, capsys: pytest.CaptureFixture[str]):
+    place = ["replicate", "s/1", "--seeds", "1", "--place-only"]
+    assert exit_code_of_command([*place, "--format", "json"]) == 5
+    found = json.loads(capsys.readouterr().out)
+    assert (found["study"], found["source"]) == ("s.replicates", "s")
+    assert found["configurations"][0]["to run"] == 1
+    assert found["replicates"][0]["trial"] == "s.replicates/0"
+    assert found["link"]["chosen"] == "trial 1"
+    assert exit_code_of_command([*place, "--format", "csv"]) == 5
+    assert capsys.readouterr().out.startswith("configuration,objective,n,failed,to run,mean,sd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["s/9"], 3, "no trial 9"),
+        (["nobody/best"], 3, "nobody"),
+        (["s"], 2, "does not name a trial"),
+        (["s/1", "--also", "worst"], 2, "names no configuration"),
+        (["s/1", "--also", "default", "--default", "x"], 2, "PARAM=VALUE"),
+        (["s/1", "--also", "default", "--default", "y=1"], 2, "no trial has a param 'y'"),
+        (["s/1", "--default", "x=1"], 2, "add --also default"),
+    ],
+)
+def test_what_cannot_be_replicated_says_why(
+    book: str, capsys: pytest.CaptureFixture[str], arguments, code, said
+):
+    assert exit_code_of_command(["replicate", *arguments, "--place-only"]) == code
+    assert said in capsys.readouterr().err
