@@ -40,14 +40,14 @@ def finite(values: Floats) -> Floats:
 
 
 def drawable(panel: Panel) -> Panel:
-    """The panel with LINEAR in the place of LOG where no number of the axis is positive.
+    """The panel with LINEAR in the place of LOG where an axis has numbers and none is positive.
 
     An axis with limits above 0 stays: a panel without marks may share it with one that has some.
     """
     x, y = panel.x, panel.y
-    if x.scale is Scale.LOG and not _above_0(x) and not _any_positive(panel, "x"):
+    if x.scale is Scale.LOG and not _above_0(x) and _none_positive(panel, "x"):
         x = replace(x, scale=Scale.LINEAR, limits=None)
-    if y.scale is Scale.LOG and not _above_0(y) and not _any_positive(panel, "y"):
+    if y.scale is Scale.LOG and not _above_0(y) and _none_positive(panel, "y"):
         y = replace(y, scale=Scale.LINEAR, limits=None)
     return panel if x is panel.x and y is panel.y else replace(panel, x=x, y=y)
 
@@ -56,12 +56,25 @@ def _above_0(axis: Axis) -> bool:
     return axis.limits is not None and axis.limits[0] > 0
 
 
-def _any_positive(panel: Panel, which: str) -> bool:
-    return any(
-        bool(np.any(finite(values) > 0))
-        for mark in panel.marks
-        for values in _coordinates(mark, which)
+def _none_positive(panel: Panel, which: str) -> bool:
+    found = [finite(values).ravel() for mark in panel.marks for values in _coordinates(mark, which)]
+    numbers = np.concatenate(found) if found else np.empty(0)
+    return bool(np.any(numbers <= 0)) and not bool(np.any(numbers > 0))
+
+
+def has_numbers(mark: Mark) -> bool:
+    """Whether there is anything of a mark to draw."""
+    if isinstance(mark, Rule):
+        return True
+    return all(
+        any(bool(np.isfinite(values).any()) for values in _coordinates(mark, which))
+        for which in ("x", "y")
     )
+
+
+def is_bare(panel: Panel) -> bool:
+    """Whether a panel shows nothing, rules aside."""
+    return not any(has_numbers(mark) for mark in panel.marks if not isinstance(mark, Rule))
 
 
 def _coordinates(mark: Mark, which: str) -> tuple[Floats, ...]:

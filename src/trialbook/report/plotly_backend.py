@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trialbook.report.charts import Axis, Cells, Chart, ColorScale, Panel, Rule, Scale
-from trialbook.report.geometry import color_scales, drawable, limits_of, marks_count, same_scale
+from trialbook.report.geometry import (
+    color_scales,
+    drawable,
+    is_bare,
+    limits_of,
+    marks_count,
+    same_scale,
+)
 from trialbook.report.labels import cells_of, distinct, wrapped
 from trialbook.report.page.texts import escaped, label, numbers, placed
 from trialbook.report.page.traces import Drawn, Json, Place, colored, colorscale, draw
@@ -249,6 +256,10 @@ def _set_axes(
         x["matches"] = above[0].x
     if chart.share_y and before[0] is not place:
         y["matches"] = before[0].y
+    if is_bare(panel):
+        for axis, found, shared in ((panel.x, x, chart.share_x), (panel.y, y, chart.share_y)):
+            if axis.limits is None and not axis.categories and not axis.ticks and not shared:
+                found |= {"showticklabels": False, "ticks": "", "showgrid": False}
     suffix = place.x[1:]
     layout[f"xaxis{suffix}"], layout[f"yaxis{suffix}"] = x, y
     refs = {"xref": f"{place.x} domain", "yref": f"{place.y} domain", "showarrow": False}

@@ -28,7 +28,7 @@ from trialbook.report.charts import (
     Spans,
     Style,
 )
-from trialbook.report.geometry import band_outline, curve_slices, limits_of, shades
+from trialbook.report.geometry import band_outline, curve_slices, has_numbers, limits_of, shades
 from trialbook.report.labels import one_line
 from trialbook.report.page.texts import escaped, hovered, label, numbers, placed
 from trialbook.report.palette import Look, look
@@ -99,7 +99,9 @@ class Place:
 
 
 def draw(drawn: Drawn, place: Place, mark: Mark) -> None:
-    """Add a mark."""
+    """Add a mark, unless there is nothing of it to draw."""
+    if not has_numbers(mark):
+        return
     match mark:
         case Points():
             _points(drawn, place, mark)

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.axis import YAxis
 
 from trialbook.report.charts import Axis, Floats, Panel, Scale
-from trialbook.report.geometry import finite
+from trialbook.report.geometry import finite, is_bare
 from trialbook.report.labels import cells_of, distinct, shortened, wrapped
 from trialbook.report.paper.settings import LABEL_PT, SMALL_PT, TICK_PT
 
@@ -77,6 +77,8 @@ def finish_axes(
     _ticks(axes.yaxis, panel.y, room, room.height_in - 0.35)
     if panel.x.scale is Scale.CATEGORY:
         _turn(axes, room)
+    if is_bare(panel):
+        _blank(axes, panel)
     if panel.title:
         axes.set_title(wrapped(panel.title, room.letters(room.width_in - 0.2)), parse_math=False)
     axes.set_xlabel(x_label or "", parse_math=False)
@@ -91,6 +93,18 @@ def axis_labels(labels: Sequence[str], letters: int) -> dict[str, str]:
     if len(set(found.values())) < len(kept):
         return dict(zip(kept, distinct(kept, letters), strict=True))
     return found
+
+
+def _blank(axes: Axes, panel: Panel) -> None:
+    """Take ticks away that nothing has decided on, unless the axis is shared."""
+    for axis, which, shared in (
+        (panel.x, axes.xaxis, axes.get_shared_x_axes()),
+        (panel.y, axes.yaxis, axes.get_shared_y_axes()),
+    ):
+        decided = axis.limits is not None or axis.categories or axis.ticks
+        if not decided and len(shared.get_siblings(axes)) == 1:
+            which.set_ticks([])
+            which.set_minor_locator(ticker.NullLocator())
 
 
 def _limit(axes: Axes, panel: Panel) -> None:

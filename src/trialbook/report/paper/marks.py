@@ -33,7 +33,13 @@ from trialbook.report.charts import (
     Spans,
     Style,
 )
-from trialbook.report.geometry import band_outline, curve_slices, limits_of, marks_count
+from trialbook.report.geometry import (
+    band_outline,
+    curve_slices,
+    has_numbers,
+    limits_of,
+    marks_count,
+)
 from trialbook.report.labels import distinct
 from trialbook.report.palette import COLOR_MAP, Look, look
 from trialbook.report.paper.axes import Room, drawn
@@ -110,7 +116,7 @@ def draw(axes: Axes, panel: Panel, room: Room) -> list[Entry]:
         order = 2.0 + place / 100
         handle = _draw(axes, panel, mark, order, room)
         label = getattr(mark, "label", "")
-        if label and handle is not None:
+        if label and handle is not None and has_numbers(mark):
             entries.append(Entry(label, handle))
     return entries
 
