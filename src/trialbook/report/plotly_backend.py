@@ -143,7 +143,7 @@ def described(chart: Chart) -> Json:
         if not any(trace.get("xaxis") == place.x for trace in drawn.traces):
             # Axes that no trace uses are not drawn.
             drawn.traces.append(
-                {"type": "scatter", "x": [], "y": [], "xaxis": place.x, "yaxis": place.y}
+                {"type": "scatter", "x": [None], "y": [None], "xaxis": place.x, "yaxis": place.y}
                 | {"showlegend": False, "hoverinfo": "skip"}
             )
     for number, scale in enumerate(scales):
