@@ -191,6 +191,14 @@ def test_lost_running_and_deleted_attempts(storage: BookStorage) -> None:
     assert (second.cpu_s, second.devices, second.without_gpus) == (0.25, (), 0)
     assert use.gpu_h == pytest.approx(2 * first.wall_s / 3600)
     assert (use.attempts, use.without_cpu, use.without_gpus) == (5, 1, 0)
+    search = analysis.search("digits", storage=storage)
+    gpus = analysis.attempt_gpus(search, storage=storage)
+    assert [gpus[attempt.attempt_id] for attempt in search.attempts] == [2] * 4 + [0, None]
+    spent = analysis.compute_history(search, gpus=gpus)
+    assert spent.gpu_h is not None
+    assert spent.gpu_h[-1] == pytest.approx(use.gpu_h)
+    assert spent.worker_h[-1] == pytest.approx((first.wall_s + second.wall_s) / 3600)
+    assert (spent.running, spent.without_gpus) == (1, 0)
     trial = Reader(storage.book).trial("digits/0").attempts[0]
     assert (trial.launcher, trial.job, trial.launch) == ("slurm", "99_1", "0a1b2c3d/1")
 

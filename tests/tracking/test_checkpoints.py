@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import update
 
 import trialbook
+from trialbook import analysis
 from trialbook.book import schema
 from trialbook.book.reading import Reader
 from trialbook.errors import InvalidInputError, TrialbookWarning
@@ -121,6 +122,10 @@ def test_a_walk_goes_on_as_if_it_had_never_stopped(
         assert points(url, pieces, metric) == points(
             f"sqlite:///{tmp_path}/whole.db", whole, metric
         )
+    curve = analysis.metric_points(analysis.search("s", storage=url), "x", storage=url)
+    assert list(zip(*(part.tolist() for part in curve.of(0)), strict=True)) == points(
+        url, pieces, "x"
+    )
     assert pieces.attempts[1].resumed_from is not None
     kinds = {"random": "MT19937", "numpy": "MT19937", "trial.rng": "PCG64"}
     if "torch" in sys.modules:  # another test may have loaded it
