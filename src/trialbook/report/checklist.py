@@ -4,8 +4,8 @@ Items are in our words, with the number or name that the checklist gives them:
 
 * the NeurIPS Paper Checklist (neurips.cc/public/guides/PaperChecklist), items 4 to 8;
 * the Machine Learning Reproducibility Checklist, version 2.0 (J. Pineau, 2020), for datasets,
-  shared code and experimental results; see Pineau et al., "Improving Reproducibility in Machine
-  Learning Research", JMLR 22 (2021).
+  shared code and experimental results, called MLRC here; see Pineau et al., "Improving
+  Reproducibility in Machine Learning Research", JMLR 22 (2021).
 
 One item is ours: whether results are on data that selection has not seen. An item is answered Yes
 only when every proof that it rests on is found, and MISSING when one is not. What no book can know
@@ -20,7 +20,7 @@ from trialbook.report.document import Answer, ChecklistItem
 from trialbook.report.evidence import Evidence, Proof
 
 NEURIPS = "NeurIPS"
-ML = "ML reproducibility 2.0"
+ML = "MLRC 2.0"
 
 
 @dataclass(frozen=True, slots=True)

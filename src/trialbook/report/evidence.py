@@ -231,7 +231,8 @@ def _runs(source: ReportSource) -> Proof:
         return missing(f"{counted(unfinished, 'trial')} can still end: let the study finish")
     parts = ", ".join(f"{states[s]} {s.lower()}" for s in states if states[s])
     attempts = len([a for a in source.search.attempts if a.worker_id is not None])
-    return Proof(f"{counted(total, 'trial')} ({parts}) in {counted(attempts, 'attempt')}")
+    ran = f" in {counted(attempts, 'attempt')}" if attempts else ""
+    return Proof(f"{counted(total, 'trial')} ({parts}){ran}")
 
 
 def _exclusions(source: ReportSource) -> Proof:

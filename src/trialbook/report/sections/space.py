@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.search.space import Space
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource, counted
@@ -19,10 +20,36 @@ def search_space(source: ReportSource) -> Section:
                 "trials asked for each param, bounds included. Conditions are what all complete "
                 "trials agree on."
             ),
-            source.table("space", "The search space.", found.table()),
+            source.table("space", "The search space.", space_table(found)),
             *_changes(found),
         )
     )
+
+
+def space_table(found: Space) -> Table:
+    """One row a param and range; from which trial on only when one was changed."""
+    changed = any(param.changed for param in found.params)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            param.name,
+            one.kind,
+            one.text,
+            param.asked,
+            one.trials,
+            *((one.first_trial,) if changed else ()),
+        )
+        for param in found.params
+        for one in param.ranges
+    ]
+    columns = (
+        Column("param", Holds.CODE),
+        Column("kind"),
+        Column("range"),
+        Column("asked"),
+        Column("trials", Holds.INTEGER),
+        *((Column("from trial", Holds.INTEGER),) if changed else ()),
+    )
+    return Table(columns, tuple(rows))
 
 
 def _section(blocks: tuple[Block, ...]) -> Section:
