@@ -39,7 +39,7 @@ from trialbook.report.document import (
 from trialbook.report.drawn_figures import DrawnFigures
 from trialbook.report.writers.captions import caption_of, ended
 from trialbook.report.writers.tex_tables import tex_table
-from trialbook.report.writers.tex_text import comment_text, tex, tex_cell
+from trialbook.report.writers.tex_text import comment_text, tex, tex_caption, tex_cell
 
 DIRECTORY = "latex"
 PREFIX = "TB"
@@ -185,8 +185,7 @@ def _fact(fact: Fact) -> str:
 
 def _figure(block: FigureBlock) -> str:
     chart = block.chart
-    caption = tex(caption_of(chart))
-    caption += "".join(rf"\TBnote{{{tex(ended(note))}}}" for note in chart.notes)
+    caption = tex_caption(caption_of(chart), [ended(note) for note in chart.notes])
     return "\n".join(
         (
             r"\begin{figure}",

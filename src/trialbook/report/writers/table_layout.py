@@ -109,21 +109,22 @@ def parts(
     key, *others = measured
     room = line - key.least - GAP
     widths = [column.least + GAP for column in others]
-    split = _split(others, widths, room)
+    count = len(_split(others, widths, room))
     # As many parts as are needed, of about the same width.
-    even = _split(others, widths, max(sum(widths) / len(split), *widths)) if len(split) > 1 else []
-    groups = even if len(even) == len(split) else split
+    rooms = range(sum(widths) // max(count, 1), room)
+    even = (split for split in (_split(others, widths, r) for r in rooms) if len(split) <= count)
+    groups = next(even, _split(others, widths, room))
     return tuple(_shared([key, *group], line) for group in groups) or (_shared([key], line),)
 
 
-def _split(columns: list[_Measured], widths: list[int], room: float) -> list[list[_Measured]]:
+def _split(columns: list[_Measured], widths: list[int], room: int) -> list[list[_Measured]]:
     """Columns in groups that are not wider, unless a single one is."""
     groups: list[list[_Measured]] = []
-    used = 0.0
+    used = 0
     for column, width in zip(columns, widths, strict=True):
         if not groups or used + width > room:
             groups.append([])
-            used = 0.0
+            used = 0
         groups[-1].append(column)
         used += width
     return groups

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Column, Table
 from trialbook.report.document import TableBlock
+from trialbook.report.labels import shortened
 from trialbook.report.numbers import NO_CELL, table_text
 from trialbook.report.writers.captions import ended
 from trialbook.report.writers.table_layout import GAP, LaidColumn, excerpt, parts
-from trialbook.report.writers.tex_text import siunitx, tex, tex_cell
+from trialbook.report.writers.tex_text import siunitx, tex, tex_caption, tex_cell
 
 LINE = 92
 """Characters of a small line on a page with usual margins; a narrower one shrinks what floats."""
@@ -51,8 +52,14 @@ class _Column:
             number = siunitx(value, self.column.holds)
             if number:
                 return number
-        text = tex(NO_CELL) if value is None else tex_cell(value, self.column.holds)
+        text = tex(NO_CELL) if value is None else tex_cell(self.fitting(value), self.column.holds)
         return f"{{{text}}}" if self.laid.numeric else text
+
+    def fitting(self, value: Cell) -> Cell:
+        """A value that a page is high enough for: a row of LaTeX's does not break over pages."""
+        if not isinstance(value, str) or self.laid.share is None:
+            return value
+        return shortened(value, int(self.laid.share * LINE - GAP) * LONGEST_FLOAT)
 
     def lines(self, row: tuple[Cell, ...]) -> int:
         """How many lines its cell of this row takes, about."""
@@ -72,9 +79,8 @@ def tex_table(block: TableBlock) -> str:
         tuple(_column(block.table, shown.rows, column) for column in part)
         for part in parts(block.table, shown.rows, LINE)
     ]
-    caption = tex(ended(block.caption) if shown.note else block.caption)
-    if shown.note:
-        caption += rf"\TBnote{{{tex(shown.note)}}}"
+    text = ended(block.caption) if shown.note else block.caption
+    caption = tex_caption(text, [shown.note] if shown.note else [])
     caption = rf"\caption{{{caption}}}\label{{\TBlabel tab:{block.name}}}"
     below = rf"\TBreference{{{tex(str(block.reference))}}}"
     if sum(_lines(shown.rows, part) for part in laid) > LONGEST_FLOAT:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 from trialbook.analysis.columns import Cell, Holds
 from trialbook.records.printable import printable
@@ -18,6 +21,7 @@ from trialbook.report.numbers import cell_text
 from trialbook.report.writers.breaking import pieces
 
 BREAK = r"\allowbreak{}"
+_LONGEST_CAPTION = 2400
 
 _ASCII = {
     "\\": r"\textbackslash{}",
@@ -119,6 +123,22 @@ def tex(text: str) -> str:
     return BREAK.join(_escaped(piece) for piece in pieces(printable(text)))
 
 
+def tex_caption(caption: str, notes: Sequence[str] = ()) -> str:
+    """A caption and the notes behind it; too long ones are cut.
+
+    LaTeX sets a caption on one line first, to see whether it fits, and gives up on a line of six
+    metres.
+    """
+    room = _LONGEST_CAPTION
+    shown = []
+    for text in (caption, *notes):
+        fitting = _cut(printable(text), room)
+        room -= _letters(fitting)
+        if fitting:
+            shown.append(tex(fitting))
+    return shown[0] + "".join(rf"\TBnote{{{note}}}" for note in shown[1:]) if shown else ""
+
+
 def tex_code(text: str) -> str:
     """Text that a reader may copy, in the typewriter font."""
     return rf"\TBcode{{{tex(text)}}}"
@@ -150,6 +170,19 @@ def siunitx(value: float, holds: Holds) -> str:
 def comment_text(text: str) -> str:
     """Text for a comment: one line of ASCII."""
     return printable(text).encode("ascii", "backslashreplace").decode()
+
+
+def _letters(text: str) -> int:
+    """About how many letters a text takes; a code in a frame takes six."""
+    return sum(1 if character.isascii() else 6 for character in text)
+
+
+def _cut(text: str, room: int) -> str:
+    if _letters(text) <= room:
+        return text
+    used = list(accumulate(1 if character.isascii() else 6 for character in text))
+    end = bisect_right(used, room - 6)
+    return f"{text[:end]}…" if end > 0 else ""
 
 
 def _escaped(text: str) -> str:
