@@ -64,9 +64,11 @@ def selection(search: Search) -> Selection:
 
 
 def _rule(search: Search) -> tuple[str, ...]:
+    named = search.study.metric_names
+    what = "value of the objective" if named is None else named[0]
     way = "highest" if search.study.directions[0] == "maximize" else "lowest"
     return (
-        f"The selected trial is the one with the {way} value of the objective.",
+        f"The selected trial is the one with the {way} {what}.",
         "It is chosen from the complete trials that keep all their constraints and whose value is "
         "a number; pruned, failed, deleted and unfinished trials are never selected.",
         "Of trials with equal values the one with the lowest number is selected.",
@@ -77,8 +79,8 @@ def _rule(search: Search) -> tuple[str, ...]:
 
 def _front_rule(search: Search) -> tuple[str, ...]:
     ways = ", ".join(
-        f"objective {index} as {'high' if direction == 'maximize' else 'low'} as possible"
-        for index, direction in enumerate(search.study.directions)
+        f"{name} as {'high' if direction == 'maximize' else 'low'} as possible"
+        for name, direction in zip(search.objective_names, search.study.directions, strict=True)
     )
     return (
         f"The study has several objectives ({ways}), so no trial is the best of all.",

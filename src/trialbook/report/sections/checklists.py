@@ -22,8 +22,8 @@ def checklists(source: ReportSource) -> Section:
             Paragraph(
                 "The experiment items of the NeurIPS paper checklist and of the machine learning "
                 f"reproducibility checklist, version 2.0 (MLRC), in our words: {summary}. Yes is "
-                "said only where all evidence for it is in the book. MISSING says what to do. Authors "
-                "marks what no book can know."
+                "said only where all evidence for it is in the book. MISSING says what to do. "
+                "Authors marks what no book can know."
             ),
             Checklist(items),
         ),

@@ -45,7 +45,7 @@ def _front(source: ReportSource, found: Selection) -> list[Block]:
     table = Table(
         (
             Column("trial", Holds.INTEGER),
-            *(Column(f"objective {i}", Holds.NUMBER) for i in range(search.objectives)),
+            *(Column(name, Holds.NUMBER) for name in search.objective_names),
         ),
         tuple(
             (int(search.numbers[index]), *search.values[index].tolist()) for index in search.front

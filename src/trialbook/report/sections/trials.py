@@ -121,11 +121,8 @@ def all_trials(source: ReportSource) -> Section:
 
 def trials_table(search: Search) -> Table:
     """One row a trial: number, state, values, seconds, params."""
-    names = (
-        ["value"] if search.objectives == 1 else [f"value {i}" for i in range(search.objectives)]
-    )
     columns = [Column("trial", Holds.INTEGER), Column("state")]
-    columns += [Column(name, Holds.NUMBER) for name in names]
+    columns += [Column(name, Holds.NUMBER) for name in search.objective_names]
     columns.append(Column("wall time", Holds.NUMBER, "s"))
     columns += [Column(param.name, Holds.NUMBER) for param in search.params]
     given = search.has_values.tolist()

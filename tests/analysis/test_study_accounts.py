@@ -1,0 +1,142 @@
+"""What is counted over a whole study, on each database: failures, gaps, exclusions, selection."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from trialbook import analysis
+from trialbook.analysis.exclusions import exclusions_of, numbers_text
+from trialbook.analysis.failures import failures
+from trialbook.analysis.gaps import gaps_of
+from trialbook.analysis.search.search import search
+from trialbook.analysis.selection import selection
+from trialbook.book.identifying import identifying
+from trialbook.book.reading import Reader
+from trialbook.book.removal import remove_trial
+from trialbook.book.storage import BookStorage
+from trialbook.book.study_facts import SeededTrials, sealed, seeded, snapshot_uses
+from trialbook.records.coordinates import Kind
+from trialbook.records.coverage import Coverage, Level
+from trialbook.records.execution import EndReason, OutcomeState, Seeds
+
+from ..report.tracked import COMMIT, HOME, HOST, JOB, REMOTE, STUDY, USER, tracked
+
+
+def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
+    tracked(storage)
+    storage.create_new_trial(
+        storage.get_study_id_from_name(STUDY), create_trial(state=TrialState.FAIL)
+    )
+    reader = Reader(storage.book)
+    study_id = reader.study(STUDY).study_id
+    first, second = failures(STUDY, storage=storage).groups
+    assert (first.reason, first.exception, first.trials) == (
+        "failed",
+        "zqmarklab.errors.Diverged",
+        (3,),
+    )
+    assert first.message.startswith("diverged in ")
+    assert (second.reason, second.became, second.trials) == (None, "failed", (4,))
+    assert failures(STUDY, storage=storage).unexplained == 1
+    told = failures(STUDY, storage=storage).table(telling=False)
+    assert "zqmark" not in str(told)
+    assert "Diverged" in str(told)
+
+    gaps = gaps_of(reader, search(STUDY, storage=storage))
+    assert (gaps.trials, gaps.tracked, gaps.untracked, gaps.waiting) == (5, 4, 1, 0)
+    assert [gaps.count(kind) for kind in Kind] == [4, 4, 4, 0, 4]
+    assert gaps.count(Kind.ENVIRONMENT, Level.PARTIAL) == 4
+    ((kind, level, trials, reason),) = gaps.reasons().rows
+    assert (kind, level, trials) == ("environment", "partial", 4)
+    assert str(reason).startswith("no driver")
+    assert not gaps.complete(Kind.CODE), "one trial was not tracked"
+
+    assert seeded(storage.book, study_id) == (
+        (SeededTrials(7, None, ("random", "numpy"), 4),),
+        4,
+    )
+    uses = snapshot_uses(storage.book, study_id)
+    assert [(use.kind, use.trials) for use in uses] == [
+        (kind, 4) for kind in Kind if kind is not Kind.EXECUTION
+    ]
+    assert sealed(storage.book, study_id).trials == 5
+
+    found = identifying(storage.book, study_id)
+    assert (found.hosts, found.users) == ((HOST,), (USER,))
+    assert JOB in found.jobs
+    assert {HOME, f"{HOME}/data/train.csv", f"{HOME}/src/train.py"} <= set(found.paths)
+    assert REMOTE in found.addresses
+    assert COMMIT not in str(found)
+
+
+def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:
+    from trialbook.records.config import ConfigState
+    from trialbook.records.coordinates import Snapshot
+
+    reason = 'said ,"kind":"code" and \\",\\"kind\\":'
+    snapshot = Snapshot.of(Kind.CONFIG, Coverage.of([reason]), ConfigState())
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "odd")
+    trial_id = storage.create_new_trial(study_id)
+    attempt = storage.begin_attempt(trial_id, snapshots=[snapshot], seeds=Seeds(1))
+    attempt.end(OutcomeState(EndReason.COMPLETE))
+    storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    storage.flush()
+    gaps = gaps_of(Reader(storage.book), search("odd", storage=storage))
+    by_kind = {use.kind: use.coverage for use in gaps.uses}
+    assert by_kind[Kind.CONFIG] == Coverage.of([reason])
+    assert by_kind[Kind.CODE] == Coverage.absent("nothing was captured")
+
+
+def test_every_trial_is_selectable_or_excluded_for_one_reason(storage: BookStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    for value in (0.5, 2.0, 2.0, float("inf"), 1.0):
+        study.add_trial(create_trial(value=value))
+    for state in (TrialState.FAIL, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING):
+        study.add_trial(create_trial(state=state))
+    broken = create_trial(value=9.0, system_attrs={"constraints": [0.5]})
+    study.add_trial(broken)
+    storage.flush()
+    remove_trial(storage.book, Reader(storage.book).trial("s/3"))
+    found = search("s", storage=storage)
+    left = exclusions_of(Reader(storage.book), found)
+    assert left.trials == 10
+    excluded = [number for group in left.groups for number in group.trials]
+    eligible = found.numbers[found.eligible].tolist()
+    assert sorted(excluded + eligible) == list(range(10))
+    assert left.eligible == len(eligible) == 4
+    assert [one.number for one in left.deleted] == [3]
+    chosen = selection(found)
+    assert (chosen.number, chosen.value, chosen.ties) == (1, 2.0, (2,))
+    assert (chosen.next_number, chosen.next_value, chosen.candidates) == (4, 1.0, 4)
+    assert chosen.number == analysis.best("s", storage=storage)[0].number
+    assert "highest" in chosen.rule[0]
+
+
+@given(st.sets(st.integers(0, 60)), st.integers(1, 8))
+def test_numbers_are_listed_in_runs(numbers: set[int], named: int) -> None:
+    text = numbers_text(sorted(numbers), named)
+    listed, _, more = text.partition(" and ")
+    found = set()
+    for part in filter(None, listed.split(", ")):
+        low, _, high = part.partition("-")
+        found |= set(range(int(low), int(high or low) + 1))
+    assert found == set(sorted(numbers)[: len(found)])
+    assert len(found) + (int(more.split()[0]) if more else 0) == len(numbers)
+
+
+def test_numbers_as_people_read_them() -> None:
+    assert numbers_text([]) == ""
+    assert numbers_text([0, 3, 4, 5, 7, 8]) == "0, 3-5, 7, 8"
+    assert numbers_text([1, 3, 5], named=2) == "1, 3 and 1 more"
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_study_without_candidates_selects_nothing(storage: BookStorage, direction: str) -> None:
+    optuna.create_study(storage=storage, study_name="none", direction=direction)
+    chosen = selection(search("none", storage=storage))
+    assert (chosen.number, chosen.value, chosen.ties, chosen.candidates) == (None, None, (), 0)
