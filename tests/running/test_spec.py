@@ -32,6 +32,7 @@ config: conf.yaml
 tags: {paper: table-2, year: 2025}
 isolation: fresh
 max_failures: 0
+default: {lr: 1e-3, layers: [64, 64]}
 """ % ("a" * 64)
 
 
@@ -66,6 +67,7 @@ def test_every_key_is_read() -> None:
     assert spec.config == "/lab/studies/conf.yaml"
     assert spec.tags == {"paper": "table-2", "year": "2025"}
     assert (spec.isolation, spec.max_failures) == ("fresh", 0)
+    assert spec.default == {"lr": 0.001, "layers": [64, 64]}
 
 
 def test_what_the_book_keeps_is_free_of_this_machine() -> None:
@@ -254,3 +256,15 @@ def test_any_text_gives_a_spec_or_its_faults(text: str) -> None:
     except SpecError as error:
         faults = error.problems
     assert faults
+
+
+def test_the_default_stays_with_the_study_until_another_is_given() -> None:
+    first, later = spec_of(WHOLE), spec_of("objective: a.py:f")
+    assert later.conducted(first.study_spec).default == first.default
+    other = spec_of("objective: a.py:f\ndefault: {lr: 1}")
+    assert other.conducted(first.study_spec).default == {"lr": 1}
+
+
+@pytest.mark.parametrize("default", ["3", "[lr]"])
+def test_a_default_that_is_none_is_a_fault(default: str) -> None:
+    assert "default" in problems_of(f"objective: a.py:f\ndefault: {default}")

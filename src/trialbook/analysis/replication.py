@@ -305,7 +305,8 @@ def _gap(searched: float, values: Floats, found: Estimate, direction: Direction)
         ends = sorted((sign * (searched - interval.low), sign * (searched - interval.high)))
         interval = Interval(ends[0], ends[1], interval.level, interval.method)
     below = int((sign * values < sign * searched).sum())
-    return Gap(searched, sign * (searched - found.mean), interval, below)
+    gap = sign * (searched - found.mean)
+    return Gap(searched, gap or 0.0, interval, below)  # never -0.0
 
 
 def _differences(

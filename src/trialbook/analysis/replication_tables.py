@@ -164,12 +164,16 @@ def gap_text(one: ReplicatedConfiguration, gap: Gap, objective: int = 0) -> str:
     """The winner's curse in words, one or two sentences."""
     found = one.estimates[objective]
     runs = "replicate" if found.count == 1 else "replicates"
+    where = f" in objective {objective}" if len(one.estimates) > 1 else ""
     way = "better" if gap.gap > 0 else "worse" if gap.gap < 0 else None
     if way is None:
-        return f"The search's value of {one.name} equals the mean of its {found.count} {runs}."
+        return (
+            f"The search's value of {one.name}{where} equals the mean of its {found.count} {runs}."
+        )
     text = (
-        f"The search's value of {one.name}, {gap.search:.4g}, is {abs(gap.gap):.4g} {way} than the "
-        f"mean of its {found.count} {runs}, {found.mean:.4g}, and better than {gap.below} of them"
+        f"The search's value of {one.name}{where}, {gap.search:.4g}, is {abs(gap.gap):.4g} {way} "
+        f"than the mean of its {found.count} {runs}, {found.mean:.4g}, and better than "
+        f"{gap.below} of them"
     )
     if gap.interval is None:
         return f"{text}; there is no interval: {found.lacking}."

@@ -19,7 +19,6 @@ import yaml
 
 from trialbook.capture.yaml import yaml_value
 from trialbook.errors import ConfigError, InvalidInputError, SpecError
-from trialbook.records.canonical import canonical_bytes
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.secrets import redacted_mapping, redacted_text, secret_values_of
 from trialbook.records.study import Direction, StudySpec
@@ -224,7 +223,7 @@ class _Reading:
             "config": self._config(),
             "tags": self._tags(),
             "isolation": self._isolation(),
-            "default": self._default(),
+            "default": self._mapping("default", "{lr: 0.001, layers: 2}"),
         }
         values.update(conduct_of(self._top, self.fault, self._refuse_unknown))
         failures = self._whole(("max_failures",), self._top.get("max_failures"), 0)
@@ -378,17 +377,6 @@ class _Reading:
             else:
                 tags[str(name)] = value if isinstance(value, str) else str(value)
         return tags
-
-    def _default(self) -> dict[str, Any]:
-        given = self._mapping("default", "{lr: 0.001, layers: 2}")
-        for name, value in given.items():
-            if not isinstance(name, str):
-                self.fault(("default", str(name)), "the name of a param must be text")
-            try:
-                canonical_bytes(value)
-            except InvalidInputError:
-                self.fault(("default", str(name)), f"cannot be the value of a param: {value!r}")
-        return given
 
     def _isolation(self) -> str:
         value = self._top.get("isolation", "auto")
