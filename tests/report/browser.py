@@ -47,7 +47,8 @@ class Page:
         return answer["result"].get("value")
 
     def open(self, path: Path) -> None:
-        """Open a file and wait until it has loaded."""
+        """Open a file, in front of all others, and wait until it has loaded."""
+        self.call("Page.bringToFront")  # a hidden page draws nothing
         self.call("Page.navigate", url=path.as_uri())
         self.browser.wait_for(self, "Page.loadEventFired")
 
@@ -107,13 +108,13 @@ _DRAW_ALL = """
   const holders = Array.from(document.querySelectorAll("[data-plot]"));
   for (const holder of holders) {
     holder.scrollIntoView();
-    while (!holder.querySelector(".main-svg")) {
+    const end = performance.now() + 10000;
+    while (!holder.querySelector(".main-svg") && performance.now() < end) {
       if (holder.textContent.startsWith("This figure could not")) break;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
   scrollTo(0, 0);
-  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
   return holders.filter((holder) => holder.querySelector(".main-svg")).length;
 })()
 """

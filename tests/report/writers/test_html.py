@@ -149,7 +149,7 @@ def test_headings_cells_and_figures_say_what_they_are_to_a_screen_reader(plain):
     plots = [div for div in page.of("div") if div.get("class") == "plot"]
     assert len(plots) == len(page.of("figure")) == 9
     for plot in plots:
-        assert plot["role"] == "img"
+        assert plot["role"] == "group"
         assert plot["aria-label"] == "plain. plain: caption plain: 40 of 80 points are drawn"
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))

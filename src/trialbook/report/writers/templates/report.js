@@ -13,12 +13,23 @@
     "#000000": "#ffffff",
     "#ffffff": "#14171a",
     "#222222": "#e6e6e6",
-    "#444444": "#c8ccd0",
-    "#767676": "#9aa0a6",
-    "#dddddd": "#33383d",
-    "#e5e5e5": "#2c3136",
+    "#666666": "#9aa4ae",
+    "#767676": "#9aa4ae",
+    "#e6e6e6": "#2c3136",
     "#0072b2": "#4aa8e0",
     "#d55e00": "#ff8a3d",
+  };
+
+  // Nothing is sent anywhere: plotly's button for sharing a figure is not there. Where nothing can
+  // hover, its buttons would always lie over the legend.
+  const CONFIG = {
+    displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
+    displaylogo: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d"],
+    plotlyServerURL: "",
+    responsive: true,
+    showSendToCloud: false,
+    showTips: false,
   };
 
   function specification(holder) {
@@ -34,11 +45,12 @@
     drawn.add(holder);
     try {
       const figure = specification(holder);
-      const layout = figure.layout;
-      delete layout.width;
-      layout.autosize = true;
-      const config = { responsive: true, displaylogo: false };
-      Plotly.newPlot(holder, figure.data, layout, config).catch((error) => failed(holder, error));
+      const name = holder.closest("figure").id.replace("figure-", "");
+      const config = { ...CONFIG, toImageButtonOptions: { filename: name, scale: 2 } };
+      Plotly.newPlot(holder, figure.data, figure.layout, config).then(
+        () => holder.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true")),
+        (error) => failed(holder, error)
+      );
     } catch (error) {
       failed(holder, error);
     }
