@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from trialbook import report
+from trialbook import analysis, report
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_study, remove_trial
@@ -174,6 +174,18 @@ def test_a_figure_of_another_book_is_said_to_be_of_another_book(recorded, tmp_pa
     assert study.standing is Standing.NOT_HERE
     assert (alone.is_found, both.is_found) == (False, False)
     assert both.shown[0].is_here
+
+
+def test_a_figure_that_singles_out_no_trial_leads_to_the_best_one_now(recorded, tmp_path):
+    all_trials = reference(recorded.storage, "digits", "edf")
+    front = reference(recorded.storage, "two", "front")
+
+    found = report.locate(carrying(tmp_path, all_trials, front), storage=recorded.storage)
+
+    first, second = found.shown
+    best = analysis.best("digits", storage=recorded.storage)[0]
+    assert [trial.reference for trial in first.trials] == [best.reference]
+    assert (first.singled_out, second.singled_out, second.trials) == (False, False, ())
 
 
 def test_a_comparison_leads_to_all_of_its_studies(recorded, tmp_path):

@@ -52,7 +52,7 @@ def _write(located: Located) -> None:
     _write_shown(located.shown)
     for study in dict.fromkeys(study for shown in located.shown for study in shown.studies):
         _fact("study", f"{_name(study)}: {_standing(study)}")
-    trials = [trial for shown in located.shown for trial in shown.trials]
+    trials = [trial for shown in located.shown if shown.singled_out for trial in shown.trials]
     for kept in located.kept:
         name = f" {kept.keeping.name}" if kept.keeping.name else ""
         counts = "" if kept.keeping.counts else ", which does not count"
@@ -65,7 +65,10 @@ def _write(located: Located) -> None:
         _fact(str(use.kind), _use(use))
     _write_place(located)
     for trial in dict.fromkeys(trials):
-        _write_trial(trial)
+        _write_trial(trial, "trial")
+    best = [t for shown in located.shown if not shown.singled_out for t in shown.trials]
+    for trial in dict.fromkeys(trial for trial in best if trial not in trials):
+        _write_trial(trial, "best now")
     # A report makes all of its figures and tables again.
     made = [s for s in located.shown if s.shows in _WHOLE and s.page is None] or located.shown
     for command in dict.fromkeys(shown.draw for shown in made if shown.draw is not None):
@@ -161,10 +164,10 @@ def _write_place(located: Located) -> None:
         )
 
 
-def _write_trial(trial: LocatedTrial) -> None:
+def _write_trial(trial: LocatedTrial, label: str) -> None:
     values = values_text(trial.values, brief=False)
     state = "not in the book" if trial.state is None else trial.state
-    _fact("trial", f"{trial.reference}: {state}{f', {values}' if values else ''}")
+    _fact(label, f"{trial.reference}: {state}{f', {values}' if values else ''}")
     found = trial.coordinates
     if found is not None:
         if found.code is not None:

@@ -116,7 +116,9 @@ class Shown:
         shows: Kind of figure, ``table:NAME``, ``report`` or ``comparison``.
         page: Page of the file, from 1; ``None`` for the whole file.
         studies: The studies that it shows.
-        trials: The trials that it singles out; of the first study.
+        trials: Trials of the first study: those that it singles out; when it singles out none,
+            the study's best one now, if it has one.
+        singled_out: Whether the trials are those that it singles out.
         draw: The command that makes the figure, table or report again as the study is now; ``None``
             when the book does not hold the study.
         reference: The reference as the file carries it.
@@ -126,6 +128,7 @@ class Shown:
     page: int | None
     studies: tuple[LocatedStudy, ...]
     trials: tuple[LocatedTrial, ...]
+    singled_out: bool
     draw: str | None
     reference: str
 

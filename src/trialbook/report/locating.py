@@ -82,6 +82,8 @@ class Locating:
     def __init__(self, reader: Reader, *, named: bool) -> None:
         self._reader = reader
         self._named = named
+        self._trials: dict[tuple[str, int, int | None], LocatedTrial] = {}
+        self._leaders: dict[str, tuple[int, ...]] = {}
         self._studies: dict[ShownStudy, LocatedStudy] = {}
         self._coordinates: dict[CoordinateDigests, CoordinatesInShort] = {}
 
@@ -155,11 +157,26 @@ class Locating:
         first = studies[0]
         trials: tuple[LocatedTrial, ...] = ()
         if first.is_here and first.name is not None:
-            numbers = reference.trials[:_TRIALS_SHOWN]
+            numbers = reference.trials[:_TRIALS_SHOWN] or self._best(first.name)
             trials = tuple(self._trial(first.name, number) for number in numbers)
         names = [study.name for study in studies if study.is_here and study.name is not None]
         draw = self._drawing(reference, names) if len(names) == len(studies) else None
-        return Shown(reference.shows, carried.page, studies, trials, draw, str(reference))
+        return Shown(
+            shows=reference.shows,
+            page=carried.page,
+            studies=studies,
+            trials=trials,
+            singled_out=bool(reference.trials),
+            draw=draw,
+            reference=str(reference),
+        )
+
+    def _best(self, study: str) -> tuple[int, ...]:
+        """The number of a study's best trial now; none without one."""
+        if study not in self._leaders:
+            leader = self._reader.leader(self._reader.study(study))
+            self._leaders[study] = () if leader is None else (leader.number,)
+        return self._leaders[study]
 
     def _study(self, shown: ShownStudy) -> LocatedStudy:
         if shown not in self._studies:
@@ -212,12 +229,14 @@ class Locating:
 
     def _trial(self, study: str, number: int, attempt: int | None = None) -> LocatedTrial:
         """A trial, with the coordinates of this attempt; of the one that counts by default."""
-        name = TrialReference(study, number)
-        try:
-            record = self._reader.trial(name)
-        except NotFoundError as error:
-            return LocatedTrial(str(name), None, missing=error.what)
-        return self._of_record(record, attempt)
+        key = (study, number, attempt)
+        if key not in self._trials:
+            name = TrialReference(study, number)
+            try:
+                self._trials[key] = self._of_record(self._reader.trial(name), attempt)
+            except NotFoundError as error:
+                self._trials[key] = LocatedTrial(str(name), None, missing=error.what)
+        return self._trials[key]
 
     def _of_record(self, record: TrialRecord, number: int | None) -> LocatedTrial:
         attempt = record.attempt
