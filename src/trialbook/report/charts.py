@@ -340,6 +340,7 @@ class Chart:
         share_x: Whether the panels of a column have one x axis.
         share_y: Whether the panels of a row have one y axis.
         height: Relative to the usual height of one row.
+        row_heights: The same of each row by itself, from the top; empty for ``height`` in all.
     """
 
     kind: str
@@ -352,3 +353,9 @@ class Chart:
     share_x: bool = False
     share_y: bool = False
     height: float = 1.0
+    row_heights: tuple[float, ...] = ()
+
+    @property
+    def heights(self) -> tuple[float, ...]:
+        """Of each row, relative to the usual height of one."""
+        return self.row_heights or (self.height,) * max(len(self.panels), 1)

@@ -53,7 +53,9 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
     rows, columns = len(chart.panels), max((len(row) for row in chart.panels), default=1)
     lowest = _ROW_IN[0] if columns > 1 else _ROW_IN[0] + 0.3
     usual_in = min(max(inches / columns * _RATIO, lowest), _ROW_IN[1])
-    room = Room(inches / columns, usual_in * chart.height)
+    heights = chart.heights
+    rooms = [Room(inches / columns, usual_in * height) for height in heights]
+    room = Room(inches / columns, usual_in * sum(heights) / len(heights))
     with drawing(texts_of(chart)):
         drawn = Figure(
             figsize=(inches, room.height_in * max(rows, 1)),
@@ -65,7 +67,7 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
         for place, axes in places.items():
             panel = drawable(_panel(chart, place))
             set_scales(axes, panel)
-            entries += draw(axes, panel, room)
+            entries += draw(axes, panel, rooms[place[0]])
             if (panel.empty and not panel.marks) or (panel.empty and not axes.has_data()):
                 _say_empty(axes, panel, room)
         x_labels, y_labels = _axis_labels(drawn, chart, room)
@@ -74,7 +76,7 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
             finish_axes(
                 axes,
                 panel,
-                room,
+                rooms[place[0]],
                 x_labels[panel.x.label] if not chart.share_x or _is_last(chart, place) else None,
                 y_labels[panel.y.label] if not chart.share_y or _is_first(chart, place) else None,
             )
@@ -110,7 +112,7 @@ def _panel(chart: Chart, place: _Place) -> Panel:
 def _places(drawn: Figure, chart: Chart) -> dict[_Place, Axes]:
     """Axes for each panel, by row and column."""
     columns = max((len(row) for row in chart.panels), default=1)
-    grid = drawn.add_gridspec(max(len(chart.panels), 1), columns)
+    grid = drawn.add_gridspec(max(len(chart.panels), 1), columns, height_ratios=list(chart.heights))
     found: dict[_Place, Axes] = {}
     for row, panels in enumerate(chart.panels):
         for column, panel in enumerate(panels):

@@ -46,18 +46,16 @@ class _Grid:
     """Where panels lie, in pixels of a page of usual width.
 
     Args:
-        rows: How many.
+        rows_px: Height of the panels of each row.
         columns: How many.
-        row_px: Height of a panel.
         gap_px: Between rows.
         side_px: Between columns.
         top_px: Above the first row.
         bottom_px: Below the last row.
     """
 
-    rows: int
+    rows_px: tuple[float, ...]
     columns: int
-    row_px: float
     gap_px: float
     side_px: float
     top_px: float
@@ -66,7 +64,7 @@ class _Grid:
     @property
     def inner_px(self) -> float:
         """Height of all rows with what is between them."""
-        return self.rows * self.row_px + (self.rows - 1) * self.gap_px
+        return sum(self.rows_px) + (len(self.rows_px) - 1) * self.gap_px
 
     @property
     def height_px(self) -> int:
@@ -92,8 +90,9 @@ class _Grid:
 
     def y_domain(self, row: int) -> list[float]:
         """Lower and upper end of a row, as shares of the height."""
-        top = 1 - row * (self.row_px + self.gap_px) / self.inner_px
-        return [round(max(top - self.row_px / self.inner_px, 0.0), 5), round(top, 5)]
+        above_px = sum(self.rows_px[:row]) + row * self.gap_px
+        top, bottom = (1 - px / self.inner_px for px in (above_px, above_px + self.rows_px[row]))
+        return [round(max(bottom, 0.0), 5), round(top, 5)]
 
 
 def figure(chart: Chart) -> Figure:
@@ -159,7 +158,6 @@ def described(chart: Chart) -> Json:
 
 
 def _grid(chart: Chart) -> _Grid:
-    rows = max(len(chart.panels), 1)
     columns = max((len(row) for row in chart.panels), default=1)
     wide = max(_WIDE_PX, columns * _PANEL_PX)
     usual = 340.0 if columns == 1 else min(max(wide / columns * 0.75, 150.0), 300.0)
@@ -175,9 +173,8 @@ def _grid(chart: Chart) -> _Grid:
         side += 70
     has_legend = any(getattr(mark, "label", "") for panel in panels for mark in panel.marks)
     return _Grid(
-        rows,
+        tuple(usual * height for height in chart.heights),
         columns,
-        usual * chart.height,
         (18.0 if chart.share_x else 62.0 + _turned_px(chart, wide)) + (22.0 if titled else 0.0),
         side,
         12.0 + (24.0 if titled else 0.0) + (34.0 if has_legend else 0.0),
@@ -246,7 +243,8 @@ def _set_axes(
     before = [p for r, c, p in places if r == row and c <= column]
     last = not any(c == column and r > row for r, c, _ in places)
     x = _axis(panel.x, grid.panel_px, shown=last or not chart.share_x, vertical=False)
-    y = _axis(panel.y, grid.row_px, shown=len(before) == 1 or not chart.share_y, vertical=True)
+    shown = len(before) == 1 or not chart.share_y
+    y = _axis(panel.y, grid.rows_px[row], shown=shown, vertical=True)
     # What is between panels pushes no margin of the whole.
     x["automargin"] = last
     y["automargin"] = len(before) == 1

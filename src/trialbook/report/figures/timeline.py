@@ -78,7 +78,7 @@ def timeline(source: FigureSource) -> Chart:
         caption=_caption(found),
         notes=tuple(notes),
         share_x=True,
-        height=min(2.5, max(1.0, len(labels) / 14)),
+        row_heights=(min(3.0, max(0.5, len(labels) / 12)), 0.6),
     )
 
 
