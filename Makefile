@@ -19,7 +19,7 @@ help:
 	@echo "make demo    search and rerun: handwritten digits, about two minutes"
 	@echo "make test    run the tests"
 	@echo "make check   formatting, lint, types and floors"
-	@echo "make bench   overhead and many workers, beside plain Optuna"
+	@echo "make bench   overhead, many workers and a large report, beside plain Optuna"
 	@echo "make clean   remove $(VENV), caches and build output; books stay"
 
 # The demo keeps its trials in the checkout's own book. Run again, it finds the budget met and
@@ -42,6 +42,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache \
