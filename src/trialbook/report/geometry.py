@@ -56,9 +56,20 @@ def _above_0(axis: Axis) -> bool:
     return axis.limits is not None and axis.limits[0] > 0
 
 
-def _none_positive(panel: Panel, which: str) -> bool:
+def extent(panel: Panel, which: str) -> float:
+    """From the least to the greatest number on the axis ``x`` or ``y``; 0 without numbers."""
+    numbers = _numbers(panel, which)
+    seen = numbers[np.isfinite(numbers)]
+    return float(seen.max() - seen.min()) if len(seen) else 0.0
+
+
+def _numbers(panel: Panel, which: str) -> Floats:
     found = [finite(values).ravel() for mark in panel.marks for values in _coordinates(mark, which)]
-    numbers = np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _none_positive(panel: Panel, which: str) -> bool:
+    numbers = _numbers(panel, which)
     return bool(np.any(numbers <= 0)) and not bool(np.any(numbers > 0))
 
 

@@ -17,6 +17,7 @@ from trialbook.report.charts import Axis, Cells, Chart, ColorScale, Panel, Rule,
 from trialbook.report.geometry import (
     color_scales,
     drawable,
+    extent,
     is_bare,
     limits_of,
     marks_count,
@@ -245,6 +246,9 @@ def _set_axes(
     x = _axis(panel.x, grid.panel_px, shown=last or not chart.share_x, vertical=False)
     shown = len(before) == 1 or not chart.share_y
     y = _axis(panel.y, grid.rows_px[row], shown=shown, vertical=True)
+    for which, axis, found in (("x", panel.x, x), ("y", panel.y, y)):
+        if axis.integer and not axis.ticks and extent(panel, which) < found["nticks"]:
+            found["dtick"] = 1  # plotly would set ticks between whole numbers too
     # What is between panels pushes no margin of the whole.
     x["automargin"] = last
     y["automargin"] = len(before) == 1

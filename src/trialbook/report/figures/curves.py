@@ -82,7 +82,7 @@ def _of_state(found: LearningCurves, trials: Ints, role: Role, label: str, most:
     if len(ends):
         texts = tuple(f"trial {number}" for number in found.numbers[ends].tolist())
         at = steps[ends].astype(float)
-        marks.append(Points(at, finite(values[ends]), role, texts=texts, size=0.7))
+        marks.append(Points(at, finite(values[ends]), role, texts=texts, size=0.9))
     return marks
 
 
