@@ -78,24 +78,31 @@ def wrapped(text: str, limit: int, lines: int = 2) -> str:
         return line
     words = line.split(" ")
     for count in range(2, lines + 1):
-        broken = _broken(words, count)
-        if broken and max(cells_of(part) for part in broken) <= limit:
-            return "\n".join(broken)
-    broken = _broken(words, lines)
-    if broken and sum(cells_of(part) > limit for part in broken) == 1:
-        return "\n".join(shortened(part, limit) for part in broken)
+        ways = _ways(words, count)
+        fitting = [way for way in ways if max(map(cells_of, way)) <= limit]
+        if fitting:
+            best = min(fitting, key=_uneven)
+            return "\n".join(best)
+    almost = [way for way in _ways(words, lines) if sum(cells_of(p) > limit for p in way) == 1]
+    if almost:
+        best = min(almost, key=_uneven)
+        return "\n".join(shortened(part, limit) for part in best)
     return shortened(line, limit)
 
 
-def _broken(words: list[str], count: int) -> list[str]:
-    """The words on so many lines, the longest as short as can be; empty when they are too few."""
+def _ways(words: list[str], count: int) -> list[tuple[str, ...]]:
+    """Every way to put the words on so many lines; none when they are too few, or very many."""
     if len(words) < count or len(words) > _MOST_WORDS:
         return []
-    ways = (
-        [" ".join(words[a:b]) for a, b in pairwise((0, *cuts, len(words)))]
+    return [
+        tuple(" ".join(words[a:b]) for a, b in pairwise((0, *cuts, len(words))))
         for cuts in combinations(range(1, len(words)), count - 1)
-    )
-    return min(ways, key=lambda way: (max(cells_of(part) for part in way), -len(way[0])))
+    ]
+
+
+def _uneven(way: Sequence[str]) -> tuple[bool, int]:
+    """What is least for the best way: a break before a parenthesis, then lines of equal length."""
+    return not any(part.startswith("(") for part in way[1:]), max(map(cells_of, way))
 
 
 def distinct(texts: Sequence[str], limit: int) -> tuple[str, ...]:
@@ -169,4 +176,4 @@ def _first(text: str, room: int) -> str:
     for count in range(min(room, len(text)), 0, -1):
         if cells_of(text[:count]) <= room:
             return text[:count]
-    return text[:1]
+    return ""

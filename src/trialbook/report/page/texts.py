@@ -53,25 +53,26 @@ def placed(values: Floats, axis: Axis) -> Floats:
     return found * 1000.0 if axis.scale is Scale.TIME else found
 
 
-def numbers(values: Floats, *, single: bool = False) -> Any:
+def numbers(values: Floats, *, single: bool = False, packed: bool = False) -> Any:
     """Numbers as plotly.js reads them: a list of a few, else the bytes of a typed array in base64.
 
     Args:
         values: Shape (n,) or (rows, columns).
         single: Single precision is enough.
+        packed: Never a list: plotly takes no gap among colours in one.
     """
     found = np.asarray(values, dtype=np.float64)
-    if found.ndim == 1 and len(found) <= _SHORT_ARRAY:
+    if found.ndim == 1 and len(found) <= _SHORT_ARRAY and not packed:
         return [None if np.isnan(value) else value for value in found.tolist()]
-    packed: NDArray[Any] = found
+    content: NDArray[Any] = found
     kind = "f8"
     if (whole := _whole(found)) is not None:
-        packed, kind = whole
+        content, kind = whole
     elif single:
-        packed, kind = found.astype("<f4"), "f4"
+        content, kind = found.astype("<f4"), "f4"
     description = {
         "dtype": kind,
-        "bdata": base64.b64encode(np.ascontiguousarray(packed).tobytes()).decode(),
+        "bdata": base64.b64encode(np.ascontiguousarray(content).tobytes()).decode(),
     }
     if found.ndim == 2:
         description["shape"] = f"{found.shape[0]}, {found.shape[1]}"

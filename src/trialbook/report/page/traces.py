@@ -270,7 +270,7 @@ def _spans(drawn: Drawn, place: Place, mark: Spans) -> None:
     marker: Json = {"color": found.color, "line": {"width": 0.3, "color": "#ffffff"}}
     if isinstance(mark.style, Role) and found.marker in _HATCHES:
         pattern = {"shape": _HATCHES[found.marker], "size": 5, "solidity": 0.25}
-        marker["pattern"] = pattern | {"fgcolor": "#ffffff"}
+        marker["pattern"] = pattern | {"fgcolor": "#ffffff", "bgcolor": found.color}
     drawn.traces.append(
         {
             "type": "bar",
@@ -478,7 +478,7 @@ def _colored(trace: Json, place: Place, values: Floats) -> None:
     scale = place.panel.color
     assert scale is not None
     trace["marker"] |= {
-        "color": numbers(colored(values, scale.log)),
+        "color": numbers(colored(values, scale.log), packed=True),
         "coloraxis": place.coloraxis,
     }
     template = trace["hovertemplate"].removesuffix("<extra></extra>")

@@ -1,0 +1,151 @@
+"""Charts as plotly's JSON."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trialbook.report.charts import Axis, Cells, ColorScale, Curves, Panel, Points, Role, Scale
+from trialbook.report.labels import one_line
+from trialbook.report.page.texts import escaped, hovered, numbers
+from trialbook.report.plotly_backend import described, figure, figure_json, narrowest_px
+
+from .drawings import chart, every_mark, one
+from .studies import HOSTILE
+
+_INTERPRETED = re.compile(r"[<>$%{}]|&(?!#\d+;)")
+_LIBRARY_S_OWN = re.compile(r"<br>|</?extra>|%\{[a-z.]+(:\.4g)?\}")
+
+
+_NOT_SHOWN = ("bdata", "hoverformat")
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, dict):
+        return [
+            text for key, item in value.items() if key not in _NOT_SHOWN for text in _texts(item)
+        ]
+    return []
+
+
+@given(st.text())
+def test_an_escaped_text_has_nothing_to_interpret_and_reads_as_it_was(text):
+    assert not _INTERPRETED.search(escaped(text))
+    assert html.unescape(escaped(text)) == one_line(text)
+    assert not _INTERPRETED.search(hovered(text).replace("<br>", ""))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_of_a_chart_is_interpreted(name):
+    for text in _texts(described(every_mark(name))):
+        assert not _INTERPRETED.search(_LIBRARY_S_OWN.sub("", text)), text
+
+
+def test_the_json_is_that_of_the_figure_and_the_same_each_time():
+    shown = json.loads(figure_json(every_mark()))
+    drawn = json.loads(figure(every_mark()).to_json())
+    del drawn["layout"]["template"]
+    assert drawn == shown
+    assert figure_json(every_mark()) == figure_json(every_mark())
+
+
+def test_the_json_can_stand_in_a_script_element_of_a_page():
+    text = figure_json(every_mark("</script><!--\u2028"))
+    assert text.isascii()
+    assert not re.search("[<>&]", text)
+
+
+def test_categories_are_never_taken_for_numbers_or_dates():
+    axis = Axis("param", Scale.CATEGORY, ("2024-01-01", "7", "1e3"))
+    layout = described(one(Points(np.arange(3.0), np.zeros(3)), x=axis))["layout"]
+    assert layout["xaxis"]["type"] == "linear"
+    assert layout["xaxis"]["ticktext"] == ["2024-01-01", "7", "1e3"]
+    assert layout["xaxis"]["tickvals"] == [0, 1, 2]
+
+
+def test_a_hovered_point_tells_its_text_its_category_and_its_numbers():
+    axis = Axis("kind", Scale.CATEGORY, ("a", "b" * 50))
+    marks = Points(np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=("trial 4", "trial 5"))
+    (trace,) = described(one(marks, x=axis, y=Axis("loss")))["data"]
+    assert trace["text"] == ["trial 4<br>kind: a", f"trial 5<br>kind: {'b' * 50}"]
+    assert trace["hovertemplate"] == "%{text}<br>loss: %{y}<extra></extra>"
+
+
+def test_a_label_is_in_the_legend_once_and_switches_all_that_have_it():
+    points = Points(np.zeros(2), np.zeros(2), Role.PRUNED, "pruned")
+    panel = Panel(Axis(), Axis(), (points,))
+    traces = described(chart(panel, panel, panel, columns=3))["data"]
+    assert [trace["showlegend"] for trace in traces] == [True, False, False]
+    assert len({trace["legendgroup"] for trace in traces}) == 1
+
+
+def test_what_has_no_numbers_is_not_drawn_and_not_in_the_legend():
+    drawn = described(one(Points(np.array([np.nan]), np.zeros(1), label="none"), empty="nothing"))
+    assert drawn["layout"]["showlegend"] is False
+    assert [text["text"] for text in drawn["layout"]["annotations"]] == ["nothing"]
+
+
+def test_times_are_milliseconds_in_utc():
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+    drawn = described(one(Points(np.array([noon]), np.zeros(1)), x=Axis("when", Scale.TIME)))
+    assert drawn["layout"]["xaxis"]["type"] == "date"
+    assert drawn["data"][0]["x"] == [noon * 1000]
+
+
+def test_equal_colour_scales_have_one_bar_and_logarithms_are_labelled_as_numbers():
+    scale = ColorScale("time", (0.01, 100.0), log=True)
+    points = Points(np.zeros(2), np.zeros(2), colors=np.array([0.1, 10.0]))
+    panel = Panel(Axis(), Axis(), (points,), color=scale)
+    other = Panel(Axis(), Axis(), (points,), color=ColorScale("other", (0.0, 1.0)))
+    layout = described(chart(panel, panel, other, columns=3))["layout"]
+    assert [name for name in layout if name.startswith("coloraxis")] == ["coloraxis", "coloraxis2"]
+    assert layout["coloraxis"]["cmin"] == -2
+    assert layout["coloraxis"]["colorbar"]["ticktext"] == ["0.01", "0.1", "1", "10", "100"]
+
+
+def test_curves_keep_every_point_whatever_their_colour():
+    x = np.array([0.0, 1, np.nan, 0, 1, np.nan, 5, 6])
+    curves = Curves(x, x + 1, colors=np.array([0.0, 1.0, 0.0]))
+    drawn = described(one(curves, color=ColorScale("c", (0.0, 1.0))))["data"]
+    assert [trace["x"] for trace in drawn if trace["mode"] == "lines"] == [
+        [0, 1, None, 5, 6],
+        [0, 1],
+    ]
+
+
+@given(st.lists(st.floats(), min_size=20, max_size=40))
+def test_packed_numbers_are_the_same_numbers(values):
+    found = numbers(np.array(values))
+    unpacked = np.frombuffer(base64.b64decode(found["bdata"]), f"<{found['dtype']}")
+    np.testing.assert_array_equal(unpacked.astype(float), values)
+
+
+def test_cells_of_a_grid_are_packed_with_their_shape():
+    cells = Cells(np.arange(31.0), np.arange(21.0), np.full((20, 30), 0.5))
+    (trace,) = described(one(cells, color=ColorScale("c", (0.0, 1.0))))["data"]
+    assert trace["z"]["shape"] == "20, 30"
+
+
+def test_many_points_are_compact():
+    rng = np.random.default_rng(0)
+    points = Points(np.arange(20_000.0), rng.random(20_000))
+    assert len(figure_json(one(points))) < 20_000 * 15
+
+
+def test_panels_keep_a_width_in_which_their_labels_are_read():
+    panel = Panel(Axis("x"), Axis("y"))
+    assert narrowest_px(chart(panel)) < 360
+    assert narrowest_px(chart(*[panel] * 6, columns=6)) > 1000
