@@ -116,13 +116,35 @@ def test_what_not_all_trials_have_is_left_out_of_fanova_with_the_reason(searched
     assert set(part(found, "PED-ANOVA").names) == {"model", *left_out}
 
 
+def test_each_branch_of_a_conditional_space_has_its_own_fanova(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    monkeypatch.setattr(module, "FEWEST", 5)
+    search = searched("branches")
+    found = importances(search, resamples=0)
+    assert len(found.branches) == 2
+    for branch in found.branches:
+        same = [
+            {column.name for column in search.params if column.given[index]} == set(branch.names)
+            for index in np.flatnonzero(search.eligible)
+        ]
+        assert branch.of == sum(same) > 5
+        assert branch.resamples == 0
+        assert branch.among.startswith(f"the {branch.of} trials with exactly model")
+    assert {row[1] for row in found.table().rows} == {
+        "all complete trials",
+        *(branch.among for branch in found.branches),
+    }
+    assert importances(searched("changed"), resamples=0).branches == ()
+
+
 def test_without_scikit_learn_fanova_says_so(searched, monkeypatch):
     def missing(self, **settings):
         raise ImportError("No module named 'sklearn'")
 
     monkeypatch.setattr("optuna.importance.FanovaImportanceEvaluator.__init__", missing)
-    found = importances(searched("tuned"), resamples=0)
+    found = importances(searched("branches"), resamples=0)
     assert [one.evaluator for one in found.parts] == ["PED-ANOVA"]
+    assert found.branches == ()
     ((name, reason),) = found.refused
     assert name == "fANOVA"
     assert "trialbook[paper]" in reason

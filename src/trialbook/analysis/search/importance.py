@@ -7,7 +7,7 @@ with other trials. Both methods describe the trials that a sampler chose to run,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -34,6 +34,8 @@ TARGET_QUANTILE = 0.1
 MOST_FOR_PED_ANOVA = 2000
 MOST_FOR_FANOVA = 120
 """Trials that are looked at, at the most: time grows faster than their number."""
+MOST_BRANCHES = 2
+"""Branches of a conditional space of which fANOVA is computed."""
 TREES, DEPTH = 64, 64
 RESAMPLES = 100
 RESAMPLES_A_FOREST = 5
@@ -48,6 +50,8 @@ class EvaluatedImportance:
 
     Args:
         evaluator: As it is called in papers.
+        among: Which trials it is about: empty for all that count, else those that have the params
+            of one branch of a conditional space.
         made_by: The class that computed it, with its module.
         settings: Name and value of each of its settings.
         names: The params.
@@ -63,6 +67,7 @@ class EvaluatedImportance:
     """
 
     evaluator: str
+    among: str
     made_by: str
     settings: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
@@ -83,7 +88,9 @@ class Importances:
 
     Args:
         objective: Index of the objective.
-        parts: What each evaluator says.
+        parts: What each evaluator says of all trials that count.
+        branches: What fANOVA says of the trials of one branch of a conditional space, without
+            intervals; the largest branches.
         refused: Name of each evaluator that says nothing, and why.
         optuna_version: Of the package that computed it.
         sklearn_version: Of scikit-learn, on which fANOVA rests; ``None`` when it is not installed.
@@ -93,6 +100,7 @@ class Importances:
 
     objective: int
     parts: tuple[EvaluatedImportance, ...]
+    branches: tuple[EvaluatedImportance, ...]
     refused: tuple[tuple[str, str], ...]
     optuna_version: str
     sklearn_version: str | None
@@ -105,6 +113,7 @@ class Importances:
         return Table(
             (
                 Column("evaluator"),
+                Column("among"),
                 Column("param", Holds.CODE),
                 Column("share", Holds.NUMBER),
                 Column(f"{percent} interval from", Holds.NUMBER),
@@ -116,6 +125,7 @@ class Importances:
             tuple(
                 (
                     part.evaluator,
+                    part.among or "all complete trials",
                     name,
                     float(part.shares[at]),
                     float(part.low[at]) if part.resamples else None,
@@ -124,7 +134,7 @@ class Importances:
                     part.trials,
                     part.resamples,
                 )
-                for part in self.parts
+                for part in self.parts + self.branches
                 for at, name in enumerate(part.names)
             ),
         )
@@ -169,6 +179,7 @@ def importances(
     return Importances(
         objective=objective,
         parts=tuple(parts),
+        branches=_branches(search, trials, axes, seed),
         refused=tuple(refused),
         optuna_version=version("optuna"),
         sklearn_version=_sklearn_version(),
@@ -187,7 +198,7 @@ def leading(search: Search, objective: int, most: int) -> tuple[tuple[str, ...],
     axes = [axis for axis in param_axes(search) if axis.given[trials.indices].any()]
     try:
         _, varying = _enough(search, objective, ())
-        sample = _sample(trials, MOST_FOR_PED_ANOVA, 0)
+        sample = _sample(len(trials), MOST_FOR_PED_ANOVA, 0)
         chosen = _regimes(search, trials, varying, sample)
         raw, _ = evaluated(ped_anova(TARGET_QUANTILE), chosen, [axis.name for axis in varying])
     except NotApplicableError:
@@ -220,7 +231,7 @@ def _enough(
 def _by_ped_anova(
     search: Search, trials: Judged, axes: list[ParamAxis], seed: int, resamples: int
 ) -> EvaluatedImportance:
-    sample = _sample(trials, MOST_FOR_PED_ANOVA, seed)
+    sample = _sample(len(trials), MOST_FOR_PED_ANOVA, seed)
     names = [axis.name for axis in axes]
     chosen = _regimes(search, trials, axes, sample)
     evaluator = ped_anova(TARGET_QUANTILE)
@@ -232,29 +243,25 @@ def _by_ped_anova(
         _shares(evaluated(evaluator, [chosen[at] for at in again], names)[0])
         for again in _again(rng, len(chosen), resamples)
     ]
-    notes = list(warned)
+    notes = warned
     if len(sample) < ADVISED:
-        notes.append(
+        notes += (
             f"only {max(1, round(len(sample) * TARGET_QUANTILE))} trials are in the top tenth; "
-            "Optuna's documentation advises at least 5"
+            "Optuna's documentation advises at least 5",
         )
-    return _part(
-        "PED-ANOVA",
-        evaluator,
-        (("target_quantile", f"{TARGET_QUANTILE}"), ("region_quantile", "1.0")),
-        names,
-        raw,
-        shares,
-        (len(sample), len(trials)),
-        (),
-        notes,
-    )
+    settings = (("target_quantile", f"{TARGET_QUANTILE}"), ("region_quantile", "1.0"))
+    part = _part("PED-ANOVA", evaluator, settings, names, raw, shares)
+    return replace(part, trials=len(sample), of=len(trials), notes=notes + part.notes)
 
 
 def _by_fanova(
     search: Search, trials: Judged, axes: list[ParamAxis], seed: int, resamples: int
 ) -> EvaluatedImportance:
     everywhere = [axis for axis in axes if axis.given[trials.indices].all()]
+    if not everywhere:
+        raise NotApplicableError("no param is in all complete trials")
+    members = np.arange(len(trials))
+    part = _forest(search, trials, everywhere, members, seed, resamples // RESAMPLES_A_FOREST)
     left_out = tuple(
         (
             axis.name,
@@ -264,39 +271,63 @@ def _by_fanova(
         for axis in axes
         if axis not in everywhere
     )
-    if not everywhere:
-        raise NotApplicableError("no param is in all complete trials")
-    sample = _sample(trials, MOST_FOR_FANOVA, seed)
-    names = [axis.name for axis in everywhere]
-    chosen = uniform_trials(everywhere, trials.indices[sample], trials.losses[sample])
+    return replace(part, left_out=left_out)
+
+
+def _branches(
+    search: Search, trials: Judged, axes: list[ParamAxis], seed: int
+) -> tuple[EvaluatedImportance, ...]:
+    """Of the largest groups of trials with the same params, when there are several: fANOVA."""
+    given = np.array([axis.given[trials.indices] for axis in axes])
+    patterns, group, sizes = np.unique(given, axis=1, return_inverse=True, return_counts=True)
+    if len(sizes) == 1:
+        return ()
+    found = []
+    for at in np.argsort(-sizes, kind="stable")[:MOST_BRANCHES]:
+        members = np.flatnonzero(group.ravel() == at)
+        chosen = [axis for axis, has in zip(axes, patterns[:, at], strict=True) if has]
+        losses = trials.losses[members]
+        if len(members) < FEWEST or not chosen or np.all(losses == losses[0]):
+            continue
+        try:
+            part = _forest(search, trials, chosen, members, seed, 0)
+        except (NotApplicableError, MissingPackageError):
+            return ()  # the reason is that of fANOVA over all trials
+        names = ", ".join(axis.name for axis in chosen)
+        found.append(replace(part, among=f"the {len(members)} trials with exactly {names}"))
+    return tuple(found)
+
+
+def _forest(
+    search: Search,
+    trials: Judged,
+    axes: list[ParamAxis],
+    members: Ints,
+    seed: int,
+    resamples: int,
+) -> EvaluatedImportance:
+    sample = members[_sample(len(members), MOST_FOR_FANOVA, seed)]
+    names = [axis.name for axis in axes]
+    chosen = uniform_trials(axes, trials.indices[sample], trials.losses[sample])
     evaluator = fanova(TREES, DEPTH, seed)
     try:
-        raw, warned = evaluated(evaluator, chosen, names, target=_loss)
+        raw, notes = evaluated(evaluator, chosen, names, target=_loss)
     except RuntimeError as error:  # no tree could split: all values of the sample are equal
         raise NotApplicableError(f"no forest could be grown: {error}") from error
     rng = np.random.default_rng(seed)
     smaller = fanova(TREES_OF_A_RESAMPLE, DEPTH, seed)
     shares = []
-    for again in _again(rng, len(chosen), resamples // RESAMPLES_A_FOREST):
+    for again in _again(rng, len(chosen), resamples):
         drawn = [chosen[at] for at in again]
         if len({trial.value for trial in drawn}) > 1:
             shares.append(_shares(evaluated(smaller, drawn, names, target=_loss)[0]))
-    notes = list(warned)
     if shares:
-        notes.append(f"each resample grows {TREES_OF_A_RESAMPLE} trees, which widens the intervals")
-    if any(len(search.param(axis.name).distributions) > 1 for axis in everywhere):
-        notes.append("of a param whose range changed, the union of its ranges is taken")
-    return _part(
-        "fANOVA",
-        evaluator,
-        (("n_trees", f"{TREES}"), ("max_depth", f"{DEPTH}"), ("seed", f"{seed}")),
-        names,
-        raw,
-        shares,
-        (len(sample), len(trials)),
-        left_out,
-        notes,
-    )
+        notes += (f"each resample grows {TREES_OF_A_RESAMPLE} trees, which widens the intervals",)
+    if any(len(search.param(axis.name).distributions) > 1 for axis in axes):
+        notes += ("of a param whose range changed, the union of its ranges is taken",)
+    settings = (("n_trees", f"{TREES}"), ("max_depth", f"{DEPTH}"), ("seed", f"{seed}"))
+    part = _part("fANOVA", evaluator, settings, names, raw, shares)
+    return replace(part, trials=len(sample), of=len(members), notes=notes + part.notes)
 
 
 def _part(
@@ -306,37 +337,36 @@ def _part(
     names: list[str],
     raw: Floats,
     resampled: list[Floats],
-    trials: tuple[int, int],
-    left_out: tuple[tuple[str, str], ...],
-    notes: list[str],
 ) -> EvaluatedImportance:
+    """What an evaluator says, the most important first, without what it was computed from."""
     order = np.argsort(-raw, kind="stable")
-    ends = np.full((2, len(names)), np.nan)
-    if resampled:
-        ends = np.quantile(np.array(resampled), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     shares = _shares(raw)
-    outside = [names[at] for at in order if not ends[0, at] <= shares[at] <= ends[1, at]]
-    if resampled and outside:
-        notes.append(
-            "the interval does not hold the share of "
-            + ", ".join(outside)
-            + ": resampling repeats trials, which lifts what matters little"
-        )
-    kind = type(evaluator)
+    low, high = np.full((2, len(names)), np.nan)
+    notes: tuple[str, ...] = ()
+    if resampled:
+        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+        low, high = np.quantile(np.array(resampled), ends, axis=0)
+        outside = [names[at] for at in order if not low[at] <= shares[at] <= high[at]]
+        if outside:
+            notes = (
+                f"the interval does not hold the share of {', '.join(outside)}: resampling "
+                "repeats trials, which lifts what matters little",
+            )
     return EvaluatedImportance(
         evaluator=name,
-        made_by=f"optuna.importance.{kind.__name__}",
+        among="",
+        made_by=f"optuna.importance.{type(evaluator).__name__}",
         settings=settings,
         names=tuple(names[at] for at in order),
         shares=shares[order],
         raw=raw[order],
-        low=ends[0][order],
-        high=ends[1][order],
+        low=low[order],
+        high=high[order],
         resamples=len(resampled),
-        trials=trials[0],
-        of=trials[1],
-        left_out=left_out,
-        notes=tuple(notes),
+        trials=0,
+        of=0,
+        left_out=(),
+        notes=notes,
     )
 
 
@@ -345,11 +375,11 @@ def _regimes(search: Search, trials: Judged, axes: list[ParamAxis], sample: Ints
     return regime_trials(search, columns, trials.indices[sample], trials.losses[sample])
 
 
-def _sample(trials: Judged, most: int, seed: int) -> Ints:
-    """Positions of the trials that are looked at, growing: all, or so many drawn at random."""
-    if len(trials) <= most:
-        return np.arange(len(trials))
-    return np.sort(np.random.default_rng(seed).choice(len(trials), most, replace=False))
+def _sample(count: int, most: int, seed: int) -> Ints:
+    """Positions of those that are looked at, growing: all, or so many drawn at random."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def _again(rng: np.random.Generator, count: int, resamples: int) -> list[list[int]]:

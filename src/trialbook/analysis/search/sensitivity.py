@@ -225,7 +225,7 @@ def _effect(
             best,
             near,
             distance,
-            reason=f"too few trials near the best: {len(near)}, {FEWEST} are needed",
+            reason=f"too few trials near the best: {len(near)} of {FEWEST} that are needed",
         )
     good, choices = _good(axis, trials, near, tolerance)
     if np.all(distance == distance[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trialbook.analysis.search.importance import EvaluatedImportance, Importances, importances
-from trialbook.report.charts import Axis, Bars, Chart, Floats, Panel, Scale
+from trialbook.report.charts import Axis, Bars, Chart, Floats, Labels, Panel, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import objective_name
 
@@ -21,7 +21,7 @@ def importance(source: FigureSource) -> Chart:
     if len(names) > MOST_PARAMS:
         notes.append(f"{len(names) - MOST_PARAMS} params of less importance are in the table only")
         names = names[:MOST_PARAMS]
-    # A panel says of itself which trials it rests on: the two may differ.
+    # A panel says of itself how many trials it rests on: the two may differ.
     panels = tuple(_panel(part, names) for part in found.parts)
     return Chart(
         kind="importance",
@@ -40,6 +40,8 @@ def _panel(part: EvaluatedImportance, names: tuple[str, ...]) -> Panel:
     rows = [row for row, name in enumerate(names) if name in known]
     places = [known[names[row]] for row in rows]
     shares = part.shares[places]
+    absent = np.array([row for row, name in enumerate(names) if name not in known], np.float64)
+    left_out = Labels(np.zeros(len(absent)), absent, ("left out",) * len(absent), "right")
     return Panel(
         Axis("share of importance", limits=(0.0, _end(part))),
         Axis("", Scale.CATEGORY, names, (-0.5, len(names) - 0.5), reverse=True),
@@ -52,6 +54,7 @@ def _panel(part: EvaluatedImportance, names: tuple[str, ...]) -> Panel:
                 np.fmax(part.high[places], shares) if part.resamples else None,
                 texts=tuple(_text(part, place) for place in places),
             ),
+            *([left_out] if len(absent) else []),
         ),
         title=f"{part.evaluator}, {part.trials} trials",
     )
@@ -94,4 +97,6 @@ def _notes(found: Importances) -> list[str]:
     for part in found.parts:
         notes += [f"{part.evaluator} leaves out {name}: {why}" for name, why in part.left_out]
         notes += [f"{part.evaluator}: {note}" for note in part.notes]
+    for branch in found.branches:
+        notes.append(f"the table has fANOVA among {branch.among} too")
     return notes

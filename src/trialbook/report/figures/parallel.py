@@ -33,6 +33,8 @@ from trialbook.report.numbers import number_text
 MOST_PARAMS = 12
 _ABSENT = -0.22
 """Height of a param that a trial does not have."""
+_ASIDE = 0.02
+"""Room between the end of an axis and its text, for a marker there."""
 _MOST_LABELS = 6
 """Choices that are all written at their axis; of more only the first and the last."""
 
@@ -131,10 +133,12 @@ def _ends(axes: list[list[tuple[float, str]]]) -> list[Labels]:
     }
     for at, labels in enumerate(axes):
         for height, text in labels:
-            side: Literal["below", "above", "right"] = (
-                "below" if height == 0 else "above" if height == 1 else "right"
-            )
-            sides[side].append((float(at), height, text))
+            if height == 0:
+                sides["below"].append((float(at), -_ASIDE, text))
+            elif height == 1:
+                sides["above"].append((float(at), 1 + _ASIDE, text))
+            else:
+                sides["right"].append((float(at), height, text))
     return [
         Labels(
             np.array([x for x, _, _ in places]),

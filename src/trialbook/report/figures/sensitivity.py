@@ -92,7 +92,14 @@ def _panel(
         marks += _fit(found, one, sign)
     if not np.isnan(one.best):
         marks.append(best_point(positions, trials.values, trials))
-    return Panel(axis_of(one.axis), Axis(label), tuple(marks), title=one.reason)
+    return Panel(axis_of(one.axis), Axis(label), tuple(marks), title=_title(one))
+
+
+def _title(one: LocalEffect) -> str:
+    """Why a panel has no line, in few words."""
+    if one.reason and not np.isnan(one.best) and len(one.near) < analysis.FEWEST:
+        return f"too few near: {len(one.near)} of {analysis.FEWEST}"
+    return one.reason
 
 
 def _fit(found: analysis.Sensitivity, one: LocalEffect, sign: float) -> tuple[Mark, ...]:
