@@ -11,8 +11,9 @@ import pytest
 from trialbook.analysis.columns import Holds
 from trialbook.analysis.opening import opened
 from trialbook.report.building import build
+from trialbook.report.carrying.reading import read
 from trialbook.report.carrying.text import carried
-from trialbook.report.document import Document, Macro, Paragraph, Section
+from trialbook.report.document import Document, Macro, Paragraph, Section, TableBlock
 from trialbook.report.drawn_figures import DrawnFigures
 from trialbook.report.numbers import number_text
 from trialbook.report.source import ReportOptions
@@ -141,7 +142,11 @@ def test_the_example_paper_of_a_study_compiles(shelf, tmp_path, study):
     with opened(shelf.storage) as reader:
         document = build(reader, shelf.names[study], ReportOptions(figures=False))
     write(document, tmp_path)
-    compiled(tmp_path / "latex")
+    paper = compiled(tmp_path / "latex")
+    with paper.open("rb") as file:
+        found = [c.reference for c in read(file).reading.carried]
+    tables = [b for s in document.sections for b in s.blocks if isinstance(b, TableBlock)]
+    assert sorted(map(str, found)) == sorted(str(table.reference) for table in tables)
     if study != "hostile":
         assert all(width <= WIDEST_OVERFULL_PT for width in overfull_pt(tmp_path / "latex"))
 

@@ -46,6 +46,11 @@ def mark(reference: FigureReference) -> bytes:
     return f"/{_TAG} <</Ref ({reference})>> BDC EMC\n".encode("ascii")
 
 
+def mark_digits(reference: FigureReference) -> str:
+    """The reference as hexadecimal digits, which a mark may hold as well: TeX reads no more."""
+    return str(reference).encode("ascii").hex()
+
+
 def finished(content: bytes, reference: FigureReference) -> bytes:
     """A PDF with the mark on each of its pages.
 

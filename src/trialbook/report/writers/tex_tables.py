@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Column, Table
+from trialbook.report.carrying import pdf
 from trialbook.report.document import TableBlock
 from trialbook.report.labels import shortened
 from trialbook.report.numbers import NO_CELL, table_text
@@ -82,7 +83,8 @@ def tex_table(block: TableBlock) -> str:
     text = ended(block.caption) if shown.note else block.caption
     caption = tex_caption(text, [shown.note] if shown.note else [])
     caption = rf"\caption{{{caption}}}\label{{\TBlabel tab:{block.name}}}"
-    below = rf"\TBreference{{{tex(str(block.reference))}}}"
+    mark = rf"\TBmark{{{pdf.mark_digits(block.reference)}}}"
+    below = mark + rf"\TBreference{{{tex(str(block.reference))}}}"
     if sum(_lines(shown.rows, part) for part in laid) > LONGEST_FLOAT:
         return _long(shown.rows, laid, caption, below)
     body = "\n\\par\\medskip\n".join(_tabular(shown.rows, part) for part in laid)
