@@ -71,38 +71,38 @@ def test_a_study_of_which_everything_is_recorded_has_every_proof(tmp_path: Path)
 @pytest.mark.parametrize(
     ("lacking", "lost"),
     [
-        (Lacking(), {"coverage"}),
-        (Lacking(kinds=(Kind.CODE,), gaps=True), {"code", "coverage"}),
-        (Lacking(contents=True, gaps=True), {"code"}),
-        (Lacking(kinds=(Kind.DATA,), gaps=True), {"data", "coverage"}),
-        (Lacking(inputs=True, gaps=True), {"data"}),
-        (Lacking(kinds=(Kind.CONFIG,), gaps=True), {"configuration", "coverage"}),
+        (Lacking(), "coverage"),
+        (Lacking(kinds=(Kind.CODE,), gaps=True), "code coverage"),
+        (Lacking(contents=True, gaps=True), "code"),
+        (Lacking(kinds=(Kind.DATA,), gaps=True), "data coverage"),
+        (Lacking(inputs=True, gaps=True), "data"),
+        (Lacking(kinds=(Kind.CONFIG,), gaps=True), "configuration coverage"),
         (
             Lacking(kinds=(Kind.ENVIRONMENT,), gaps=True),
-            {"environment", "hardware", "coverage", "compute"},
+            "environment hardware coverage compute",
         ),
-        (Lacking(spec=True, gaps=True), {"method"}),
-        (Lacking(cpu=True, gaps=True), {"compute"}),
-        (Lacking(rerun=True, gaps=True), {"rerun"}),
-        (Lacking(artifact=True, gaps=True), {"artifacts"}),
-        (Lacking(test=True, gaps=True), {"test"}),
-        (Lacking(ended=True, gaps=True), {"runs", "seeds", "coverage"}),
+        (Lacking(spec=True, gaps=True), "method"),
+        (Lacking(cpu=True, gaps=True), "compute"),
+        (Lacking(rerun=True, gaps=True), "rerun"),
+        (Lacking(artifact=True, gaps=True), "artifacts"),
+        (Lacking(test=True, gaps=True), "test"),
+        (Lacking(ended=True, gaps=True), "runs seeds coverage"),
         (
             Lacking(complete=True, gaps=True),
-            {"selection", "configuration", "rerun", "test", "artifacts"},
+            "selection configuration rerun test artifacts",
         ),
     ],
-    ids=str,
+    ids=lambda part: part.replace(" ", "-") if isinstance(part, str) else "without",
 )
 def test_evidence_that_is_not_recorded_is_missing(
-    tmp_path: Path, lacking: Lacking, lost: set[str]
+    tmp_path: Path, lacking: Lacking, lost: str
 ) -> None:
     storage = BookStorage(tmp_path / "book.db")
     tracked(storage, lacking)
     found = of(storage)
     storage.close()
     missing = {name for name in PROOFS if not getattr(found, name).found}
-    assert missing - {"replicates"} == lost
+    assert missing - {"replicates"} == set(lost.split())
     assert all(len(getattr(found, name).text) > 20 for name in missing)
 
 
