@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trialbook.report.charts import Axis, Cells, ColorScale, Curves, Panel, Points, Role, Scale
+from trialbook.report.charts import (
+    Axis,
+    Cells,
+    ColorScale,
+    Curves,
+    Panel,
+    Points,
+    Role,
+    Scale,
+    Spans,
+)
 from trialbook.report.labels import one_line
 from trialbook.report.page.texts import escaped, hovered, numbers
 from trialbook.report.plotly_backend import described, figure, figure_json, narrowest_px
@@ -96,6 +107,30 @@ def test_what_has_no_numbers_is_not_drawn_and_not_in_the_legend():
     drawn = described(one(Points(np.array([np.nan]), np.zeros(1), label="none"), empty="nothing"))
     assert drawn["layout"]["showlegend"] is False
     assert [text["text"] for text in drawn["layout"]["annotations"]] == ["nothing"]
+
+
+def test_hatched_spans_have_their_colour_behind_the_hatching():
+    spans = Spans(np.array([0.0]), np.array([1.0]), np.array([0.0]), Role.PRUNED, "pruned")
+    (trace,) = described(one(spans))["data"]
+    assert trace["marker"]["pattern"]["bgcolor"] == trace["marker"]["color"]
+
+
+def test_few_whole_numbers_have_no_ticks_between_them():
+    points = Points(np.array([0.0, 2.0]), np.array([0.0, 900.0]))
+    panel = Panel(Axis(integer=True), Axis(integer=True), (points,))
+    layout = described(chart(panel))["layout"]
+    assert layout["xaxis"]["dtick"] == 1
+    assert "dtick" not in layout["yaxis"]
+
+
+def test_rows_differ_in_height():
+    panel = Panel(Axis(), Axis(), (Points(np.array([0.0]), np.array([0.0])),))
+    tall = replace(chart(panel), panels=((panel,), (panel,)), row_heights=(3.0, 1.0))
+    layout = described(tall)["layout"]
+    upper, lower = (
+        end - start for start, end in (layout[name]["domain"] for name in ("yaxis", "yaxis2"))
+    )
+    assert upper == pytest.approx(3 * lower, rel=0.01)
 
 
 def test_times_are_milliseconds_in_utc():
