@@ -109,6 +109,17 @@ def test_no_name_reaches_a_terminal_or_a_spreadsheet_raw(run, recorded, figure, 
         assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values())
 
 
+def test_without_a_book_the_file_itself_is_quoted(figure, tmp_path, capsys):
+    code = exit_code_of_command(
+        ["locate", str(figure), str(tmp_path), "-", "--storage", str(tmp_path / "no.db")]
+    )
+    err = capsys.readouterr().err
+
+    assert code == 3
+    assert f"{figure} carries trialbook:1?shows=report&study=digits&uid=" in err
+    assert "no.db" in err
+
+
 def test_a_file_comes_through_a_pipe(recorded, figure):
     done = subprocess.run(
         [sys.executable, "-m", "trialbook", "locate", "-", "--storage", recorded.storage],

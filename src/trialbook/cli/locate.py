@@ -10,7 +10,7 @@ import click
 
 from trialbook.cli.failures import ExitCode, exit_code_of, reported
 from trialbook.cli.options import common_options, format_option
-from trialbook.cli.output import Format
+from trialbook.cli.output import Format, write_note
 
 if TYPE_CHECKING:
     from trialbook.report.located import Located
@@ -33,22 +33,41 @@ def locate(files: tuple[str, ...], format: Format, storage: str | None) -> int: 
     """
     from trialbook.analysis.opening import opened
     from trialbook.cli.locate_page import write_located
+    from trialbook.errors import BookNotFoundError
     from trialbook.report.locating import Locating
 
     code = ExitCode.DONE
     found: list[Located] = []
-    with opened(storage) as reader:
-        locating = Locating(reader, named=storage is not None)
-        for file in files:
-            try:
-                found.append(_located(locating, file))
-            except Exception as error:
-                reported(error, debug=click.get_current_context().find_root().obj.debug)
-                code = max(code, exit_code_of(error))
+    try:
+        with opened(storage) as reader:
+            locating = Locating(reader, named=storage is not None)
+            for file in files:
+                try:
+                    found.append(_located(locating, file))
+                except Exception as error:
+                    reported(error, debug=click.get_current_context().find_root().obj.debug)
+                    code = max(code, exit_code_of(error))
+    except BookNotFoundError:
+        _tell_carried(files)
+        raise
     write_located(found, format)
     if code is ExitCode.DONE and not all(each.is_found for each in found):
         return ExitCode.NOT_FOUND
     return code
+
+
+def _tell_carried(files: tuple[str, ...]) -> None:
+    """What the files themselves say, when there is no book to ask."""
+    from trialbook.report.locating import STREAM, references_in
+
+    for file in files:
+        try:
+            carried = () if file == STREAM else references_in(file)
+        except Exception as error:
+            reported(error, debug=click.get_current_context().find_root().obj.debug)
+            continue
+        for reference in carried:
+            write_note(f"{file} carries {reference}")
 
 
 def _located(locating: Locating, file: str) -> Located:

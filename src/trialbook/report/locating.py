@@ -71,6 +71,19 @@ def locate(file: str | Path | BinaryIO, *, storage: Storage = None) -> Located:
         return Locating(reader, named=storage is not None).of(file)
 
 
+def references_in(file: str | Path) -> tuple[FigureReference, ...]:
+    """The references that a file carries, without a book to ask.
+
+    Raises:
+        NotFoundError: There is no such file.
+        InvalidInputError: It is a directory, a pipe, a device, or a file of a book.
+        OSError: It cannot be read.
+    """
+    with opened_file(Path(file)) as content:
+        found = carrying.read(content).reading.carried
+    return tuple(dict.fromkeys(each.reference for each in found))
+
+
 class Locating:
     """Answers for files from one open book; what several files share is read once.
 

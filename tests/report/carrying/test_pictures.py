@@ -144,6 +144,17 @@ def test_pixels_are_skipped_whatever_their_size(tmp_path):
     assert time.monotonic() - began < 5
 
 
+def test_a_text_that_would_take_minutes_is_not_searched(tmp_path):
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        file.write(text.latex(DIGITS).encode() + b"\n" + b"x" * 5000)
+        file.truncate(5 * 1024**3)
+    with path.open("rb") as file:
+        found = reading.read(file)
+    assert (found.format, found.reading.carried) == ("text", ())
+    assert found.reading.notes == ("it has more than 4 GiB, so no reference was looked for",)
+
+
 def test_what_an_svg_draws_is_not_what_it_carries():
     carried = str(DIGITS)
     for said in (

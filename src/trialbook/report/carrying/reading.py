@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from trialbook.report.carrying import html, pdf, png, svg, text
 from trialbook.report.carrying.carried import Reading, reading
 
 _HEAD = 4096
+_SEARCHED_AT_MOST = 4 * 1024 * 1024 * 1024
+_TOO_LARGE = "it has more than 4 GiB, so no reference was looked for"
 _LARGEST_INDEX = 16 * 1024 * 1024
 INDEX = "index.csv"
 _COLUMNS = {"file", "reference", "sha256"}
@@ -55,11 +58,16 @@ def read(file: BinaryIO) -> FormatReading:
     Args:
         file: Seekable.
     """
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     kind = format_of(file.read(_HEAD))
     file.seek(0)
     reader = _READERS.get(kind)
-    return FormatReading(kind, reader(file) if reader else Reading(), _WHERE.get(kind, ""))
+    if reader is None:
+        return FormatReading(kind, Reading(), "")
+    if size > _SEARCHED_AT_MOST and kind != "png":
+        return FormatReading(kind, Reading(notes=(_TOO_LARGE,)), "")
+    return FormatReading(kind, reader(file), _WHERE[kind])
 
 
 def format_of(head: bytes) -> str:
