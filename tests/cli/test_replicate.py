@@ -56,6 +56,17 @@ def test_placed_replicates_are_printed_and_still_to_run(
     storage.close()
 
 
+def test_both_studies_show_what_they_are_linked_to(book: str, capsys: pytest.CaptureFixture[str]):
+    exit_code_of_command(["replicate", "s/1", "--seeds", "2", "--place-only"])
+    capsys.readouterr()
+    exit_code_of_command(["show", "s"])
+    assert "replicates  s.replicates" in capsys.readouterr().out
+    exit_code_of_command(["show", "s.replicates"])
+    assert "source      study s: trial 1, chosen among 2 trials" in capsys.readouterr().out
+    exit_code_of_command(["status", "s.replicates"])
+    assert "2 trials" in capsys.readouterr().out
+
+
 def test_json_and_csv_hold_the_whole_result(book: str, capsys: pytest.CaptureFixture[str]):
     place = ["replicate", "s/1", "--seeds", "1", "--place-only"]
     assert exit_code_of_command([*place, "--format", "json"]) == 5

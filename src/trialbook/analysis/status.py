@@ -22,6 +22,7 @@ from trialbook.book.leases import DEAD, LEFT
 from trialbook.book.marks import MarkedTrial
 from trialbook.book.reading import Reader
 from trialbook.records.execution import EndReason, OutcomeState
+from trialbook.records.replicates import runs_given_trials
 from trialbook.records.retries import BudgetUse, RetryBudgets, budget_use
 from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.records.workers import WorkerIdentity
@@ -289,6 +290,9 @@ def _throughput(seen: StudyActivity) -> Throughput:
 
 def _budget(seen: StudyActivity, spec: StudySpec) -> BudgetStatus | None:
     trials, hours = spec.search.trials, spec.search.hours
+    if runs_given_trials(spec.search):
+        enqueued = seen.study.states.get("WAITING", 0) - len(seen.waiting)
+        trials = seen.taken + enqueued
     if trials is None:
         return None if hours is None else BudgetStatus(None, hours, seen.taken, None, None)
     unfinished = len(seen.running) + len(seen.waiting)

@@ -9,6 +9,7 @@ from itertools import chain
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
+from trialbook.book.replicates import link, linked_studies
 from trialbook.book.verification import seal_of
 from trialbook.cli.compute_page import compute_json, compute_text, write_hosts
 from trialbook.cli.output import (
@@ -136,6 +137,11 @@ def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[t
     best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
+    yield "replicates", ", ".join(linked_studies(reader.book, study.uid))
+    own = link(reader.book, study.study_id)
+    if own is not None:
+        chosen = f"{own.chosen}, chosen among {counted(own.trials, 'trial')}"
+        yield "source", f"study {own.study}: {chosen}"
     yield "created", time_text(study.created_s)
     spec = study.spec
     if spec is None:
