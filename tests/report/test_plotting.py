@@ -1,0 +1,94 @@
+"""Figures of studies, as a notebook and a script ask for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from trialbook import report
+from trialbook.analysis.opening import opened
+from trialbook.book.verification import seal_of
+from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
+from trialbook.report.carrying import html
+from trialbook.report.figures.kinds import FigureOptions
+from trialbook.report.plotting import PlotOptions, PlottedFigure, plot_all, plotted
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _reference(path):
+    with path.open("rb") as file:
+        return html.carried(file).carried[0].reference
+
+
+def test_a_figure_carries_the_study_its_seal_and_the_trials_it_singles_out(shelf):
+    path = report.plot("plain", "history", storage=shelf.storage)
+    assert str(path) == "plain-history.html"
+    reference = _reference(path)
+    with opened(shelf.storage) as reader:
+        study = reader.study("plain")
+        assert reference.studies[0].seal == seal_of(reader.book, study.study_id)
+    assert (reference.shows, reference.studies[0].uid) == ("history", study.uid)
+    assert reference.trials == report.chart("plain", "history", storage=shelf.storage).trials
+
+
+def test_a_hostile_name_of_a_study_makes_a_harmless_name_of_a_file(shelf, here):
+    path = report.plot(shelf.names["hostile"], "history", storage=shelf.storage)
+    assert path.parent.resolve() == here
+    assert path.name.replace("-", "").replace(".", "").isalnum()
+
+
+def test_an_anonymous_figure_names_no_study(shelf):
+    path = report.plot("plain", "history", anonymous=True, storage=shelf.storage)
+    assert path.name == "study-history.html"
+    assert _reference(path).studies[0].name is None
+    other = report.plot("plain", "history", "named.html", storage=shelf.storage)
+    text = path.read_text()
+    assert text.count("plain") < other.read_text().count("plain")
+
+
+def test_a_figure_for_a_notebook_is_one_of_plotly(shelf):
+    shown = report.figure("plain", "slice", params=["lr"], storage=shelf.storage)
+    assert shown.layout.xaxis.title.text == "lr"
+    assert shown.layout.xaxis.type == "log"
+
+
+def test_notes_and_captions_are_told(shelf):
+    options = PlotOptions(FigureOptions(marks=10))
+    found = plotted("plain", "history", None, options, storage=shelf.storage)
+    assert "complete trials" in found.caption
+    assert any("10 of" in note for note in found.notes)
+
+
+def test_all_figures_of_a_study_and_why_there_is_none_of_the_others(shelf, here):
+    found = list(plot_all("two objectives", "all", "html", storage=shelf.storage))
+    written = {one.kind: one.path for one in found if isinstance(one, PlottedFigure)}
+    refused = {one.kind: one.reason for one in found if not isinstance(one, PlottedFigure)}
+    assert {"front", "history"} <= set(written)
+    assert "replicates" in refused
+    assert all(refused.values())
+    assert {path.name for path in (here / "all").iterdir()} == {f"{kind}.html" for kind in written}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error"),
+    [
+        (("plain", "fornt"), {}, NotFoundError),
+        (("nowhere", "history"), {}, NotFoundError),
+        (("plain", "front"), {}, NotApplicableError),
+        (("empty", "history"), {}, NotApplicableError),
+        (("plain", "history"), {"width": "nips"}, NotFoundError),
+        (("plain", "history"), {"colour": "red"}, InvalidInputError),
+        (("plain", "history", "figure.gif"), {}, InvalidInputError),
+        (("plain", "slice"), {"params": ["nothing"]}, (NotFoundError, InvalidInputError)),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
+    shelf, here, arguments, options, error
+):
+    with pytest.raises(error):
+        report.plot(*arguments, storage=shelf.storage, **options)
+    assert list(here.iterdir()) == []
