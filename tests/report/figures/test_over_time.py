@@ -154,6 +154,18 @@ def test_shares_of_time_add_up_to_what_the_spans_took(reader, shelf, workers):
     assert len(shares.panels[0][0].y.categories) == min(workers, len(found), 64)
 
 
+def test_what_a_worker_ran_at_once_has_rows_of_its_own(reader, shelf):
+    made = _worked(search_of(reader, shelf.names["plain"]), 2, EndReason.FAILED)
+    threads = replace(made, attempts=tuple(replace(a, worker_id="f" * 32) for a in made.attempts))
+    chart = drawn(reader, threads, "timeline", anonymous=True)
+    assert chart.panels[0][0].y.categories == ("worker 1", "worker 1 (2)")
+    assert "several rows" in chart.notes[0]
+    for mark in marks(chart, Spans):
+        for row in (0.0, 1.0):
+            inside = mark.row == row
+            assert (np.diff(np.sort(mark.start[inside])) >= 6).all()
+
+
 def test_hosts_are_numbered_when_asked(reader, shelf):
     made = _worked(search_of(reader, shelf.names["plain"]), 3, EndReason.FAILED)
     named = drawn(reader, made, "timeline")

@@ -47,10 +47,13 @@ _OUTCOMES = (
 def timeline(source: FigureSource) -> Chart:
     """Spans by worker, and below them how many attempts ran at once."""
     found = timeline_of(source.search)
-    rows, per_row = _rows(found)
-    spans, notes = _spans(found, rows, source.options.marks)
+    lanes = _lanes(found)
+    per_row = -(-len(lanes.workers) // _ROWS)
+    spans, notes = _spans(found, lanes, per_row, source.options.marks)
     if per_row > 1:
-        notes.append(f"{len(found.workers)} workers, {per_row} to a row, by their first start")
+        notes.append(f"{len(lanes.workers)} workers, {per_row} to a row, by their first start")
+    elif len(lanes.workers) > len(found.workers):
+        notes.append("a worker that ran several attempts at once has several rows")
     if found.untracked:
         notes.append(
             f"{counted(found.untracked, 'trial')} left out: nobody ran them under tracking"
@@ -60,7 +63,7 @@ def timeline(source: FigureSource) -> Chart:
         notes.append(
             f"{counted(running, 'attempt')} had not ended, drawn up to the last moment on record"
         )
-    labels = _labels(found, per_row, anonymous=source.options.anonymous)
+    labels = _labels(found, lanes, per_row, anonymous=source.options.anonymous)
     time = Axis("time (UTC)", Scale.TIME)
     moments, count, averaged = _at_once(found)
     if averaged:
@@ -82,18 +85,43 @@ def timeline(source: FigureSource) -> Chart:
     )
 
 
-def _rows(found: Timeline) -> tuple[Ints, int]:
-    """Shape (n,): the row of each attempt, and how many workers share one."""
-    per_row = -(-len(found.workers) // _ROWS)
-    return found.worker // per_row, per_row
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lanes:
+    """What takes one attempt at a time: a worker, or one of the threads of it.
+
+    Args:
+        lane: Shape (attempts,): the lane of each.
+        workers: Of each lane, the index of its worker; growing.
+    """
+
+    lane: Ints
+    workers: Ints
 
 
-def _spans(found: Timeline, rows: Ints, limit: int) -> tuple[list[Mark], list[str]]:
+def _lanes(found: Timeline) -> _Lanes:
+    """The lanes of a timeline: as many for a worker as it ever ran attempts at once."""
+    ends: list[list[float]] = [[] for _ in found.workers]
+    own = np.zeros(len(found), np.int64)
+    starts, stops = found.start_s.tolist(), found.end_s.tolist()
+    for at, worker in enumerate(found.worker.tolist()):
+        lanes = ends[worker]
+        free = next((lane for lane, end in enumerate(lanes) if end <= starts[at]), len(lanes))
+        lanes[free : free + 1] = [stops[at]]
+        own[at] = free
+    counts = np.array([len(lanes) for lanes in ends])
+    first = np.cumsum(counts) - counts
+    return _Lanes(first[found.worker] + own, np.repeat(np.arange(len(counts)), counts))
+
+
+def _spans(
+    found: Timeline, lanes: _Lanes, per_row: int, limit: int
+) -> tuple[list[Mark], list[str]]:
     """One span an attempt, or shares of time where that would be too many."""
+    rows = lanes.lane // per_row
     kinds = np.array([_kind(outcome) for outcome in found.outcomes], np.int64)
     count = int(rows.max()) + 1
     begin, end = float(found.start_s.min()), float(found.end_s.max())
-    if (len(found) <= limit and count == len(found.workers)) or begin == end:
+    if (len(found) <= limit and per_row == 1) or begin == end:
         marks: list[Mark] = []
         for kind, outcome in enumerate(_OUTCOMES):
             own = np.flatnonzero(kinds == kind)
@@ -121,7 +149,7 @@ def _spans(found: Timeline, rows: Ints, limit: int) -> tuple[list[Mark], list[st
         return marks, []
     bins = max(_LEAST_BINS, limit // (count * 2))
     edges = np.linspace(begin, end, bins + 1)
-    marks = _shares(found, rows, kinds, edges, count)
+    marks = _shares(found, rows, kinds, edges, _sizes(len(lanes.workers), per_row))
     width = (end - begin) / bins
     note = (
         f"{len(found)} attempts: bars are not single ones but, within each of {bins} intervals of "
@@ -130,10 +158,23 @@ def _spans(found: Timeline, rows: Ints, limit: int) -> tuple[list[Mark], list[st
     return marks, [note]
 
 
-def _shares(found: Timeline, rows: Ints, kinds: Ints, edges: Floats, count: int) -> list[Mark]:
-    """Spans as long as the share of each outcome in each interval, one behind the other."""
-    bins, width = len(edges) - 1, float(edges[1] - edges[0])
-    workers = np.bincount(np.unique(np.stack([rows, found.worker]), axis=1)[0], minlength=count)
+def _sizes(lanes: int, per_row: int) -> Ints:
+    """How many lanes each row holds."""
+    firsts = np.arange(0, lanes, per_row)
+    return np.minimum(per_row, lanes - firsts)
+
+
+def _shares(found: Timeline, rows: Ints, kinds: Ints, edges: Floats, lanes: Ints) -> list[Mark]:
+    """Spans as long as the share of each outcome in each interval, one behind the other.
+
+    Args:
+        found: The timeline.
+        rows: Shape (attempts,).
+        kinds: Shape (attempts,): index into ``_OUTCOMES``.
+        edges: Shape (intervals + 1,).
+        lanes: Shape (rows,): how many lanes share a row.
+    """
+    count, bins, width = len(lanes), len(edges) - 1, float(edges[1] - edges[0])
     start = np.tile(edges[:-1], (count, 1))
     marks: list[Mark] = []
     for kind, outcome in enumerate(_OUTCOMES):
@@ -142,7 +183,7 @@ def _shares(found: Timeline, rows: Ints, kinds: Ints, edges: Floats, count: int)
         for row in np.unique(rows[own]).tolist():
             mine = own[rows[own] == row]
             busy_s[row] = _time_in(found.start_s[mine], found.end_s[mine], edges)
-        share = np.minimum(busy_s / workers[:, None], width)
+        share = np.minimum(busy_s / lanes[:, None], width)
         row, at = np.nonzero(share > width * 1e-3)
         if len(row):
             begins = start[row, at]
@@ -174,20 +215,24 @@ def _at_once(found: Timeline) -> tuple[Floats, Floats, bool]:
     return edges, np.append(mean, 0.0), True
 
 
-def _labels(found: Timeline, per_row: int, *, anonymous: bool) -> tuple[str, ...]:
+def _labels(found: Timeline, lanes: _Lanes, per_row: int, *, anonymous: bool) -> tuple[str, ...]:
     """A label for each row: host and the beginning of the worker's id, or numbers."""
     if per_row > 1:
-        firsts = range(0, len(found.workers), per_row)
-        last = len(found.workers)
+        last = len(lanes.workers)
+        firsts = range(0, last, per_row)
         return tuple(f"workers {at + 1} to {min(at + per_row, last)}" for at in firsts)
-    if anonymous:
-        return tuple(f"worker {at + 1}" for at in range(len(found.workers)))
-    return tuple(
-        "no worker recorded"
-        if worker.worker_id is None
-        else f"{worker.host} {worker.worker_id[:6]}"
-        for worker in found.workers
-    )
+    labels: list[str] = []
+    for worker in lanes.workers.tolist():
+        owner = found.workers[worker]
+        if anonymous:
+            label = f"worker {worker + 1}"
+        elif owner.worker_id is None:
+            label = "no worker recorded"
+        else:
+            label = f"{owner.host} {owner.worker_id[:6]}"
+        again = lanes.workers.tolist()[: len(labels)].count(worker)
+        labels.append(f"{label} ({again + 1})" if again else label)
+    return tuple(labels)
 
 
 def _kind(outcome: str) -> int:
