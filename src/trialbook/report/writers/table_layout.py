@@ -165,6 +165,8 @@ def _measured(
         return _Measured(index, True, heading, width, wrapped, least, max(natural, least))
     usual = _NARROWEST_DIGEST if holds is Holds.DIGEST else _NARROWEST
     widest = max((_widest_piece(text) for text in texts), default=1)
+    if holds in (Holds.CODE, Holds.DIGEST):  # letters of a typewriter are wider
+        widest = math.ceil(1.2 * widest)
     least = min(natural, max(usual, widest, broken))
     return _Measured(index, False, heading, width, wrapped, least, natural)
 

@@ -18,7 +18,7 @@ from trialbook.report.writers.captions import ended
 from trialbook.report.writers.table_layout import GAP, LaidColumn, excerpt, parts
 from trialbook.report.writers.tex_text import siunitx, tex, tex_caption, tex_cell
 
-LINE = 92
+LINE = 84
 """Characters of a small line on a page with usual margins; a narrower one shrinks what floats."""
 LONGEST_FLOAT = 40
 """Lines of a table that still floats."""
