@@ -155,6 +155,18 @@ def test_headings_cells_and_figures_say_what_they_are_to_a_screen_reader(plain):
     assert len(ids) == len(set(ids))
 
 
+def test_the_page_knows_what_stands_for_each_ink_of_its_figures_when_it_is_dark(plain):
+    page = Page(plain.decode())
+    figures, script = page.scripts[: len(page.of("figure"))], page.scripts[-1]
+    assert script.startswith("// Draws each figure")
+    layouts = [json.dumps(json.loads(text)["layout"]) for text in figures]
+    inks = set(
+        re.findall(r'"(#[0-9a-f]{6})"', re.sub(r'"colorscale".*?\]\]', "", "".join(layouts)))
+    )
+    assert len(inks) > 2
+    assert inks <= set(re.findall(r'"(#[0-9a-f]{6})":', script))
+
+
 def test_the_same_document_gives_the_same_bytes(plain, tmp_path):
     (again,) = write(document(), tmp_path)
     assert again.read_bytes() == plain

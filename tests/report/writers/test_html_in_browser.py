@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
+import optuna
 import pytest
 
+import trialbook
+from trialbook.analysis.opening import opened
+from trialbook.report.building import build
+from trialbook.report.document import FigureBlock
 from trialbook.report.writers.html import write
 
 from ..browser import PROGRAM, Browser, Page, chromium
@@ -42,6 +48,50 @@ def test_every_figure_is_drawn_and_nothing_of_its_texts_is_executed(page):
     assert links == 0
 
 
+def test_a_study_with_scripts_everywhere_is_printed_whole_and_nothing_is_executed(
+    browser, tmp_path
+):
+    storage = trialbook.BookStorage(tmp_path / "book.db")
+    study = optuna.create_study(storage=storage, study_name=" ".join(HOSTILE[:8]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([HOSTILE[0]])
+    study.set_user_attr(HOSTILE[1], HOSTILE[2])
+    study.optimize(_hostile_objective, n_trials=5, catch=ValueError)
+    with opened(None, study) as reader:
+        made = build(reader, study.study_name)
+    storage.close()
+    (path,) = write(made, tmp_path)
+    content = path.read_text()
+    for text in ("raised", "logged", "artifact", "choice"):
+        assert f"{text} &lt;script&gt;" in content
+    opened_page = browser.page()
+    opened_page.open(path)
+    figures = sum(isinstance(b, FigureBlock) for part in made.sections for b in part.blocks)
+    drawn = "document.querySelectorAll('.plot:has(.main-svg)').length"
+    before = opened_page.evaluate(drawn)
+    opened_page.call("Page.printToPDF")  # draws those too that were never scrolled to
+    assert before < opened_page.evaluate(drawn) == figures
+    assert opened_page.evaluate("window.ran") is None
+    assert opened_page.troubles == []
+    opened_page.close()
+
+
+@trialbook.tracked_objective(config={HOSTILE[0]: HOSTILE[1]})
+def _hostile_objective(trial):
+    x = trial.suggest_float(HOSTILE[0], 0.0, 1.0)
+    trial.suggest_categorical(HOSTILE[3], [*HOSTILE, f"choice {HOSTILE[0]}"])
+    trial.set_user_attr(HOSTILE[2], HOSTILE[0])
+    trial.log({f"logged {HOSTILE[0]}": x}, step=0)
+    trial.report(x, 0)
+    kept = trial.dir / "kept"
+    kept.write_text(HOSTILE[0])
+    trial.log_artifact(kept, name=f"artifact {HOSTILE[0].replace('/', '')}")
+    if trial.number == 2:
+        raise ValueError(f"raised {HOSTILE[0]}")
+    return x
+
+
 def test_nothing_is_wider_than_a_small_window_and_figures_follow_the_colours_of_the_page(page):
     page.draw_all()
     ink = "getComputedStyle(document.querySelector('.plot text')).fill"
@@ -65,18 +115,6 @@ def test_a_command_is_copied_as_it_is(page):
     page.evaluate(f"{button}.click()")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.evaluate("document.querySelector('.command code').textContent")
-
-
-def test_printing_draws_figures_that_were_never_scrolled_to(browser, tmp_path):
-    (path,) = write(document(), tmp_path)
-    page = browser.page()
-    page.open(path)
-    drawn = "document.querySelectorAll('.plot .main-svg').length"
-    before = page.evaluate(drawn)
-    page.call("Page.printToPDF")
-    assert page.evaluate("document.querySelectorAll('.plot:has(.main-svg)').length") == _FIGURES
-    assert page.evaluate(drawn) > before
-    page.close()
 
 
 def test_without_javascript_the_page_says_so_and_its_tables_are_there(browser, tmp_path):
