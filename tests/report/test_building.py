@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from trialbook.analysis.opening import opened
+from trialbook.book.copying import copy_study
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.book.storage import BookStorage
@@ -33,7 +34,7 @@ from trialbook.report.source import ReportOptions
 
 from .conftest import Shelf
 from .studies import ALL
-from .tracked import COMMIT, STUDY, tracked
+from .tracked import COMMIT, STUDY, Lacking, replicated, tracked
 
 NO_FIGURES = ReportOptions(figures=False)
 
@@ -226,3 +227,34 @@ def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
 def test_a_study_that_is_not_there(storage: BookStorage) -> None:
     with pytest.raises(NotFoundError):
         report(storage, "nowhere")
+
+
+def test_replicates_are_told_with_their_study_and_on_their_own(storage: BookStorage) -> None:
+    tracked(storage)
+    none = said(section(report(storage, STUDY), "replicates"))
+    assert f"trialbook replicate {STUDY}/1 --seeds 10" in none
+    own = replicated(storage)
+    document = report(storage, STUDY)
+    (summary,) = rows(section(document, "replicates"), "replicates-summary")
+    assert "best (trial 1)" in summary
+    assert len(rows(section(document, "replicates"), "replicates-runs")) == 3
+    macros = {macro.name: macro.value for macro in document.macros}
+    assert macros["ReplicateMean"] == pytest.approx((0.89 + 0.9 + 0.92) / 3)
+    assert macros["Replicates"] == 3
+    assert "luckiest seed" not in said(document)
+    alone = report(storage, own, anonymous=True)
+    assert "luckiest seed" in said(alone)
+    assert "not the selected trial" not in said(alone)
+    assert STUDY not in str(alone)
+
+
+def test_a_copied_study_has_the_same_report_but_for_its_book(
+    storage: BookStorage, tmp_path: Path
+) -> None:
+    tracked(storage, Lacking(test=True))
+    storage.flush()
+    before = report(storage, STUDY)
+    copy = BookStorage(tmp_path / "copy.db")
+    copy_study(storage.book, copy.book, STUDY)
+    assert report(copy, STUDY) == before
+    copy.close()

@@ -89,7 +89,8 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
     )
     if not source.anonymous:
         return document
-    names = (study, *(one.study for one in source.replications))
+    linked = {name for one in source.replications for name in (one.study, one.link.study)}
+    names = (study, *sorted(linked - {study}))
     found = identifying(reader.book, source.study.study_id)
     replaced = replacements(names, reader.book.url, found, _classes(source))
     return without_names(document, replaced)

@@ -51,7 +51,7 @@ ITEMS: tuple[Item, ...] = (
     ),
     Item(
         f"{NEURIPS} 5, data and code",
-        "Are code and data kept such that the results can be reproduced from them?",
+        "Is the code kept and the data identified, so that whoever has both can reproduce results?",
         ("code", "data", "environment"),
     ),
     Item(

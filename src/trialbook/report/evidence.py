@@ -303,7 +303,8 @@ def _replicates(source: ReportSource) -> Proof:
     if chosen is None:
         return missing(f"the configuration was not replicated: run 'trialbook replicate {name}'")
     number = chosen.runs.configuration.trial
-    if found is None or number != found.trial.number:
+    own = source.holds_replicates
+    if not own and (found is None or number != found.trial.number):
         return missing(
             f"not the selected trial was replicated but {chosen.name}: run 'trialbook replicate "
             f"{name}'"

@@ -110,6 +110,11 @@ class ReportSource:
         return self.options.anonymous
 
     @property
+    def holds_replicates(self) -> bool:
+        """Whether the study is one of replicates itself."""
+        return any(one.study == self.study.name for one in self.replications)
+
+    @property
     def front_first(self) -> TrialDetail | None:
         """The first trial of the front of several objectives; ``None`` without one."""
         return self.shown if self.search.objectives > 1 and len(self.search.front) else None

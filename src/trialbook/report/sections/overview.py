@@ -9,7 +9,7 @@ import numpy as np
 from trialbook.analysis.columns import Holds
 from trialbook.analysis.search.search import Floats
 from trialbook.records.study import TrialState
-from trialbook.report.document import Block, Fact, Facts, Notice, Section
+from trialbook.report.document import Block, Fact, Facts, Notice, Section, Tone
 from trialbook.report.sections.trials import STATES
 from trialbook.report.source import ReportSource, counted, moment
 
@@ -28,6 +28,15 @@ def overview(source: ReportSource) -> Section:
         Fact("seal", source.seal.seal, Holds.DIGEST, note=_seal_note(source)),
     ]
     blocks: list[Block] = [Facts(tuple(facts))]
+    if source.holds_replicates:
+        blocks.append(
+            Notice(
+                f"This study holds replicates of {source.replications[0].link.study}: its trials "
+                "differ by their seeds, and the best of them is the luckiest seed. What the "
+                "configuration reaches is told by the section on replicates.",
+                Tone.WARNING,
+            )
+        )
     if not len(search):
         blocks.append(Notice("The study has no trial yet."))
     elif not search.complete.any():

@@ -57,7 +57,8 @@ def _none(source: ReportSource) -> Iterator[Block]:
 def _replication(source: ReportSource, found: Replication, end: str) -> Iterator[Block]:
     selected = source.selected
     replicated = found.chosen.runs.configuration.trial
-    if selected is not None and replicated != selected.trial.number:
+    other = selected is not None and replicated != selected.trial.number
+    if selected is not None and other and not source.holds_replicates:
         yield Notice(
             f"The replicates are of {found.chosen.name}, which is not the selected trial "
             f"{selected.trial.number}.",
