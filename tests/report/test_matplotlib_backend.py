@@ -130,6 +130,20 @@ def test_a_label_is_in_the_legend_once():
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["same"]
 
 
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_legend_is_no_wider_than_its_figure(count):
+    labels = [f"{'preempted'[: 3 + at]} {at}" for at in range(count)]
+    points = [
+        Points(np.array([0.0, 1.0]), np.array([0.0, 1.0]), at, label)
+        for at, label in enumerate(labels)
+    ]
+    drawn = figure(one(*points))
+    drawn.draw_without_rendering()
+    inside = drawn.legends[0].get_window_extent()
+    assert inside.x0 >= 0
+    assert inside.x1 <= drawn.bbox.x1
+
+
 def test_ticks_of_a_log_axis_are_powers_in_plain_text():
     axis = Axis("lr", Scale.LOG)
     drawn = _rendered(one(Points(np.array([1e-6, 1.0]), np.zeros(2)), x=axis))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from trialbook.errors import MissingPackageError
 from trialbook.report.charts import Chart, ColorScale, Panel
 from trialbook.report.geometry import color_scales, drawable, panels_of, same_scale
@@ -238,8 +240,8 @@ def _legend(drawn: Figure, entries: list[Entry], inches: float) -> None:
 def _legend_columns(widths_in: list[float], inches: float) -> int:
     """How many columns of a legend fit; entries go down each column before the next."""
     for columns in range(len(widths_in), 1, -1):
-        rows = -(-len(widths_in) // columns)
-        parts = [widths_in[at : at + rows] for at in range(0, len(widths_in), rows)]
-        if sum(max(part) for part in parts) <= inches:
+        # As matplotlib deals them out: the first columns have one more where it does not come out.
+        parts = np.array_split(np.array(widths_in), columns)
+        if sum(float(part.max()) for part in parts) <= inches:
             return columns
     return 1
