@@ -63,7 +63,7 @@ def test_few_equal_failed_and_infinite_replicates_are_drawn(told: Told, values):
     ((panel,),) = chart.panels
     assert panel is not None
     complete = [value for value in values if value is not None]
-    assert bool(panel.empty) == (not complete)
+    assert bool(panel.empty) == (not complete) == (not panel.marks)
 
 
 def test_a_study_of_replicates_draws_its_own(told: Told):

@@ -46,17 +46,15 @@ def replicates(source: FigureSource) -> Chart:
 
 def _panel(replication: Replication, objective: int, label: str, title: str) -> Panel:
     configurations = replication.configurations
-    marks = tuple(_marks(replication, objective))
+    some = any(one.estimates[objective].count for one in configurations)
     # The chosen configuration is at the top.
     ticks = tuple((float(-row), one.name) for row, one in enumerate(configurations))
     return Panel(
         Axis(label),
         Axis(ticks=ticks, limits=(0.5 - len(configurations), 0.5)),
-        marks,
+        tuple(_marks(replication, objective)) if some else (),
         title=title,
-        empty=""
-        if any(one.estimates[objective].count for one in configurations)
-        else "no replicate is complete",
+        empty="" if some else "no replicate is complete",
     )
 
 
