@@ -96,3 +96,8 @@ def test_params_with_a_single_value_make_no_pairs(searched):
     assert "only" not in {axis.name for axis in found.axes}
     with pytest.raises(NotApplicableError, match="two params"):
         contours(searched("changed"), params=["only", "x"])
+
+
+def test_equal_values_have_no_surface(searched):
+    with pytest.raises(NotApplicableError, match="same value"):
+        contours(searched("equal"))

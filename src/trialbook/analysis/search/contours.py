@@ -149,10 +149,13 @@ def contours(search: Search, objective: int = 0, params: Sequence[str] = ()) -> 
         params: Names of at least two params; empty for all.
 
     Raises:
-        NotApplicableError: No trial counts, or there are fewer than two params that vary.
+        NotApplicableError: No trial counts, all have the same value, or there are fewer than two
+            params that vary.
         NotFoundError: No trial has a param of that name.
     """
     found = slices(search, objective, params)
+    if len(found.judged) > 1 and np.all(found.judged.losses == found.judged.losses[0]):
+        raise NotApplicableError("all trials have the same value")
     axes = tuple(axis for axis in found.axes if not axis.single)
     if len(axes) < 2:
         raise NotApplicableError(

@@ -24,6 +24,8 @@ MOST_PARAMS = 4
 _OUTER = 0.02
 """Share of the values at each end that the colours do not tell apart, so that a few that went far
 wrong leave the rest some colour."""
+_ALIKE = 1e-9
+"""Values that differ by less, relative to themselves, are not told apart by colours."""
 
 
 def contours(source: FigureSource) -> Chart:
@@ -98,7 +100,7 @@ def _color(source: FigureSource, found: analysis.Contours) -> tuple[ColorScale, 
     )
     shown = shown if len(shown) else trials.values
     low, high = np.quantile(shown, [_OUTER, 1 - _OUTER]).tolist()
-    if low == high:
+    if high - low <= _ALIKE * abs(high):
         low, high = float(shown.min()), float(shown.max())
     outside = int(((shown < low) | (shown > high)).sum())
     label = objective_label(source.search, trials.objective)
