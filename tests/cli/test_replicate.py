@@ -16,7 +16,7 @@ from trialbook.tracking.objective import tracked_objective
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A book with a study of two tracked trials, the first of them enqueued."""
+    """A book with a study: an enqueued trial, another, and one with another configuration."""
     where = str(tmp_path / "book.db")
     storage = BookStorage(where)
     study = create_study(storage=storage, study_name="s", seed=1)
@@ -27,6 +27,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     study.enqueue_trial({"x": 0.75})
     study.optimize(objective, n_trials=2)
+    study.optimize(objective.with_settings(config={"depth": 3}), n_trials=1)
     storage.close()
     monkeypatch.setenv("TRIALBOOK_STORAGE", where)
     return where
@@ -62,9 +63,17 @@ def test_both_studies_show_what_they_are_linked_to(book: str, capsys: pytest.Cap
     exit_code_of_command(["show", "s"])
     assert "replicates  s.replicates" in capsys.readouterr().out
     exit_code_of_command(["show", "s.replicates"])
-    assert "source      study s: trial 1, chosen among 2 trials" in capsys.readouterr().out
+    assert "source      study s: trial 1, chosen among 3 trials" in capsys.readouterr().out
     exit_code_of_command(["status", "s.replicates"])
     assert "2 trials" in capsys.readouterr().out
+
+
+def test_a_trial_with_another_configuration_is_marked(
+    book: str, capsys: pytest.CaptureFixture[str]
+):
+    exit_code_of_command(["replicate", "s/1", "--also", "2", "--seeds", "1", "--place-only"])
+    said = "trial 2: trial 2 was recorded with other config (depth"
+    assert said in capsys.readouterr().err
 
 
 def test_json_and_csv_hold_the_whole_result(book: str, capsys: pytest.CaptureFixture[str]):

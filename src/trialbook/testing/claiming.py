@@ -50,6 +50,21 @@ class ClaimContract(BookCase):
         storage.create_new_trial(study_id, WAITING)
         assert storage.claim(study_id, budget=4) is None
 
+    def test_where_no_trial_is_to_be_made_nothing_is_left(
+        self, storage: BookStorage, study_id: int, here: Holder, budgets: Callable[..., None]
+    ) -> None:
+        budgets()
+        assert storage.claim(study_id, only_waiting=True) is None
+        waiting = storage.create_new_trial(study_id, WAITING)
+        first = storage.claim(study_id, holder=here, only_waiting=True)
+        assert isinstance(first, Claim)
+        assert first.trial_id == waiting
+        assert storage.claim(study_id, only_waiting=True) is None
+        storage.end_dead_attempt(waiting, OutcomeState(EndReason.LOST))
+        again = storage.claim(study_id, holder=here, only_waiting=True)
+        assert isinstance(again, Claim)
+        assert (again.trial_id, again.attempt) == (waiting, 2)
+
     def test_abandoned_trials_are_made_up_for(self, storage: BookStorage, study_id: int) -> None:
         claim = self.claimed(storage, study_id, budget=1)
         storage.end_dead_attempt(claim.trial_id, OutcomeState(EndReason.ABANDONED))
