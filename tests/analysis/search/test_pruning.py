@@ -50,7 +50,7 @@ def searched(name, pruner, direction, with_nan):
                 raise optuna.TrialPruned
         return level
 
-    study.optimize(objective, n_trials=70)
+    study.optimize(objective, n_trials=60)
     return study
 
 
@@ -66,8 +66,21 @@ PRUNERS = {
 }
 
 
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
-@pytest.mark.parametrize("kind", list(PRUNERS))
+@pytest.mark.parametrize(
+    ("kind", "direction"),
+    [
+        ("median", "minimize"),
+        ("median", "maximize"),
+        ("intervals", "minimize"),
+        ("percentile", "maximize"),
+        ("threshold", "minimize"),
+        ("halving", "minimize"),
+        ("halving", "maximize"),
+        ("late halving", "minimize"),
+        ("hyperband", "maximize"),
+        ("automatic", "minimize"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.filterwarnings("ignore:All-NaN")
 def test_every_decision_of_optuna_is_found_again(book, kind, direction):
