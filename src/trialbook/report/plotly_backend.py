@@ -21,6 +21,7 @@ from trialbook.report.geometry import (
     is_bare,
     limits_of,
     marks_count,
+    panels_of,
     same_scale,
 )
 from trialbook.report.labels import cells_of, distinct, wrapped
@@ -117,7 +118,8 @@ def figure_json(chart: Chart) -> str:
 def narrowest_px(chart: Chart) -> int:
     """The width below which a page should scroll instead of making the chart narrower."""
     columns = _grid(chart).columns
-    return 280 if columns == 1 else columns * _PANEL_PX
+    named = max((len(panel.x.categories) for panel in panels_of(chart)), default=0)
+    return max(280 if columns == 1 else columns * _PANEL_PX, min(120 + named * 44, _WIDE_PX))
 
 
 def described(chart: Chart) -> Json:

@@ -81,6 +81,8 @@ def finish_axes(
         _blank(axes, panel)
     if panel.title:
         axes.set_title(wrapped(panel.title, room.letters(room.width_in - 0.2)), parse_math=False)
+    if x_label and panel.x.scale is Scale.TIME:
+        x_label += _time_form(axes.xaxis)[1]
     axes.set_xlabel(x_label or "", parse_math=False)
     axes.set_ylabel(y_label or "", parse_math=False)
     axes.tick_params(labelbottom=x_label is not None, labelleft=y_label is not None)
@@ -145,9 +147,11 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
         which.set_minor_formatter(PowerLabels(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
         which.set_tick_params(which="minor", labelsize=size)
     elif axis.scale is Scale.TIME:
-        locator = dates.AutoDateLocator(tz="UTC", minticks=2, maxticks=max(count, 3))  # type: ignore[no-untyped-call]
+        form, _ = _time_form(which)
+        most = max(int(length_in / 0.55), 2)
+        locator = dates.AutoDateLocator(tz="UTC", minticks=2, maxticks=most)  # type: ignore[no-untyped-call]
         which.set_major_locator(locator)
-        which.set_major_formatter(dates.ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+        which.set_major_formatter(dates.DateFormatter(form, tz="UTC"))  # type: ignore[no-untyped-call]
     else:
         which.set_major_locator(
             ticker.MaxNLocator(
@@ -157,6 +161,17 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
                 min_n_ticks=1 if axis.integer else 2,
             )
         )
+
+
+def _time_form(which: DrawnAxis) -> tuple[str, str]:
+    """The form of a TIME axis's ticks, and what its label must say besides."""
+    low, high = sorted(which.get_view_interval())
+    first = dates.num2date((low + high) / 2, tz="UTC")  # type: ignore[no-untyped-call]
+    days = high - low
+    if days < 2:
+        form = "%H:%M:%S" if days < 10 / 1440 else "%H:%M"
+        return form, f", {first:%Y-%m-%d}"
+    return ("%m-%d", f", {first:%Y}") if days < 300 else ("%Y-%m", "")
 
 
 def _categories(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
