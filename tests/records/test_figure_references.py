@@ -79,10 +79,13 @@ def test_any_other_text_is_refused_or_says_what_it_says(text):
         "trialbook:1?",
         "trialbook:1?shows=history",
         "trialbook:1?key=00",
-        "trialbook:1?shows=history&seal=00&key=11",
-        "trialbook:1?shows=history&key=11&trial=many",
-        "trialbook:2?shows=history&key=11",
-        "trialbook:1?shows=history&amp;key=11",
+        f"trialbook:1?shows=history&seal={'5' * 64}&key={'1' * 32}",
+        f"trialbook:1?shows=history&key={'1' * 32}&trial=many",
+        f"trialbook:2?shows=history&key={'1' * 32}",
+        f"trialbook:1?shows=history&amp;key={'1' * 32}",
+        f"trialbook:1?shows=history&key={'1' * 31}",
+        f"trialbook:1?shows=history&key={'X' * 32}",
+        f"trialbook:1?shows=history&key={'1' * 32}&seal={'5' * 63}",
     ],
 )
 def test_what_is_no_reference_is_refused(text):

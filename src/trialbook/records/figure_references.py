@@ -82,6 +82,12 @@ def study_key(uid: str) -> str:
     return hashlib.sha256(_KEY_SALT + uid.encode()).hexdigest()[:32]
 
 
+def _digits(text: str, count: int) -> str:
+    if len(text) != count or not set(text) <= set("0123456789abcdef"):
+        raise ValueError("it is damaged")
+    return text
+
+
 def figure_reference(text: str) -> FigureReference:
     """Parse a reference.
 
@@ -105,9 +111,9 @@ def figure_reference(text: str) -> FigureReference:
                 case "uid":
                     studies.append(ShownStudy(name, value, study_key(value), None))
                 case "key":
-                    studies.append(ShownStudy(None, None, value, None))
+                    studies.append(ShownStudy(None, None, _digits(value, 32), None))
                 case "seal":
-                    studies[-1] = replace(studies[-1], seal=value)
+                    studies[-1] = replace(studies[-1], seal=_digits(value, 64))
                 case "trial":
                     trials.append(int(value))
                 case _:
