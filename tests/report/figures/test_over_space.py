@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from trialbook.analysis.search import importance as importance_analysis
 from trialbook.analysis.search.search import search_of
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
+from trialbook.book.storage import BookStorage
 from trialbook.errors import NotApplicableError, NotFoundError
 from trialbook.report.charts import Band, Cells, Curves, Labels, Points, Role, Scale
 from trialbook.report.figures import importance as importance_figure
@@ -135,6 +139,28 @@ def test_a_slice_has_a_panel_a_param_with_its_scale_and_range(source):
     assert lr.limits[0] < 1e-5 < 1e-1 < lr.limits[1]
 
 
+def test_infeasible_trials_are_told_apart_and_do_not_squash_the_rest(tmp_path):
+    storage = BookStorage(tmp_path / "book.db")
+    study = optuna.create_study(storage=storage, study_name="bound", direction="maximize")
+    space = {"x": FloatDistribution(0.0, 1.0)}
+    for value, bound in ((0.1, -1), (0.2, 0), (0.25, 1), (0.3, 1), (1e9, 1)):
+        study.add_trial(
+            create_trial(
+                value=value,
+                params={"x": value % 1},
+                distributions=space,
+                system_attrs={"constraints": [bound]},
+            )
+        )
+    reader = Reader(storage.book)
+    chart = figure_kind("slice").chart(FigureSource(reader, search_of(reader, "bound")))
+    (apart,) = [mark for mark in marks(chart, Points) if mark.style is Role.INFEASIBLE]
+    assert apart.y.tolist() == [0.25, 0.3]
+    assert chart.trials == (1,)
+    assert any("1 infeasible trial of 3 not drawn" in note for note in chart.notes)
+    storage.close()
+
+
 def test_of_a_param_that_few_trials_have_the_panel_says_so(source):
     titles = {p.x.label: p.title for p in panels(figure_kind("slice").chart(source("conditional")))}
     assert titles["model"] == ""
@@ -186,7 +212,7 @@ def test_parallel_lines_pass_below_what_a_trial_was_not_asked(source):
     (curves,) = marks(chart, Curves)
     assert len(curves.x) == 40 * 6  # five axes and a gap each
     assert np.isnan(curves.y).sum() == 40
-    assert any("not asked" in mark.texts for mark in marks(chart, Labels))
+    assert any("n/a" in mark.texts for mark in marks(chart, Labels))
     assert "log scale for svm.C" in chart.caption
 
 

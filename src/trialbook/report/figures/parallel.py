@@ -155,11 +155,15 @@ def _absent(absent: Flags) -> list[Labels]:
     places = np.flatnonzero(absent).astype(np.float64)
     if not len(places):
         return []
-    return [Labels(places, np.full(len(places), _ABSENT), ("not asked",) * len(places), "below")]
+    return [Labels(places, np.full(len(places), _ABSENT), ("n/a",) * len(places), "below")]
 
 
 def _on_absent(any_absent: bool) -> str:
-    return "; lines of trials without a param pass below its axis" if any_absent else ""
+    return (
+        "; lines of trials that were not asked for a param pass below its axis (n/a)"
+        if any_absent
+        else ""
+    )
 
 
 def _on_log(names: list[str]) -> str:

@@ -19,9 +19,10 @@ from trialbook.report.figures.over_params import (
     spread,
     trial_texts,
 )
+from trialbook.report.figures.thinning import chosen
 from trialbook.report.figures.wording import counted, objective_label, objective_scale
 
-MOST_PARAMS = 20
+MOST_PARAMS = 12
 COLUMNS = 3
 
 
@@ -34,8 +35,8 @@ def slices(source: FigureSource) -> Chart:
         objective_label(search, trials.objective),
         objective_scale(search, trials.values, trials.objective),
     )
-    panels = [_panel(source, found, axis, drawn, y) for axis in found.axes]
-    infeasible = len(trials.infeasible)
+    infeasible, beyond = _infeasible(source, found)
+    panels = [_panel(source, found, axis, (drawn, infeasible), y) for axis in found.axes]
     return Chart(
         kind="slice",
         title="Value against each param",
@@ -44,17 +45,39 @@ def slices(source: FigureSource) -> Chart:
         caption=(
             f"Value against each param over its range: {judged_sentence(trials)} Colour is the "
             "trial's number; the star is the best trial."
-            + (f" {counted(infeasible, 'infeasible trial')} as squares." if infeasible else "")
+            + (f" Squares: {counted(len(infeasible), 'infeasible trial')}." * bool(len(infeasible)))
             + (
                 " Points of categorical params are moved aside at random."
                 if any(axis.is_categorical for axis in found.axes)
                 else ""
             )
         ),
-        notes=notes + thinned,
+        notes=notes + thinned + beyond,
         trials=(trials.best_number,),
         share_y=True,
         height=1.2,
+    )
+
+
+def _infeasible(source: FigureSource, found: Slices) -> tuple[Ints, tuple[str, ...]]:
+    """Indices of the infeasible trials that are drawn, and a note when not all are.
+
+    Not those whose value is so far off that the others would be drawn as one line.
+    """
+    trials = found.judged
+    values = source.search.values[trials.infeasible, trials.objective]
+    low, high = float(trials.values.min()), float(trials.values.max())
+    room = max(high - low, 0.5 * max(abs(low), abs(high)))
+    least = low - room if low <= 0 else max(low - room, low / 2)  # above 0 on a log axis
+    near = trials.infeasible[(values >= least) & (values <= high + room)]
+    limit = max(1, source.options.marks // len(found.axes))
+    kept = near[chosen(len(near), limit, seed=source.options.seed)]
+    missing = len(trials.infeasible) - len(kept)
+    if not missing:
+        return kept, ()
+    return kept, (
+        f"{counted(missing, 'infeasible trial')} of {len(trials.infeasible)} not drawn: beyond the "
+        "range of the others, or left out at random",
     )
 
 
@@ -62,17 +85,18 @@ def _panel(
     source: FigureSource,
     found: Slices,
     axis: ParamAxis,
-    drawn: Ints,
+    members: tuple[Ints, Ints],
     y: Axis,
 ) -> Panel:
+    """One panel: ``members`` are positions of trials that count, and indices of infeasible ones."""
     trials, search = found.judged, source.search
+    drawn, at = members
     positions = found.positions(axis)
     shown = drawn[~np.isnan(positions[drawn]) & (drawn != trials.best)]
     numbers = trials.numbers.astype(np.float64)
     last = float(max(search.numbers))
     marks: list[Mark] = []
-    if len(trials.infeasible):
-        at = trials.infeasible[: source.options.marks // len(found.axes)]
+    if len(at):
         marks.append(
             Points(
                 axis.positions[at],
