@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,7 +245,8 @@ def _study(study: StudyOrName, storage: Storage, options: PlotOptions) -> Iterat
         seal = seal_of(reader.book, record.study_id)
         search = search_of(reader, name)
         shown = ShownStudy.of(record.name, record.uid, seal)
-        yield _Sheet(FigureSource(reader, search, options.figure), shown, options.anonymous)
+        figure = replace(options.figure, anonymous=options.anonymous)
+        yield _Sheet(FigureSource(reader, search, figure), shown, options.anonymous)
 
 
 def _without_names(source: FigureSource, found: Chart, reference: FigureReference) -> Chart:

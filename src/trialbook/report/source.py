@@ -7,7 +7,7 @@ blocks of a document are named and referenced is here too, so that no section ca
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from trialbook.analysis.columns import Table
@@ -165,7 +165,8 @@ class ReportSource:
         found = figure_kind(kind)
         if not self.options.figures:
             return Notice(f"{found.title}: figures were left out.")
-        source = FigureSource(self.reader, self.search, options or self.options.figure)
+        chosen = replace(options or self.options.figure, anonymous=self.anonymous)
+        source = FigureSource(self.reader, self.search, chosen)
         try:
             chart = found.chart(source)
         except (NotApplicableError, MissingPackageError) as error:
