@@ -260,7 +260,7 @@ def _is(objects: Objects, value: Any, kind: str) -> bool:
 
 def _of_streams(objects: Objects) -> Iterator[str]:
     """The references of all streams that are no images and fonts, for a file in disorder."""
-    for number in objects.numbers():
+    for number in objects.streams():
         stream = objects.value(Pointer(number))
         if isinstance(stream, Stream) and stream.entries.get("Subtype") in (None, "Form"):
             yield from _marks(objects, stream)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_VALUES = 2_000_000
+_MOST_VALUES = 4_000_000
 _BYTES_A_VALUE = 50
 _LONGEST_STRING = 256 * 1024
 _MOST_OBJECTS = 1_000_000
@@ -113,6 +113,10 @@ class Objects:
         """The numbers of all objects, in the order of the file."""
         return [*self.offsets, *(n for n in self._packed if n not in self.offsets)]
 
+    def streams(self) -> list[int]:
+        """The numbers of the objects that are streams, in the order of the file."""
+        return [number for number, at in self.offsets.items() if at in self._streams]
+
     def inflated(self, stream: Stream) -> Iterator[bytes]:
         """The content of a stream by pieces; what cannot be decoded ends it, with a note."""
         data: bytes | memoryview = memoryview(self.content)[stream.start : stream.end]
@@ -190,7 +194,7 @@ class Objects:
             at = self._one(int(found[1]), found.end())
         else:
             self._note(f"it has more than {_MOST_OBJECTS:,} objects")
-        for number in [n for n, at in self.offsets.items() if at in self._streams]:
+        for number in self.streams():
             if self._is_packing(number):
                 self._unpack(number)
 
