@@ -16,10 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trialbook.analysis.opening import opened
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import InvalidInputError, MissingPackageError, NotFoundError
 from trialbook.report import write
+from trialbook.report.building import build
+from trialbook.report.document import Document, FigureBlock
+from trialbook.report.sections import searching
+from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS
 from trialbook.report.writing import directory_name
 
@@ -68,9 +73,14 @@ def bytes_of(name: str, content: bytes) -> Iterator[bytes]:
             yield page.extract_text().encode()
 
 
-PROGRAM = """
+FEWER = {"_COURSE": ("history",), "_SPACE": ("slice",), "_TRAINING": ("pruning",)}
+"""Figures take most of the time; that each is drawn alike is tested where they are drawn."""
+
+PROGRAM = f"""
 import sys
 from trialbook.report import write
+from trialbook.report.sections import searching
+vars(searching).update({FEWER!r})
 write(sys.argv[1], sys.argv[3:], "here", anonymous=True, storage=sys.argv[2])
 """
 
@@ -79,7 +89,10 @@ write(sys.argv[1], sys.argv[3:], "here", anonymous=True, storage=sys.argv[2])
 def anonymous(book: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of an anonymous report in all formats."""
     out = tmp_path_factory.mktemp("anonymous") / "out"
-    written = write(STUDY, ALL, out, anonymous=True, storage=str(book))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kinds in FEWER.items():
+            patch.setattr(searching, name, kinds)
+        written = write(STUDY, ALL, out, anonymous=True, storage=str(book))
     found = files(out)
     assert sorted(found) == sorted(str(path.relative_to(out)) for path in written.files)
     return found
@@ -95,6 +108,22 @@ def test_an_anonymous_report_names_nobody_in_any_byte_of_any_format(
         for part in bytes_of(name, content):
             at = part.lower().find(MARK.encode())
             assert at < 0, (name, part[max(0, at - 80) : at + 80])
+
+
+def test_no_figure_of_an_anonymous_report_names_anybody(book: Path) -> None:
+    with opened(str(book)) as reader:
+        told = build(reader, STUDY, ReportOptions())
+        untold = build(reader, STUDY, ReportOptions(anonymous=True))
+    kinds = [[b.name for b in figures_of(document)] for document in (told, untold)]
+    assert kinds[0] == kinds[1]
+    assert len(kinds[0]) > 8
+    assert MARK in str([block.chart for block in figures_of(told)])
+    assert MARK not in str(untold)
+
+
+def figures_of(document: Document) -> list[FigureBlock]:
+    blocks = [block for section in document.sections for block in section.blocks]
+    return [block for block in blocks if isinstance(block, FigureBlock)]
 
 
 def test_the_same_names_are_found_in_a_report_that_is_not_anonymous(
@@ -155,7 +184,7 @@ def test_a_report_that_dies_leaves_the_old_one_whole(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    write("single", ["csv"], out, storage=shelf.storage)
+    write("empty", ["csv"], out, storage=shelf.storage)
     before = files(tmp_path)
 
     def dies(document: object, directory: Path) -> tuple[Path, ...]:
@@ -164,13 +193,13 @@ def test_a_report_that_dies_leaves_the_old_one_whole(
 
     monkeypatch.setattr("trialbook.report.writers.html.write", dies)
     with pytest.raises(KeyboardInterrupt):
-        write("plain", ["html", "csv"], out, storage=shelf.storage)
+        write("single", ["html", "csv"], out, storage=shelf.storage)
     assert files(tmp_path) == before
 
 
 def test_other_files_stay_and_are_told_of(shelf: Shelf, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write("plain", ["csv"], out, storage=shelf.storage)
+    write("single", ["csv"], out, storage=shelf.storage)
     (out / "notes.txt").write_text("mine")
     again = write("empty", ["csv"], out, storage=shelf.storage)
     assert (out / "notes.txt").read_text() == "mine"
