@@ -18,7 +18,7 @@ from trialbook.errors import InvalidInputError
 from trialbook.records.figure_references import FigureReference
 from trialbook.report.carrying import pdf, png, svg
 from trialbook.report.charts import Chart
-from trialbook.report.document import Document, FigureBlock, Notice, Section
+from trialbook.report.document import Document, FigureBlock, Section
 from trialbook.report.labels import texts_of
 from trialbook.report.venues import Width
 
@@ -103,11 +103,10 @@ def picture(
 
 def one_figure(chart: Chart, reference: FigureReference, *, anonymous: bool = False) -> Document:
     """A document that holds nothing but a figure."""
-    notes = tuple(Notice(f"{note}.") for note in chart.notes)
     block = FigureBlock(chart.kind, chart, reference)
-    section = Section("figure", chart.title or chart.kind, (block, *notes))
+    section = Section("figure", chart.title or chart.kind, (block,))
     names = ", ".join(study.name for study in reference.studies if study.name is not None)
-    title = f"{chart.title}: {names}" if names else chart.title
+    title = f"Study {names}" if names else "Figure"
     return Document(title, "", (section,), (), reference, anonymous)
 
 
