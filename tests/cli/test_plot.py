@@ -42,6 +42,14 @@ def test_the_path_goes_to_stdout_and_the_caption_to_stderr(run, tmp_path):
     assert (tmp_path / "digits-history.html").is_file()
 
 
+def test_a_hypervolume_has_the_reference_point_that_was_asked_for(run):
+    point = ("--reference-point", "9", "--reference-point", "-1")
+    code, _, err = run("plot", "two", "hypervolume", *point)
+    assert code == 0
+    assert "value 0 9, value 1 -1 (chosen)" in err
+    assert run("plot", "two", "hypervolume", *point[:2])[0] == 2
+
+
 def test_a_hostile_study_steers_neither_a_terminal_nor_a_path(run, recorded, tmp_path):
     code, out, err = run("plot", recorded.odd, "slice")
     assert code in (0, 2)

@@ -55,6 +55,13 @@ if TYPE_CHECKING:
 )
 @click.option("--metric", default="objective", help="Of learning curves: a metric that was logged.")
 @click.option(
+    "--reference-point",
+    type=float,
+    multiple=True,
+    metavar="VALUE",
+    help="Of the hypervolume: one value for each objective, in their order.",
+)
+@click.option(
     "--width", metavar="VENUE", help="Width on paper, such as neurips, ieee or ieee-full."
 )
 @click.option(
