@@ -22,6 +22,8 @@ GAP = 3
 _NUMBERS = (Holds.INTEGER, Holds.NUMBER, Holds.EXACT)
 _NARROWEST = 12
 _LONG_HEADING = 24
+_TYPED = 1.2
+"""Width of a typewriter's letter beside that of others."""
 _POWER = 4
 """What a power of ten takes in print above what its ``e`` takes."""
 _NARROWEST_DIGEST = 18
@@ -165,8 +167,8 @@ def _measured(
         return _Measured(index, True, heading, width, wrapped, least, max(natural, least))
     usual = _NARROWEST_DIGEST if holds is Holds.DIGEST else _NARROWEST
     widest = max((_widest_piece(text) for text in texts), default=1)
-    if holds in (Holds.CODE, Holds.DIGEST):  # letters of a typewriter are wider
-        widest = math.ceil(1.2 * widest)
+    if holds in (Holds.CODE, Holds.DIGEST):
+        widest, natural = math.ceil(_TYPED * widest), max(natural, math.ceil(_TYPED * width))
     least = min(natural, max(usual, widest, broken))
     return _Measured(index, False, heading, width, wrapped, least, natural)
 

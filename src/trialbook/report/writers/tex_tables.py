@@ -89,7 +89,7 @@ def tex_table(block: TableBlock) -> str:
         return _long(shown.rows, laid, caption, below)
     body = "\n\\par\\medskip\n".join(_tabular(shown.rows, part) for part in laid)
     begin, end = r"\begin{table}" + "\n" + r"\centering\small", r"\end{table}"
-    return "\n".join((begin, caption, body, below, end))
+    return "\n".join((begin, caption, r"\par\smallskip", body, below, end))
 
 
 def _tabular(rows: Rows, part: _Part) -> str:
