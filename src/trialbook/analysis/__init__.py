@@ -13,6 +13,7 @@ What can be asked of a book from Python::
     analysis.detail("digits/12")                # TrialDetail: coordinates, coverage, console
     analysis.status("digits")                   # StudyStatus: workers, pace, what waits
     analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
+    analysis.failures("digits")                 # Failures: why attempts came to no result
     analysis.replication("digits")              # Replication: means, intervals, winner's curse
     analysis.compare(["tpe", "random"])         # Comparison: settings, curves, tests
     analysis.differing("digits")                # trials whose worker differed from the study
@@ -23,6 +24,7 @@ What a whole search did is read once and then looked at, each time giving arrays
 
     found = analysis.search("digits")           # Search: every trial as columns
     analysis.space(found)                       # Space: ranges, changes in mid-study, conditions
+    analysis.selection(found)                   # Selection: the rule, the best trial, ties
     analysis.history(found)                     # History: best value so far against trials
     analysis.compute_history(found)             # ComputeHistory: the same against worker-hours
     analysis.learning_curves(found)             # LearningCurves: of what was reported
@@ -47,6 +49,7 @@ from trialbook.analysis.comparison.comparison import Comparison, compare
 from trialbook.analysis.compute import ComputeUse, compute
 from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
+from trialbook.analysis.failures import Failures, failures
 from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
 from trialbook.analysis.marks import differing
@@ -69,6 +72,7 @@ from trialbook.analysis.search.sensitivity import Sensitivity, sensitivity
 from trialbook.analysis.search.slices import Slices, slices
 from trialbook.analysis.search.space import Space, space
 from trialbook.analysis.search.timeline import Timeline, timeline
+from trialbook.analysis.selection import Selection, selection
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
@@ -80,6 +84,7 @@ __all__ = [
     "Contours",
     "CoordinateDetail",
     "Exposure",
+    "Failures",
     "History",
     "Hypervolume",
     "Importances",
@@ -89,6 +94,7 @@ __all__ = [
     "PruningAudit",
     "Replication",
     "Search",
+    "Selection",
     "Sensitivity",
     "Slices",
     "Space",
@@ -108,6 +114,7 @@ __all__ = [
     "detail",
     "diff",
     "differing",
+    "failures",
     "frame",
     "front",
     "history",
@@ -120,6 +127,7 @@ __all__ = [
     "replication",
     "reveal_test_metrics",
     "search",
+    "selection",
     "sensitivity",
     "slices",
     "space",
