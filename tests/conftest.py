@@ -62,6 +62,8 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     home = tmp_path_factory.mktemp("home")
     for variable, folder in (("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")):
         monkeypatch.setenv(variable, str(home / folder))
+    # Finding the fonts takes matplotlib seconds, so all tests share what it found.
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp() / "matplotlib"))
     monkeypatch.delenv("TRIALBOOK_STORAGE", raising=False)
     # What earlier tests read in this process is no undeclared input of the next one's trials.
     import_watch().reads.clear()
