@@ -184,3 +184,12 @@ def test_panels_keep_a_width_in_which_their_labels_are_read():
     panel = Panel(Axis("x"), Axis("y"))
     assert narrowest_px(chart(panel)) < 360
     assert narrowest_px(chart(*[panel] * 6, columns=6)) > 1000
+
+
+def test_labels_of_panels_that_differ_in_the_middle_are_told_apart():
+    names = [f"{'long.' * 12}{index}{'.name' * 12}" for index in range(4)]
+    panels = [Panel(Axis(name), Axis("y"), (Points(np.zeros(1), np.zeros(1)),)) for name in names]
+    layout = described(chart(*panels, columns=4))["layout"]
+    titles = [layout[axis]["title"]["text"] for axis in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
+    assert len(set(titles)) == 4
+    assert max(map(len, titles)) < 40

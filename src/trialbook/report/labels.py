@@ -150,6 +150,21 @@ def _around(line: str, start: int, end: int, limit: int) -> str:
     return f"{head}{shortened(part, max(limit - len(head) - len(tail), 3))}{tail}"
 
 
+def axis_labels(labels: Sequence[str], letters: int, lines: int = 3) -> dict[str, str]:
+    """How each of a chart's labels is drawn: on a few lines or shortened, and still told apart.
+
+    Args:
+        labels: Whole labels; the same one can come again.
+        letters: Columns of a line.
+        lines: How many lines at the most.
+    """
+    kept = tuple(dict.fromkeys(labels))
+    found = {text: wrapped(text, letters, lines) for text in kept}
+    if len(set(found.values())) < len(kept):
+        return dict(zip(kept, distinct(kept, letters), strict=True))
+    return found
+
+
 def texts_of(chart: Chart) -> tuple[str, ...]:
     """All texts that a drawing of the chart shows, in its order; hovered ones are left out."""
     found: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 from trialbook.errors import MissingPackageError
 from trialbook.report.charts import Chart, ColorScale, Panel
 from trialbook.report.geometry import color_scales, drawable, panels_of, same_scale
-from trialbook.report.labels import cells_of, shortened, texts_of, wrapped
+from trialbook.report.labels import axis_labels, cells_of, shortened, texts_of, wrapped
 from trialbook.report.venues import Width, usual_width
 
 if TYPE_CHECKING:
@@ -142,8 +142,6 @@ def _is_first(chart: Chart, place: _Place) -> bool:
 
 def _axis_labels(drawn: Figure, chart: Chart, room: Room) -> tuple[dict[str, str], dict[str, str]]:
     """How the labels of x and y axes are drawn; one that all rows have is drawn once for all."""
-    from trialbook.report.paper.axes import axis_labels
-
     panels = panels_of(chart)
     x_labels = axis_labels([p.x.label for p in panels], room.letters(room.width_in - 0.35))
     y_labels = axis_labels([p.y.label for p in panels], room.letters(room.height_in - 0.35))

@@ -24,7 +24,7 @@ from trialbook.report.geometry import (
     panels_of,
     same_scale,
 )
-from trialbook.report.labels import cells_of, distinct, wrapped
+from trialbook.report.labels import axis_labels, cells_of, distinct, wrapped
 from trialbook.report.page.texts import escaped, label, numbers, placed
 from trialbook.report.page.traces import Drawn, Json, Place, colored, colorscale, draw
 
@@ -251,6 +251,8 @@ def _set_axes(
     for which, axis, found in (("x", panel.x, x), ("y", panel.y, y)):
         if axis.integer and not axis.ticks and extent(panel, which) < found["nticks"]:
             found["dtick"] = 1  # plotly would set ticks between whole numbers too
+    _title(x, panel.x, [p.x.label for p in panels_of(chart)], grid.panel_px)
+    _title(y, panel.y, [p.y.label for p in panels_of(chart)], grid.rows_px[row])
     # What is between panels pushes no margin of the whole.
     x["automargin"] = last
     y["automargin"] = len(before) == 1
@@ -280,6 +282,15 @@ def _set_axes(
         )
 
 
+def _title(found: Json, axis: Axis, labels: list[str], length_px: float) -> None:
+    """Give an axis its label, told apart from those of the other panels."""
+    if found["showticklabels"] and axis.label:
+        letters = max(int((length_px - 16) / _LETTER_PX), 8)
+        drawn = axis_labels(labels, letters, 2)[axis.label]
+        text = "<br>".join(escaped(line) for line in drawn.split("\n"))
+        found["title"] = {"text": text, "standoff": 8, "font": {"size": _TITLE_PX}}
+
+
 def _lines(text: str, width_px: float, lines: int = 2) -> str:
     """A text on a few lines of a width."""
     found = wrapped(text, max(int(width_px / _LETTER_PX), 8), lines)
@@ -301,12 +312,6 @@ def _axis(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> Json:
         "exponentformat": "power",
         "nticks": max(int(length_px / (36 if vertical else 64)), 3),
     }
-    if shown and axis.label:
-        found["title"] = {
-            "text": _lines(axis.label, length_px - 16),
-            "standoff": 8,
-            "font": {"size": _TITLE_PX},
-        }
     if axis.scale is Scale.TIME:
         found["hoverformat"] = "%Y-%m-%d %H:%M:%S"
     if axis.integer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,15 +85,6 @@ def finish_axes(
     axes.set_xlabel(x_label or "", parse_math=False)
     axes.set_ylabel(y_label or "", parse_math=False)
     axes.tick_params(labelbottom=x_label is not None, labelleft=y_label is not None)
-
-
-def axis_labels(labels: Sequence[str], letters: int) -> dict[str, str]:
-    """How each of a chart's labels is drawn: on a few lines or shortened, and still told apart."""
-    kept = tuple(dict.fromkeys(labels))
-    found = {text: wrapped(text, letters, 3) for text in kept}
-    if len(set(found.values())) < len(kept):
-        return dict(zip(kept, distinct(kept, letters), strict=True))
-    return found
 
 
 def _blank(axes: Axes, panel: Panel) -> None:

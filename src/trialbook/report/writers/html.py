@@ -124,7 +124,7 @@ def _pieces(document: Document) -> Iterator[str]:
 def _page(document: Document) -> PageView:
     from markupsafe import Markup
 
-    said = "Written by Trialbook. 'trialbook locate report.html' leads back to the study."
+    said = "Written by Trialbook. 'trialbook locate' leads from this file back to the study."
     if document.anonymous:
         said += " Names, hosts, paths and remotes were left out."
     return PageView(
