@@ -70,11 +70,22 @@ def test_a_study_with_scripts_everywhere_is_printed_whole_and_nothing_is_execute
     figures = sum(isinstance(b, FigureBlock) for part in made.sections for b in part.blocks)
     drawn = "document.querySelectorAll('.plot:has(.main-svg)').length"
     before = opened_page.evaluate(drawn)
+    opened_page.dark()
+    opened_page.evaluate(_REMEMBER_INK)
     opened_page.call("Page.printToPDF")  # draws those too that were never scrolled to
     assert before < opened_page.evaluate(drawn) == figures
+    assert opened_page.evaluate("window.inks") == ["#222222"]  # light, as paper is
     assert opened_page.evaluate("window.ran") is None
     assert opened_page.troubles == []
     opened_page.close()
+
+
+_REMEMBER_INK = """
+addEventListener("beforeprint", () => {
+  const inks = Array.from(document.querySelectorAll(".js-plotly-plot"), (p) => p.layout.font.color);
+  window.inks = Array.from(new Set(inks));
+});
+"""
 
 
 @trialbook.tracked_objective(config={HOSTILE[0]: HOSTILE[1]})

@@ -3,7 +3,7 @@
   "use strict";
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const printing = matchMedia("print");
+  let printing = false;
   const holders = Array.from(document.querySelectorAll("[data-plot]"));
   const drawn = new Set();
   const waiting = [];
@@ -34,7 +34,7 @@
 
   function specification(holder) {
     const text = document.getElementById(holder.dataset.plot).textContent;
-    if (!dark.matches || printing.matches) return JSON.parse(text);
+    if (!dark.matches || printing) return JSON.parse(text);
     return JSON.parse(text, (key, value) =>
       typeof value === "string" ? (DARK[value.toLowerCase()] ?? value) : value
     );
@@ -88,11 +88,14 @@
 
   holders.forEach((holder) => observer.observe(holder));
   dark.addEventListener("change", drawAgain);
+  // Paper is light whatever the screen is.
   addEventListener("beforeprint", () => {
-    holders.forEach(draw);
+    printing = true;
     if (dark.matches) drawAgain();
+    holders.forEach(draw);
   });
   addEventListener("afterprint", () => {
+    printing = false;
     if (dark.matches) drawAgain();
   });
 
