@@ -16,19 +16,20 @@ $(foreach name,$(filter TRIALBOOK_%,$(.VARIABLES)),$(eval unexport $(name)))
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    search and rerun: handwritten digits, about two minutes"
+	@echo "make demo    search, rerun, report: handwritten digits, about two minutes"
 	@echo "make test    run the tests"
 	@echo "make check   formatting, lint, types and floors"
 	@echo "make bench   overhead, many workers and a large report, beside plain Optuna"
 	@echo "make clean   remove $(VENV), caches and build output; books stay"
 
-# The demo keeps its trials in the checkout's own book. Run again, it finds the budget met and
-# only reruns the best trial.
+# The demo keeps its trials in the checkout's own book. Run again, it finds the budget met, and
+# only reruns the best trial and writes the report again.
 demo: export TRIALBOOK_STORAGE = $(CURDIR)/.trialbook/book.db
 demo: $(VENV)/.demo
 	$(BIN)/trialbook run studies/digits-mlp.yaml
 	$(BIN)/trialbook show digits-mlp/best
 	$(BIN)/trialbook rerun digits-mlp/best
+	$(BIN)/trialbook report digits-mlp
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=worksteal
