@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from pypdf import PdfReader
 
-from trialbook.analysis.columns import Column, Table
+from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.errors import MissingPackageError
 from trialbook.records.printable import printable
 from trialbook.report.document import Document, Paragraph, Section, TableBlock
@@ -99,3 +99,18 @@ def test_without_typst_the_error_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(MissingPackageError, match=r"trialbook\[paper\]"):
         write(one_text("x"), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_stop_between_two_pieces_of_a_long_number_keeps_its_place(tmp_path):
+    table = Table((Column("value", Holds.EXACT),), ((0.11112222333344445,),))
+    block = TableBlock("values", "Values", table, reference("table:values"))
+    document = Document("T", "S", (Section("s", "S", (block,)),), (), reference("report"))
+    (pdf,) = write(document, tmp_path)
+    starts: dict[str, float] = {}
+
+    def place(text, matrix, text_matrix, font, size):
+        starts.setdefault(text.strip(), matrix[4] + text_matrix[4])
+
+    PdfReader(pdf).pages[0].extract_text(visitor_text=place)
+    digit = (starts["2222"] - starts["1111"]) / 4
+    assert starts["1111"] - starts["0."] > 1.2 * digit

@@ -35,6 +35,8 @@ from trialbook.report.writers.typst_text import FONTS, plain, typst_text
 FILE = "report.pdf"
 LINE = 104
 """Characters of a line in a table."""
+_LONGEST_WHOLE_CELL = 400
+"""Characters of a cell up to which no row breaks over pages."""
 
 Data = dict[str, Any]
 """What is written as a JSON object for the template, which documents the keys."""
@@ -168,10 +170,15 @@ def _table(block: TableBlock) -> Data:
             {
                 "columns": [_column(column) for column in part],
                 "rows": [_row(block, row, part) for row in shown.rows],
+                "breakable": _longest(shown.rows) > _LONGEST_WHOLE_CELL,
             }
             for part in parts(block.table, shown.rows, LINE)
         ],
     }
+
+
+def _longest(rows: tuple[tuple[Cell, ...], ...]) -> int:
+    return max((len(cell) for row in rows for cell in row if isinstance(cell, str)), default=0)
 
 
 def _column(laid: LaidColumn) -> Data:
