@@ -325,6 +325,7 @@ def _axis(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> Json:
             "tickmode": "array",
             "tickvals": list(range(0, len(labels), step)),
             "ticktext": [escaped(text) for text in labels[::step]],
+            "autotickangles": [0, 90],  # slanted ones reach into the next panel
             "showgrid": False,
         }
     ends = _range(axis)

@@ -411,7 +411,7 @@ def _labels(drawn: Drawn, place: Place, mark: Labels) -> None:
             "hovertext": [hovered(text) for text in mark.texts],
             "hoverinfo": "text",
             "textposition": _SIDES[mark.side],
-            "textfont": {"size": 10},
+            "textfont": {"size": 10, "shadow": "auto"},
             "cliponaxis": False,
             "showlegend": False,
         }
