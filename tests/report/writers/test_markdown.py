@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from hypothesis import example, given
@@ -9,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from trialbook.analysis.columns import Column, Table
 from trialbook.records.printable import printable
-from trialbook.report.document import Document, Section, TableBlock
+from trialbook.report.document import Command, Document, Section, TableBlock
 from trialbook.report.writers.markdown import FILE, code, markdown, write
 
 from ..documents import reference
@@ -125,3 +126,13 @@ def test_the_same_document_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         write(short_document(), tmp_path / name, figures)
     assert (tmp_path / "a" / FILE).read_bytes() == (tmp_path / "b" / FILE).read_bytes()
+
+
+def test_what_a_command_does_ends_with_one_mark(tmp_path):
+    says = ("Runs it again.", "runs it again")
+    blocks = tuple(Command("trialbook rerun digits/3", text) for text in says)
+    document = replace(short_document(), sections=(Section("again", "Again", blocks),))
+    write(document, tmp_path, GivenFigures())
+    text = (tmp_path / FILE).read_text()
+    assert "\nRuns it again.\n\n```" in text
+    assert "\nruns it again.\n\n```" in text

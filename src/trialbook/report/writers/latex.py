@@ -173,7 +173,7 @@ def _block(block: Block) -> str:
         case FigureBlock():
             return rf"\input{{\TBdir figures/{block.name}}}"
         case Command():
-            return rf"\TBcommand{{{tex(block.text)}}}{{{tex(block.says)}}}"
+            return rf"\TBcommand{{{tex(block.text)}}}{{{tex(ended(block.says))}}}"
         case Checklist():
             return _checklist(block)
 

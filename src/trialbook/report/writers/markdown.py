@@ -124,7 +124,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from _figure(block)
         case Command():
             if block.says:
-                yield f"{markdown(block.says)}:"
+                yield markdown(ended(block.says))
             yield _fenced(block.text)
         case Checklist():
             yield _checklist(block)

@@ -140,7 +140,7 @@ def _block(block: Block) -> Data:
                 "reference": typst_text(str(block.reference)),
             }
         case Command():
-            text, says = typst_text(block.text), typst_text(block.says)
+            text, says = typst_text(block.text), typst_text(ended(block.says))
             return {"kind": "command", "text": text, "says": says}
         case Checklist():
             return _checklist(block)
