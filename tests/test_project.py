@@ -51,7 +51,7 @@ def checkout(tmp_path: Path) -> Path:
     return directory
 
 
-def test_demo_runs_the_study_shows_the_best_trial_and_reruns_it(checkout: Path) -> None:
+def test_demo_runs_the_study_shows_the_best_trial_reruns_it_and_reports(checkout: Path) -> None:
     done = make(checkout, "--silent", "demo")
 
     called = [line for line in done.stdout.splitlines() if not line.startswith("TRIALBOOK_")]
@@ -59,6 +59,7 @@ def test_demo_runs_the_study_shows_the_best_trial_and_reruns_it(checkout: Path) 
         "run studies/digits-mlp.yaml",
         "show digits-mlp/best",
         "rerun digits-mlp/best",
+        "report digits-mlp",
     ], done.stderr
 
 
