@@ -107,12 +107,24 @@ def test_few_pairs_say_how_small_p_can_be():
     assert "with 3 pairs p cannot be below 0.25" in found.remark
 
 
+def test_pairs_without_a_difference_do_not_make_p_smaller():
+    found = paired_difference(np.array([1.0] * 7 + [2.0, 3.0]), np.array([1.0] * 8 + [1.5]))
+    assert found.p_value == 0.5
+    assert found.remark == "with 2 of 9 pairs that differ p cannot be below 0.5"
+    assert "leaves out those that are 0" in found.test
+
+
+def test_infinities_of_both_signs_have_no_mean():
+    assert math.isnan(estimate(np.array([math.inf, -math.inf])).mean)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "remark"),
     [
         ([], [], "two pairs"),
         ([1.0], [2.0], "two pairs"),
         ([1.0, 2.0], [1.0, 2.0], "every difference is 0"),
+        ([0.9] * 10, [0.8] * 10, "all differences are equal"),
     ],
 )
 def test_pairs_that_cannot_be_tested_say_why(first, second, remark):

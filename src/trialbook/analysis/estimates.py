@@ -118,7 +118,9 @@ def estimate(
     count = len(values)
     mean = lowest = highest = deviation = float("nan")
     if count:
-        mean, lowest, highest = float(np.mean(values)), float(np.min(values)), float(np.max(values))
+        with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+            mean = float(np.mean(values))
+        lowest, highest = float(np.min(values)), float(np.max(values))
     lacking = ""
     if not np.isfinite(values).all():
         lacking = "a value is no finite number"
@@ -140,6 +142,10 @@ def estimate(
 def paired_difference(first: Floats, second: Floats, *, level: float = LEVEL) -> Difference:
     """The mean of the differences of pairs, with the signed-rank test of Wilcoxon (1945).
 
+    Pairs without a difference take no part in the test, as Wilcoxon has it. When all differences
+    are equal nothing is tested: runs whose seed changes nothing repeat one difference, and as many
+    copies of it as one likes would make p as small as one likes.
+
     Args:
         first: Shape (pairs,).
         second: Shape (pairs,).
@@ -152,17 +158,23 @@ def paired_difference(first: Floats, second: Floats, *, level: float = LEVEL) ->
     count = len(differences)
     test = (
         "Wilcoxon signed-rank, two-sided; assumes that differences are independent and "
-        "symmetric about their median"
+        "symmetric about their median; leaves out those that are 0"
     )
     remark, p_value = "", None
     if count and not differences.any():
         remark = "every difference is 0"
+    elif count > 1 and _are_equal(differences):
+        remark = "all differences are equal: there is no spread to judge them by"
     elif count > 1 and np.isfinite(differences).all():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # small and tied samples are what is expected here
             p_value = float(stats.wilcoxon(differences).pvalue)
-        if count < _FEW_PAIRS:
-            remark = f"with {count} pairs p cannot be below {2.0 ** (1 - count):g}"
+        ranked = int(np.count_nonzero(differences))
+        if ranked < _FEW_PAIRS:
+            pairs = (
+                f"{count} pairs" if ranked == count else f"{ranked} of {count} pairs that differ"
+            )
+            remark = f"with {pairs} p cannot be below {2.0 ** (1 - ranked):g}"
     else:
         remark = "it takes two pairs or more"
     interval = found.interval
