@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from trialbook.records.printable import printable
-from trialbook.records.shell_words import shell_word
+from trialbook.records.shell_words import argument, shell_word
 
 NAMES = [
     "digits/3",
@@ -34,3 +34,9 @@ def test_a_shell_reads_the_name_and_a_terminal_is_not_steered(name):
 def test_a_plain_name_is_quoted_as_usual():
     assert shell_word("it's") == shlex.quote("it's")
     assert shell_word("digits/3") == "digits/3"
+
+
+def test_an_argument_is_no_option():
+    assert argument("-rf") == "-- -rf"
+    assert argument("a b") == shell_word("a b")
+    assert argument("\x1b[2J") == shell_word("\x1b[2J")

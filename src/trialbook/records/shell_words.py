@@ -19,6 +19,12 @@ def shell_word(text: str) -> str:
     return "$'" + "".join(map(_quoted, text)) + "'"
 
 
+def argument(text: str) -> str:
+    """The text as an argument that is no option, whatever it begins with."""
+    word = shell_word(text)
+    return f"-- {word}" if text.startswith("-") else word
+
+
 def _quoted(character: str) -> str:
     if character in "\\'":
         return f"\\{character}"

@@ -20,7 +20,8 @@ from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
 from trialbook.records.verdict import Verdict
-from trialbook.report.source import ReportSource, counted, snapshot_state
+from trialbook.report.source import ReportSource, snapshot_state
+from trialbook.report.wording import counted
 
 _TRACK = "decorate the objective with trialbook.tracked_objective and run the search with it"
 _SHORT = 12
@@ -240,7 +241,9 @@ def _exclusions(source: ReportSource) -> Proof:
         return missing("there is no trial yet: run the study")
     found, failures = source.account.exclusions, source.account.failures
     if failures.unexplained:
-        return missing(f"why {counted(failures.unexplained, 'trial')} failed is unknown: {_TRACK}")
+        return missing(
+            f"why {counted(failures.unexplained, 'attempt')} failed is unknown: {_TRACK}"
+        )
     return Proof(
         f"{found.trials - found.eligible} of {found.trials} trials cannot be selected, each with "
         f"its reason; {len(found.deleted)} deleted (sections Trials by state and Exclusions)"

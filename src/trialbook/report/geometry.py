@@ -32,7 +32,7 @@ from trialbook.report.charts import (
 
 
 def finite(values: Floats) -> Floats:
-    """The same numbers with NaN, which is a gap, in the place of infinities."""
+    """The same numbers with NaN, a gap, in place of infinities, which no axis can hold."""
     found = np.asarray(values, dtype=np.float64)
     if np.isinf(found).any():
         found = np.where(np.isinf(found), np.nan, found)

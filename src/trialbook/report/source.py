@@ -6,9 +6,7 @@ blocks of a document are named and referenced is here too, so that no section ca
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from trialbook.analysis.columns import Table
 from trialbook.analysis.compute import ComputeUse, compute_of
@@ -26,6 +24,7 @@ from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicab
 from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
+from trialbook.records.shell_words import argument
 from trialbook.records.study import StudyRecord
 from trialbook.report.document import Command, FigureBlock, Notice, TableBlock
 from trialbook.report.figures.kinds import FigureOptions, FigureSource, figure_kind
@@ -179,12 +178,6 @@ class ReportSource:
         return Command(f"trialbook {text}", says)
 
 
-def argument(text: str) -> str:
-    """A text as an argument of a command, quoted, and no option whatever it begins with."""
-    quoted = shlex.quote(text)
-    return f"-- {quoted}" if text.startswith("-") else quoted
-
-
 def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportSource:
     """Read what sections look at.
 
@@ -266,15 +259,3 @@ def snapshot_state(detail: TrialDetail, kind: Kind, state: type[State]) -> State
         if coordinate.kind is kind and coordinate.snapshot is not None:
             return coordinate.snapshot.state_as(state)
     return None
-
-
-def moment(seconds: float | None) -> str | None:
-    """Seconds since the epoch as date and time in UTC; ``None`` stays."""
-    if seconds is None or seconds != seconds:
-        return None
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """``1 trial``, ``3 trials``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -20,8 +20,10 @@ from trialbook.report.charts import (
     Scale,
 )
 from trialbook.report.figures.kinds import FigureOptions, FigureSource
-from trialbook.report.figures.thinning import chosen, finite, infinite_note
-from trialbook.report.figures.wording import counted, listed, objective_label, objective_scale
+from trialbook.report.figures.thinning import chosen, infinite_note
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.geometry import finite
+from trialbook.report.wording import counted, listed
 
 _CURVES = 120
 """More curves on one another show less, not more."""

@@ -7,7 +7,8 @@ import numpy as np
 from trialbook.analysis.search.distribution import value_distribution
 from trialbook.report.charts import Axis, Band, Chart, Line, Mark, Panel, Role
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import counted, objective_label, objective_scale
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.wording import counted
 
 
 def edf(source: FigureSource) -> Chart:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from trialbook.analysis.search.expected import ExpectedPerformance, expected_performance
 from trialbook.report.charts import Axis, Band, Chart, Line, Panel, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import counted, objective_label
+from trialbook.report.figures.wording import objective_label
+from trialbook.report.wording import counted
 
 _DECADE = 20
 

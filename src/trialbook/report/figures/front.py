@@ -9,9 +9,11 @@ from trialbook.analysis.search.pareto import hypervolume as hypervolume_of
 from trialbook.analysis.search.search import Floats, Ints
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.thinning import chosen, corners, finite, infinite_note
-from trialbook.report.figures.wording import counted, objective_label, objective_scale
+from trialbook.report.figures.thinning import chosen, corners, infinite_note
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.geometry import finite
 from trialbook.report.numbers import number_text
+from trialbook.report.wording import counted
 
 _OBJECTIVES = 4
 """More of them make more pairs than a page holds."""

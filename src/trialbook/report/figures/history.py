@@ -11,8 +11,10 @@ from trialbook.analysis.search.history import history as best_so_far
 from trialbook.analysis.search.search import Floats, Ints, Search
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureOptions, FigureSource
-from trialbook.report.figures.thinning import chosen, corners, finite, infinite_note
-from trialbook.report.figures.wording import counted, objective_label, objective_scale
+from trialbook.report.figures.thinning import chosen, corners, infinite_note
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.geometry import finite
+from trialbook.report.wording import counted
 
 _NOTHING = "no complete trial with a finite value"
 _UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))

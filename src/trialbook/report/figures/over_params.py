@@ -18,7 +18,7 @@ from trialbook.analysis.search.slices import Slices, slices
 from trialbook.report.charts import Axis, ColorScale, Floats, Panel, Points, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen
-from trialbook.report.figures.wording import counted
+from trialbook.report.wording import counted
 
 _ROOM = 0.05
 """Room beyond both ends of a range, as a share of it."""

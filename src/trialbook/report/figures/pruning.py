@@ -8,8 +8,10 @@ from trialbook.analysis.search.pruning import PruningAudit, pruning_audit
 from trialbook.analysis.search.search import Ints
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role, Rule
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.thinning import chosen, finite, infinite_note
-from trialbook.report.figures.wording import counted, objective_label, objective_scale
+from trialbook.report.figures.thinning import chosen, infinite_note
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.geometry import finite
+from trialbook.report.wording import counted
 
 
 def pruning(source: FigureSource) -> Chart:

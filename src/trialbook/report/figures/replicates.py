@@ -11,7 +11,8 @@ from trialbook.analysis.replication_tables import gap_text, interval_text, run_t
 from trialbook.errors import NotApplicableError
 from trialbook.report.charts import Axis, Chart, Curves, Intervals, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import counted, objective_label
+from trialbook.report.figures.wording import objective_label
+from trialbook.report.wording import counted
 
 _ASIDE = 0.28
 """How far below the values of a configuration its mean is drawn, in rows; the search's above."""

@@ -20,7 +20,8 @@ from trialbook.report.figures.over_params import (
     trial_texts,
 )
 from trialbook.report.figures.thinning import chosen
-from trialbook.report.figures.wording import counted, objective_label, objective_scale
+from trialbook.report.figures.wording import objective_label, objective_scale
+from trialbook.report.wording import counted
 
 MOST_PARAMS = 12
 COLUMNS = 3

@@ -37,11 +37,6 @@ def corners(values: Floats) -> Ints:
     return np.unique(np.concatenate([[0], 1 + np.flatnonzero(changed), [len(values) - 1]]))
 
 
-def finite(values: Floats) -> Floats:
-    """Values with NaN, which is a gap, in place of infinities, which no axis can hold."""
-    return np.where(np.isinf(values), np.nan, values)
-
-
 def infinite_note(*values: Floats) -> tuple[str, ...]:
     """The note that infinite values have no place in a figure; empty without any."""
     count = sum(int(np.isinf(array).sum()) for array in values)

@@ -11,7 +11,7 @@ from trialbook.analysis.search.timeline import RUNNING, Timeline
 from trialbook.analysis.search.timeline import timeline as timeline_of
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Role, Scale, Spans, Style
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import counted, listed
+from trialbook.report.wording import counted, listed
 
 _ROWS = 64
 """More rows than this cannot be told apart."""

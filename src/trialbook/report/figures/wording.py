@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from trialbook.analysis.search.search import Floats, Search
@@ -41,15 +39,3 @@ def objective_scale(search: Search, values: Floats, objective: int = 0) -> Scale
         return Scale.LINEAR
     low, high = np.quantile(seen, [0.05, 0.95])
     return Scale.LOG if high > _DECADES * low else Scale.LINEAR
-
-
-def listed(items: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """``1 trial``, ``2 trials``; ``many`` where an ``s`` is not enough."""
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -6,7 +6,8 @@ from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.compute import ComputeUse, HostCompute
 from trialbook.analysis.places import Hardware, gpus_text
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
-from trialbook.report.source import ReportSource, counted
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted
 
 
 def compute(source: ReportSource) -> Section:

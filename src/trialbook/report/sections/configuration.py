@@ -12,7 +12,8 @@ from trialbook.analysis.search.search import ParamColumn, Search
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Block, Fact, Facts, Notice, Section
-from trialbook.report.source import ReportSource, counted, snapshot_state
+from trialbook.report.source import ReportSource, snapshot_state
+from trialbook.report.wording import counted
 
 _FIXED = "fixed_params"
 """The system attribute in which Optuna keeps what ``enqueue_trial`` fixed."""

@@ -14,7 +14,8 @@ from trialbook.records.data import DataState, InputState
 from trialbook.records.environment import EnvironmentState, Package
 from trialbook.records.sizes import size_text
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
-from trialbook.report.source import ReportSource, counted, snapshot_state
+from trialbook.report.source import ReportSource, snapshot_state
+from trialbook.report.wording import counted
 
 WITHHELD = "withheld"
 _SHOWN = 25

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
-from trialbook.report.source import ReportSource, counted
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted
 
 _SHOWN = 30
 

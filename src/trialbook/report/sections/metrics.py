@@ -14,7 +14,8 @@ from trialbook.records.series import Series
 from trialbook.records.study import SeriesSummary
 from trialbook.records.test_metrics import is_test
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
-from trialbook.report.source import ReportSource, counted, moment
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted, moment
 
 
 def metrics(source: ReportSource) -> Section:

@@ -11,7 +11,8 @@ from trialbook.analysis.search.search import Floats
 from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Fact, Facts, Notice, Section, Tone
 from trialbook.report.sections.trials import STATES
-from trialbook.report.source import ReportSource, counted, moment
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted, moment
 
 
 def overview(source: ReportSource) -> Section:

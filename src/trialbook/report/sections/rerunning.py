@@ -8,7 +8,8 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.details import TrialDetail
 from trialbook.records.verdict import RerunRecord
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
-from trialbook.report.source import ReportSource, counted, moment
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted, moment
 
 _SHOWN = 20
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.book.verification import Verification, verify
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
-from trialbook.report.source import ReportSource, counted
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted
 
 _SHOWN = 20
 

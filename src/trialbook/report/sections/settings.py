@@ -10,7 +10,8 @@ from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
-from trialbook.report.source import ReportSource, counted
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted
 
 _UNKNOWN = "the study was not made by Trialbook, so it is not known"
 

@@ -9,7 +9,8 @@ from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.search.search import Search
 from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
-from trialbook.report.source import ReportSource, counted
+from trialbook.report.source import ReportSource
+from trialbook.report.wording import counted
 
 STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 if TYPE_CHECKING:
