@@ -15,6 +15,11 @@ _FORMULA = frozenset("=+-@＝＋－＠")
 _LINE = ("\t", "\r", "\n")
 
 
+def is_hidden(character: str) -> bool:
+    """Whether a character is a control, format, surrogate or unassigned one, or ends a line."""
+    return unicodedata.category(character) in _HIDDEN
+
+
 def printable(text: str, *, keep_newlines: bool = False) -> str:
     r"""The text with everything that a terminal would act upon written as an escape.
 
@@ -31,8 +36,8 @@ def printable(text: str, *, keep_newlines: bool = False) -> str:
     return "".join(
         character
         if character == "\n" and keep_newlines
-        else _escaped(character)
-        if unicodedata.category(character) in _HIDDEN
+        else escaped(character)
+        if is_hidden(character)
         else character
         for character in text
     )
@@ -51,12 +56,13 @@ def spreadsheet_text(text: str) -> str:
     for character in text:
         if character in _FORMULA:
             return f"'{shown}"
-        if not character.isspace() and unicodedata.category(character) not in _HIDDEN:
+        if not character.isspace() and not is_hidden(character):
             break
     return shown
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    r"""One character as an escape: ``\n``, ``\x1b``, ``\u202e``, ``\U000e0001``."""
     if character in _SHORT:
         return _SHORT[character]
     code = ord(character)

@@ -11,9 +11,9 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
+from trialbook.records.printable import escaped, is_hidden
 from trialbook.report.charts import Chart, ColorScale, Labels, Panel
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SPACES = {"\n": " ", "\t": " ", "\r": " "}
 _JOINERS = "\u200c\u200d"  # Indic scripts, Persian and emoji need them
 _WIDE = frozenset("WF")
@@ -31,12 +31,7 @@ def one_line(text: str) -> str:
 def _visible(character: str) -> str:
     if character in _SPACES:
         return _SPACES[character]
-    if character in _JOINERS or unicodedata.category(character) not in _HIDDEN:
-        return character
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return escaped(character) if is_hidden(character) and character not in _JOINERS else character
 
 
 def cells_of(text: str) -> int:
