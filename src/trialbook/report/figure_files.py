@@ -133,14 +133,7 @@ def _boxes(chart: Chart) -> tuple[str, ...]:
 def _put(content: bytes, path: Path) -> None:
     """Put a file in its place when all of it is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(prefix=".trialbook-figure-", dir=path.parent) as own:
+        whole = Path(own) / "figure"  # a new file in it has the rights that new files have here
+        whole.write_bytes(content)
+        whole.replace(path)
