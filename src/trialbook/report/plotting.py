@@ -100,8 +100,8 @@ def plot(
         width: Width on paper, such as ``neurips`` or ``ieee``; ``None`` for the usual one.
         anonymous: Leave out the study's name, people, hosts and paths.
         storage: Where the book is; not with an Optuna study.
-        **options: The fields of ``FigureOptions``: ``params``, ``objective``, ``metric``,
-            ``marks``, ``seed``.
+        **options: The fields of ``figures.kinds.FigureOptions``: ``params``, ``objective``,
+            ``metric``, ``marks``, ``seed``, ``reference_point``.
 
     Returns:
         The file. The same book gives the same bytes.

@@ -1,4 +1,7 @@
-"""Which kinds of figure there are. A kind is imported when it is drawn."""
+"""Which kinds of figure there are. A kind is imported when it is drawn.
+
+To list them nothing has to be read, so nothing that reads a book is imported here.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from trialbook.analysis.search.search import Search
-from trialbook.book.reading import Reader
 from trialbook.errors import NotFoundError
-from trialbook.report.charts import Chart
+
+if TYPE_CHECKING:
+    from trialbook.analysis.search.search import Search
+    from trialbook.book.reading import Reader
+    from trialbook.report.charts import Chart
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,6 @@ _SIZE_PX = 6.0
 _LEGEND_LETTERS = 60
 _SHADES = 24
 """How many colours the curves of a colour scale get: each is a trace."""
-_MANY_NUMBERS = 4000
 # Ten colours of viridis, from dark to bright (matplotlib's, CC0).
 VIRIDIS = (
     "#440154", "#482878", "#3e4989", "#31688e", "#26828e",
