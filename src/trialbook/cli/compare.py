@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trialbook.cli.options import common_options, format_option
+from trialbook.cli.options import comma_separated, common_options, format_option
 from trialbook.cli.output import (
     Cell,
     Format,
@@ -86,7 +86,7 @@ def _write_documents(
     """Write the comparison's documents and print their paths."""
     from trialbook.report.writing import compare as written_comparison
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    wanted = comma_separated(formats)
     written = written_comparison(studies, wanted, output, anonymous=anonymous, storage=storage)
     for notice in written.notices:
         write_note(notice)

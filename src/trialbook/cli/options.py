@@ -123,6 +123,11 @@ def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
     return click.confirm(question, default=False, err=True)
 
 
+def comma_separated(*texts: str) -> tuple[str, ...]:
+    """The names in lists such as ``html, pdf``, without blanks; empty ones are left out."""
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+
+
 def mapped_inputs(inputs: Sequence[str], flag: str = "--data") -> dict[str, str]:
     """Input name to path, from ``NAME=PATH`` after a flag.
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from trialbook.cli.failures import ExitCode
-from trialbook.cli.options import common_options, confirmed, format_option, mapped_inputs
+from trialbook.cli.options import (
+    comma_separated,
+    common_options,
+    confirmed,
+    format_option,
+    mapped_inputs,
+)
 from trialbook.cli.output import Format, write_note
 from trialbook.cli.wording import counted
 
@@ -148,7 +154,7 @@ def replicate(
     options = ReplicateOptions(
         reference,
         seeds=seeds,
-        also=tuple(name.strip() for text in also for name in text.split(",") if name.strip()),
+        also=comma_separated(*also),
         study=study,
         default=_default(defaults),
         seed=seed,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trialbook.cli.options import common_options
+from trialbook.cli.options import comma_separated, common_options
 from trialbook.cli.output import write_line, write_note
 
 
@@ -49,8 +49,9 @@ def report(
     """
     from trialbook.report.writing import write
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    written = write(study, wanted, output, anonymous=anonymous, verify=verify, storage=storage)
+    written = write(
+        study, comma_separated(formats), output, anonymous=anonymous, verify=verify, storage=storage
+    )
     for notice in written.notices:
         write_note(notice)
     for path in written.paths:

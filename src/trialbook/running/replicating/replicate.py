@@ -96,7 +96,7 @@ def replicate(
     """Run a chosen configuration again under fresh seeds, as trials of a linked study.
 
     The same call again goes on where the last one ended, and runs nothing when all has run; with
-    more seeds it adds to the same study. ``trialbook.analysis.replications`` gives the result.
+    more seeds it adds to the same study. ``trialbook.analysis.replication`` gives the result.
 
     Args:
         reference: ``STUDY/NUMBER``, ``STUDY/best`` or ``STUDY/best~K``.
