@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from itertools import combinations
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import create_trial
 
+from trialbook.analysis.search.search import search
 from trialbook.analysis.search.space import _by_chance, space
+from trialbook.book.storage import BookStorage
 from trialbook.errors import NotApplicableError
 
 
@@ -53,6 +58,26 @@ def test_a_param_that_hangs_on_a_choice_is_told_as_observed(searched):
     degree = found["degree"].condition  # hangs on a param that hangs on another
     assert (degree.on, degree.values) == ("kernel", ("poly",))
     assert found["C"].condition.on == "model"
+
+
+def test_values_that_one_trial_has_tell_no_condition(tmp_path):
+    """Of few trials with a number of their own each, some set of numbers always fits."""
+    model, kernel = CategoricalDistribution(["svm", "none"]), CategoricalDistribution(["a", "b"])
+    size = FloatDistribution(0.0, 1.0)
+    study = optuna.create_study(storage=BookStorage(str(tmp_path / "book.db")))
+    for number in range(60):
+        kinds, values = {"model": model}, {"model": "svm" if number < 7 else "none"}
+        if number < 7:
+            kinds |= {"C": size, "kernel": kernel}
+            values |= {"C": number / 10, "kernel": "ab"[number % 2]}
+        if number < 7 and number % 2:
+            kinds |= {"degree": size}
+            values |= {"degree": 0.5}
+        study.add_trial(create_trial(params=values, distributions=kinds, value=0.0))
+    found = {param.name: param for param in space(search(study)).params}
+    assert found["C"].condition.on == "model"
+    assert found["degree"].condition is None
+    assert found["degree"].asked.startswith("not in 57 complete trials")
 
 
 def test_what_hangs_on_nothing_that_is_known_gets_no_condition(searched):

@@ -294,7 +294,9 @@ def _tells(
     absent = np.isinf(values)
     if (always & absent).any() or (never == absent).all():
         return None  # whether the other was asked, not its value: both may hang on a third
-    if _by_chance(sizes.tolist(), int(asked.sum())) > chance:
+    # Trials without the other are no evidence for its values: where both hang on a third param,
+    # they would let any value tell that only one trial has.
+    if _by_chance(sizes[~absent].tolist(), int(asked.sum())) > chance:
         return None
     outside = np.isin(other.positions, values[always], invert=True)
     if (column.given & other.given & outside).any():
