@@ -19,7 +19,7 @@ from trialbook.analysis.search.pruning_rules import _running_quantile
 from trialbook.errors import NotApplicableError
 from trialbook.records.config import ComponentSettings
 
-from .over_time import search_of, trial
+from .over_time import search_of, spans, trial
 
 STEPS = 18
 
@@ -154,6 +154,22 @@ def test_without_a_rule_the_median_stands_in(book, pruner, says):
     assert np.isnan(audit.threshold[1])
     assert audit.table().columns[4].name == "median"
     assert audit.table().rows[0][6] is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "recomputed"), [((False, False, True), True), ((True,), False)]
+)
+def test_rungs_are_not_judged_of_trials_that_asked_seldom(book, answers, recomputed):
+    trials = [
+        trial(1.0, reports={0: 1.0, 1: 1.0, 2: 1.0}),
+        trial(9.0, "p", {0: 0.5, 1: 9.0, 2: 9.0}),
+    ]
+    found = search_of(book, trials, pruner=pruners.SuccessiveHalvingPruner(1, 2))
+    ran = spans(found, [(1, 0.0, 1.0, "pruned", "w")])
+    asked = replace(ran.attempts[0], prune_answers=answers)
+    audit = analysis.pruning_audit(replace(ran, attempts=(asked,)))
+    assert audit.recomputed == recomputed
+    assert recomputed or "1 trial asked should_prune less often than reported" in audit.rule
 
 
 def test_settings_that_changed_or_are_not_all_there(book):

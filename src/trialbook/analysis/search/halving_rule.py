@@ -23,7 +23,8 @@ class HalvingRule:
     """``SuccessiveHalvingPruner``, and each bracket of ``HyperbandPruner``.
 
     At each rung the value is compared with those of the trials that had come to the same rung: it
-    goes on when it is among the best ``1 / reduction_factor`` of them.
+    goes on when it is among the best ``1 / reduction_factor`` of them. Trials are taken as having
+    asked ``should_prune`` after each report; ``recorded_rule.py`` refuses those known to have not.
 
     Args:
         min_resource: As in Optuna.

@@ -26,7 +26,27 @@ def rule_of(search: Search, points: MetricPoints) -> Rule | str:
     if changed:
         return f"the pruner was changed in mid-study ({changed[0]})"
     lasts = points.last()[0][(search.states == "COMPLETE") & (points.lengths > 0)]
-    return _rule(pruner, np.unique(lasts))
+    rule = _rule(pruner, np.unique(lasts))
+    if isinstance(rule, HalvingRule) and (seldom := _asked_seldom(search, points)):
+        return (
+            f"the rule of {pruner.name} cannot be computed again: {seldom} "
+            f"{'trial' if seldom == 1 else 'trials'} asked should_prune less often "
+            "than reported, and at which steps is not recorded"
+        )
+    return rule
+
+
+def _asked_seldom(search: Search, points: MetricPoints) -> int:
+    """How many tracked trials asked ``should_prune`` less often than they reported.
+
+    A rung takes the value of the step at which a trial asked, which is then not known.
+    """
+    return sum(
+        attempt.executed
+        and attempt.number == search.counting[trial]
+        and len(attempt.prune_answers) < points.lengths[trial]
+        for attempt, trial in zip(search.attempts, search.attempt_trial.tolist(), strict=True)
+    )
 
 
 def _rule(pruner: ComponentSettings, lasts: Ints) -> Rule | str:
