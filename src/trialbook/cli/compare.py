@@ -117,6 +117,13 @@ def _write(found: Comparison, *, whole: bool) -> None:
         write_result(best_table(found.studies))
         for reason in found.significance.untested:
             write_note(f"not tested: {reason}")
+    if found.replicated is not None and found.replicated.choices:
+        write_line()
+        write_heading("CHOSEN CONFIGURATIONS UNDER FRESH SEEDS")
+        write_result(found.replicated.choices_table())
+        if found.replicated.pairs:
+            write_line()
+            write_result(found.replicated.pairs_table())
     for note in found.notes:
         write_note(note)
 
@@ -133,6 +140,7 @@ def _json(found: Comparison) -> dict[str, object]:
             for row in found.settings
         ],
         "significance": found.significance,
+        "replicated": found.replicated,
         "curves": {
             name: _curves_json(curves)
             for name, curves in (("trials", found.trials), ("compute", found.compute))

@@ -74,6 +74,7 @@ def comparison_document(
             _curves(source),
             _tested(source),
             _best(source),
+            _replicated(source),
             _sealed(source, shown),
         ),
         macros=(),
@@ -164,6 +165,40 @@ def _best(source: _Source) -> Section:
         return Section("best", title, (notice,))
     caption = "The best trial of each study, its value and its params."
     return Section("best", title, (source.table("best", caption, best_table(studies)),))
+
+
+def _replicated(source: _Source) -> Section:
+    found = source.found.replicated
+    title = "Chosen configurations under fresh seeds"
+    if found is None:
+        reason = "Several objectives: no single configuration was chosen."
+        return Section("replicated", title, (Notice(reason),))
+    blocks: list[Block] = []
+    if found.choices:
+        blocks.append(
+            source.table(
+                "replicated",
+                "Mean over the replicates of each study's chosen configuration.",
+                found.choices_table(),
+            )
+        )
+    if found.pairs:
+        blocks.append(
+            source.table(
+                "replicated-pairs",
+                "Pairs of studies: the replicates of their chosen configurations (Welch's t; "
+                "independent replicates, means that are about normal; p-values adjusted by Holm).",
+                found.pairs_table(),
+            )
+        )
+    if found.absent:
+        blocks.append(
+            Notice(
+                f"Not replicated: {', '.join(found.absent)}. A best value is the best of many, and "
+                "what its configuration reaches on average is not known ('trialbook replicate')."
+            )
+        )
+    return Section("replicated", title, tuple(blocks))
 
 
 def _sealed(source: _Source, shown: Sequence[ShownStudy]) -> Section:

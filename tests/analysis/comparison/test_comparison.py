@@ -10,6 +10,8 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 from scipy import stats
 
 import trialbook
@@ -19,6 +21,14 @@ from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import holm
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
+from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.replicates import (
+    REPLICATES,
+    Configuration,
+    Replicate,
+    ReplicationLink,
+    as_attribute,
+)
 
 RANDOM = tuple(f"random-{seed}" for seed in range(4))
 TPE = tuple(f"tpe-{seed}" for seed in range(3))
@@ -214,3 +224,44 @@ def test_documents_are_written_whole_and_the_same_each_time(book, tmp_path, caps
     )
     assert all(b"random-0" not in path.read_bytes() for path in anonymous.files)
     assert exit_code_of_command(["compare", *names, "-o", "x", "--storage", str(book)]) == 2
+
+
+def replicated(storage, source, reached):
+    """A study linked to a source, whose replicates came to these values."""
+    study = storage.create_new_study([StudyDirection.MINIMIZE], f"{source}.replicates")
+    record = storage.get_study_record(storage.get_study_id_from_name(source))
+    link = ReplicationLink(record.uid, source, "trial 0", 1, "0" * 64, 8)
+    storage.set_study_system_attr(study, REPLICATES, as_attribute(link))
+    best = Configuration("best", (), trial=0, rank=1, values=(0.0,))
+    storage.place_replicates(study, [Replicate(best, i, 100 + i) for i in range(len(reached))])
+    for value in reached:
+        claim = storage.claim(study, only_waiting=True)
+        attempt = storage.begin_attempt(claim.trial_id, snapshots=[], seeds=Seeds(0))
+        attempt.end(OutcomeState(EndReason.COMPLETE))
+        storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [value])
+
+
+def test_chosen_configurations_are_compared_by_their_replicates(tmp_path, capsys):
+    path = tmp_path / "book.db"
+    storage = trialbook.BookStorage(path)
+    rng = np.random.default_rng(1)
+    values = {"one": rng.normal(0.0, 1.0, 6), "two": rng.normal(3.0, 1.0, 5)}
+    space = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    for name in (*values, "three"):
+        trial = optuna.trial.create_trial(params={"x": 0.5}, distributions=space, value=0.0)
+        trialbook.create_study(storage=storage, study_name=name).add_trial(trial)
+    for name, reached in values.items():
+        replicated(storage, name, reached)
+    storage.close()
+    found = compare(["one", "two", "three"], storage=path).replicated
+    assert [choice.study for choice in found.choices] == ["one", "two"]
+    assert found.absent == ("three",)
+    assert found.choices[0].estimate.mean == pytest.approx(values["one"].mean())
+    (pair,) = found.pairs
+    welch = stats.ttest_ind(values["one"], values["two"], equal_var=False)
+    assert pair.adjusted_p == pytest.approx(welch.pvalue)
+    argv = ["compare", "one", "two", "three", "--storage", str(path)]
+    assert exit_code_of_command(argv) == 0
+    assert "UNDER FRESH SEEDS" in capsys.readouterr().out
+    document = report.compare(["one", "two"], ["md"], tmp_path / "out", storage=path)
+    assert "Chosen configurations under fresh seeds" in document.paths[0].read_text()

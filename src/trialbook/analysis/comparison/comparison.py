@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trialbook.analysis.comparison.curves import Curves, compute_curves, trial_curves
+from trialbook.analysis.comparison.replicated import ReplicatedChoices, replicated_choices
 from trialbook.analysis.comparison.settings import SettingRow, settings
 from trialbook.analysis.comparison.significance import Significance, significance
 from trialbook.analysis.comparison.studies import (
@@ -32,6 +33,7 @@ class Comparison:
         compute: The same over worker-hours; groups with studies of which they are not known are
             absent.
         significance: What tests say; ``None`` with several objectives.
+        replicated: The chosen configurations under fresh seeds, likewise.
         notes: What a reader must know before comparing; empty when nothing stands against it.
     """
 
@@ -41,6 +43,7 @@ class Comparison:
     trials: Curves | None
     compute: Curves | None
     significance: Significance | None
+    replicated: ReplicatedChoices | None
     notes: tuple[str, ...]
 
 
@@ -74,7 +77,7 @@ def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = Fal
             "With several objectives no single value is the best so far: compare the fronts and "
             "hypervolumes of the studies' own reports."
         )
-        return Comparison(studies, found, rows, None, None, None, tuple(notes))
+        return Comparison(studies, found, rows, None, None, None, None, tuple(notes))
     return Comparison(
         studies=studies,
         groups=found,
@@ -82,6 +85,7 @@ def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = Fal
         trials=trial_curves(studies, found, LEVEL),
         compute=compute_curves(studies, found, LEVEL),
         significance=significance(studies, found, LEVEL),
+        replicated=replicated_choices(reader, studies),
         notes=tuple(notes),
     )
 

@@ -1,0 +1,177 @@
+"""The chosen configurations of studies against each other, as far as they were replicated.
+
+A study's best value is the best of many noisy ones; what its configuration reaches under fresh
+seeds is what can be compared (see ``analysis/replication.py``). Each pair of studies is compared by
+Welch's t, its p-values adjusted by Holm's method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.comparison.significance import holm
+from trialbook.analysis.comparison.studies import ComparedStudy
+from trialbook.analysis.estimates import Difference, Estimate, Interval, unpaired_difference
+from trialbook.analysis.replication import replications
+from trialbook.analysis.search.search import Floats
+from trialbook.book.reading import Reader
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplicatedChoice:
+    """The chosen configuration of a study under fresh seeds.
+
+    Args:
+        study: What the study is called.
+        configuration: What the configuration is called.
+        values: Shape (n,): of the complete replicates.
+        estimate: Their mean with its interval.
+        failed: How many replicates have failed.
+        unfinished: How many are still to run.
+    """
+
+    study: str
+    configuration: str
+    values: Floats
+    estimate: Estimate
+    failed: int
+    unfinished: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatedPair:
+    """Two studies' chosen configurations.
+
+    Args:
+        first: What the first study is called.
+        second: What the second is called.
+        difference: Mean of the first minus mean of the second.
+        adjusted_p: Its p-value, adjusted for the number of pairs; ``None`` where there is no test.
+    """
+
+    first: str
+    second: str
+    difference: Difference
+    adjusted_p: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplicatedChoices:
+    """What replicates say of the studies.
+
+    Args:
+        choices: Of the studies that were replicated, in their order.
+        pairs: Each pair of them.
+        absent: What the studies are called that were not replicated.
+    """
+
+    choices: tuple[ReplicatedChoice, ...]
+    pairs: tuple[ReplicatedPair, ...]
+    absent: tuple[str, ...]
+
+    def choices_table(self) -> Table:
+        """One row a study."""
+        return Table(
+            (
+                Column("study", Holds.CODE),
+                Column("configuration"),
+                Column("n", Holds.INTEGER),
+                Column("failed", Holds.INTEGER),
+                Column("to run", Holds.INTEGER),
+                Column("mean", Holds.NUMBER),
+                Column("sd", Holds.NUMBER),
+                Column("low", Holds.NUMBER),
+                Column("high", Holds.NUMBER),
+                Column("interval"),
+            ),
+            tuple(_choice_row(choice) for choice in self.choices),
+        )
+
+    def pairs_table(self) -> Table:
+        """One row a pair."""
+        return Table(
+            (
+                Column("first", Holds.CODE),
+                Column("second", Holds.CODE),
+                Column("difference of means", Holds.NUMBER),
+                Column("low", Holds.NUMBER),
+                Column("high", Holds.NUMBER),
+                Column("Welch p (Holm)", Holds.NUMBER),
+                Column("remark"),
+            ),
+            tuple(
+                (
+                    pair.first,
+                    pair.second,
+                    _given(pair.difference.mean),
+                    *_ends(pair.difference.interval),
+                    pair.adjusted_p,
+                    pair.difference.remark,
+                )
+                for pair in self.pairs
+            ),
+        )
+
+
+def replicated_choices(reader: Reader, studies: Sequence[ComparedStudy]) -> ReplicatedChoices:
+    """The chosen configurations of studies with one objective, where they were replicated.
+
+    Of a study with several studies of replicates the first by name counts.
+    """
+    choices, absent = [], []
+    for study in studies:
+        found = replications(reader, study.search.study)
+        if not found:
+            absent.append(study.name)
+            continue
+        chosen = found[0].chosen
+        values = chosen.runs.values[chosen.runs.complete, 0]
+        choices.append(
+            ReplicatedChoice(
+                study.name,
+                chosen.name,
+                values[~np.isnan(values)],
+                chosen.estimates[0],
+                chosen.runs.failed,
+                chosen.runs.unfinished,
+            )
+        )
+    differences = [
+        (one.study, two.study, unpaired_difference(one.values, two.values))
+        for one, two in combinations(choices, 2)
+    ]
+    tested = [d.p_value for _, _, d in differences if d.p_value is not None]
+    adjusted = iter(holm(tested))
+    pairs = tuple(
+        ReplicatedPair(first, second, d, None if d.p_value is None else next(adjusted))
+        for first, second, d in differences
+    )
+    return ReplicatedChoices(tuple(choices), pairs, tuple(absent))
+
+
+def _choice_row(choice: ReplicatedChoice) -> tuple[Cell, ...]:
+    found = choice.estimate
+    return (
+        choice.study,
+        choice.configuration,
+        found.count,
+        choice.failed,
+        choice.unfinished,
+        _given(found.mean),
+        _given(found.deviation),
+        *_ends(found.interval),
+        found.lacking if found.interval is None else found.interval.method,
+    )
+
+
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
+def _given(value: float) -> float | None:
+    return None if np.isnan(value) else value
