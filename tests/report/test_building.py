@@ -31,9 +31,10 @@ from trialbook.report.document import (
     TableBlock,
 )
 from trialbook.report.source import ReportOptions
+from trialbook.running.replicating.choosing import choice
 
 from .conftest import Shelf
-from .studies import ALL
+from .studies import ALL, plain
 from .tracked import COMMIT, STUDY, Lacking, replicated, tracked
 
 NO_FIGURES = ReportOptions(figures=False)
@@ -227,6 +228,20 @@ def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
 def test_a_study_that_is_not_there(storage: BookStorage) -> None:
     with pytest.raises(NotFoundError):
         report(storage, "nowhere")
+
+
+def test_a_command_that_replicates_names_only_what_can_be(storage: BookStorage) -> None:
+    tracked(storage)  # with no default configuration, and two complete trials
+    found = section(report(storage, STUDY), "replicates")
+    (command,) = [block.text for block in found.blocks if isinstance(block, Command)]
+    assert command == f"trialbook replicate {STUDY}/1 --seeds 10 --also best:2"
+    choice(Reader(storage.book), f"{STUDY}/1", ["best:2"])
+
+
+def test_what_ran_without_tracking_is_not_said_to_be_replicable(storage: BookStorage) -> None:
+    found = section(report(storage, plain(storage, 3)), "replicates")
+    assert not [block for block in found.blocks if isinstance(block, Command)]
+    assert "cannot be replicated: it was never executed under tracking" in said(found)
 
 
 def test_replicates_are_told_with_their_study_and_on_their_own(storage: BookStorage) -> None:

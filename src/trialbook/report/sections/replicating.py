@@ -13,8 +13,10 @@ from trialbook.analysis.replication_tables import (
     run_table,
     summary_table,
 )
+from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
+from trialbook.running.replicating.choosing import choice
 
 _SHOWN = 20
 
@@ -46,12 +48,34 @@ def _none(source: ReportSource) -> Iterator[Block]:
     )
     if found is None:
         return
-    name = source.trial_name(found.trial.number)
-    others = " --also default,best:2" if source.selected is not None else ""
+    try:
+        also = _comparable(source, found.trial.number)
+    except InvalidInputError as error:
+        yield Notice(f"{error.what[:1].upper()}{error.what[1:]}.")
+        return
+    others = f" --also {','.join(also)}" if also else ""
     yield source.command(
-        f"replicate {name} --seeds 10{others}",
+        f"replicate {source.trial_name(found.trial.number)} --seeds 10{others}",
         "Runs the configuration again under fresh seeds, as trials of a linked study.",
     )
+
+
+def _comparable(source: ReportSource, number: int) -> list[str]:
+    """What the configuration can be compared with, so that the printed command does run.
+
+    Raises:
+        InvalidInputError: The configuration itself cannot be replicated.
+    """
+    name = f"{source.study.name}/{number}"
+    choice(source.reader, name)
+    found = []
+    for text in ("default", "best:2") if source.selected is not None else ("default",):
+        try:
+            others = choice(source.reader, name, [text]).others
+        except (InvalidInputError, NotFoundError):
+            continue
+        found += [text] if others else []
+    return found
 
 
 def _replication(source: ReportSource, found: Replication, end: str) -> Iterator[Block]:
