@@ -9,9 +9,10 @@ import pytest
 
 from trialbook.analysis.opening import opened
 from trialbook.book.reading import Reader
+from trialbook.book.reruns import add_rerun
 from trialbook.book.storage import BookStorage
 from trialbook.records.coordinates import Kind
-from trialbook.records.verdict import Verdict
+from trialbook.records.verdict import RerunReport, Verdict
 from trialbook.report.checklist import ITEMS, Item, answered
 from trialbook.report.document import Answer
 from trialbook.report.evidence import PROOFS, Evidence, Proof, evidence
@@ -76,6 +77,7 @@ def test_a_study_of_which_everything_is_recorded_has_every_proof(tmp_path: Path)
         (Lacking(contents=True, gaps=True), "code"),
         (Lacking(kinds=(Kind.DATA,), gaps=True), "data coverage"),
         (Lacking(inputs=True, gaps=True), "data"),
+        (Lacking(config=True, gaps=True), "configuration"),
         (Lacking(kinds=(Kind.CONFIG,), gaps=True), "configuration coverage"),
         (
             Lacking(kinds=(Kind.ENVIRONMENT,), gaps=True),
@@ -86,7 +88,7 @@ def test_a_study_of_which_everything_is_recorded_has_every_proof(tmp_path: Path)
         (Lacking(rerun=True, gaps=True), "rerun"),
         (Lacking(artifact=True, gaps=True), "artifacts"),
         (Lacking(test=True, gaps=True), "test"),
-        (Lacking(ended=True, gaps=True), "runs seeds coverage"),
+        (Lacking(ended=True, gaps=True), "runs seeds coverage compute"),
         (
             Lacking(complete=True, gaps=True),
             "selection configuration rerun test artifacts",
@@ -121,6 +123,42 @@ def test_the_verdict_of_a_rerun_decides(tmp_path: Path, verdict: Verdict, answer
     found = of(storage)
     storage.close()
     assert answered(ITEMS[0], found).answer is answer
+
+
+def test_a_rerun_that_came_out_the_same_does_not_undo_one_that_did_not(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage, verdict=Verdict.DIFFERENT)
+    attempt = Reader(storage.book).trial(f"{STUDY}/1").attempts[0]
+    again = RerunReport(f"{STUDY}/1", Verdict.WITHIN_TOLERANCE, points=3, params=3, rtol=1e9)
+    add_rerun(storage.book, attempt.attempt_id, again, "elsewhere")
+    found = of(storage)
+    storage.close()
+    assert answered(ITEMS[0], found).answer is Answer.NO
+    assert "relative 1e+09" in found.rerun.text
+    assert "1 of 1 before it came out different" in found.rerun.text
+
+
+def test_compute_that_is_not_all_known_is_no_total(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    storage.flush()
+    source = report_source(Reader(storage.book), STUDY, ReportOptions(figures=False))
+    account = source.account
+    gaps = replace(account.gaps, trials=account.gaps.trials + 2)
+    found = evidence(replace(source, account=replace(account, gaps=gaps)))
+    storage.close()
+    assert not found.compute.found
+    assert found.compute.text.endswith("not all known of 2 untracked trials")
+
+
+def test_replicates_of_the_selected_trial_are_found_among_others(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    replicated(storage, trial=0)
+    replicated(storage, own=f"{STUDY}-replicates-anew")
+    found = of(storage)
+    storage.close()
+    assert found.replicates.found
 
 
 def test_replicates_of_another_trial_prove_nothing(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Lacking:
         kinds: Coordinates that are not captured.
         spec: Sampler, pruner, seed and budget.
         inputs: Declared inputs.
+        config: Anything in the configuration.
         contents: The code's file contents.
         cpu: The CPU time of attempts.
         rerun: The verdict.
@@ -72,6 +73,7 @@ class Lacking:
     kinds: tuple[Kind, ...] = ()
     spec: bool = False
     inputs: bool = False
+    config: bool = False
     contents: bool = False
     cpu: bool = False
     rerun: bool = False
@@ -108,7 +110,9 @@ def tracked(
     return name
 
 
-def replicated(storage: BookStorage, name: str = STUDY, trial: int = 1) -> str:
+def replicated(
+    storage: BookStorage, name: str = STUDY, trial: int = 1, own: str = f"{STUDY}-replicates"
+) -> str:
     """A study of three replicates of one of its trials."""
     storage.flush()
     reader = Reader(storage.book)
@@ -119,7 +123,6 @@ def replicated(storage: BookStorage, name: str = STUDY, trial: int = 1) -> str:
         for param in chosen.params
     )
     configuration = Configuration("best", params, trial, 1, chosen.values, chosen.record_digest)
-    own = f"{name}-replicates"
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE], own)
     link = ReplicationLink(source.uid, name, configuration.key, 1, "f" * 64, 4)
     storage.set_study_system_attr(study_id, REPLICATES, as_attribute(link))
@@ -243,7 +246,7 @@ def _snapshots(lacking: Lacking) -> list[Snapshot]:
     config = ConfigState(
         source=f"{HOME}/conf/{MARK}.yaml",
         source_digest="e" * 64,
-        resolved={"epochs": 3, "data": {"root": f"{HOME}/data"}},
+        resolved={} if lacking.config else {"epochs": 3, "data": {"root": f"{HOME}/data"}},
         overrides={"epochs": 3},
     )
     code = CodeState(git, (entry,))

@@ -45,13 +45,13 @@ class Item:
 ITEMS: tuple[Item, ...] = (
     Item(
         f"{NEURIPS} 4, result reproducibility",
-        "Is everything disclosed that is needed to reproduce the main experimental results, and "
-        "did they come out the same again?",
+        "Is it recorded what a reproduction takes (code, digests of the data, environment, "
+        "configuration and seeds), and did the selected result come out the same again?",
         ("code", "data", "environment", "configuration", "seeds", "rerun"),
     ),
     Item(
         f"{NEURIPS} 5, data and code",
-        "Is the code kept and the data identified, so that whoever has both can reproduce results?",
+        "Is the code kept, and are the data and the environment identified?",
         ("code", "data", "environment"),
     ),
     Item(
@@ -62,8 +62,8 @@ ITEMS: tuple[Item, ...] = (
     ),
     Item(
         f"{NEURIPS} 6, setting and details",
-        "Are all details of the experiments specified: hyperparameters, how they were chosen, "
-        "optimizer settings and what was fixed?",
+        "Are the hyperparameters specified, their ranges, how they were chosen, and the "
+        "configuration that was fixed?",
         ("space", "method", "selection", "configuration"),
     ),
     Item(
@@ -76,6 +76,8 @@ ITEMS: tuple[Item, ...] = (
         f"{NEURIPS} 7, statistical significance",
         "Are error bars, intervals or tests reported, and is it said what they show?",
         ("replicates",),
+        "say what the seed changes in the objective, such as initialization, the order of batches "
+        "or the split: that alone is what the interval shows",
     ),
     Item(
         f"{NEURIPS} 8, compute resources",
@@ -113,6 +115,7 @@ ITEMS: tuple[Item, ...] = (
         "Trialbook, held-out data",
         "Are results reported on data that neither the search nor the selection has seen?",
         ("test",),
+        "say what data these metrics were measured on, and that nobody chose by them",
     ),
     Item(
         f"{ML}, results: runtime",

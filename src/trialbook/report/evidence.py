@@ -13,7 +13,8 @@ import numpy as np
 from trialbook.analysis.compute import ComputeUse
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
-from trialbook.analysis.test_metrics import has_test_metrics
+from trialbook.analysis.search.pruning_rules import executed_trials
+from trialbook.analysis.test_metrics import exposure, has_test_metrics
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
@@ -64,7 +65,7 @@ class Evidence:
         runs: How many trials there were in each state.
         exclusions: What became of those that cannot be selected.
         compute: CPU and GPU time of all attempts.
-        runtime: Mean time of an attempt.
+        runtime: Time of the selected trial, and the mean over attempts.
         coverage: Whether all coordinates of all trials are recorded.
         rerun: Whether the selected trial came out the same again.
         replicates: Mean, spread and interval under fresh seeds.
@@ -110,8 +111,8 @@ def evidence(source: ReportSource) -> Evidence:
         seeds=_seeds(source),
         runs=_runs(source),
         exclusions=_exclusions(source),
-        compute=_compute(use),
-        runtime=_runtime(use),
+        compute=_compute(source),
+        runtime=_runtime(source),
         coverage=_coverage(gaps),
         rerun=_rerun(source),
         replicates=_replicates(source),
@@ -147,7 +148,8 @@ def _data(source: ReportSource) -> Proof:
         return missing(f"the content of {', '.join(unread)} was never hashed: run with --paranoid")
     named = ", ".join(f"{one.name} {one.digest[:_SHORT]}" for one in state.inputs[:4])
     more = f" and {len(state.inputs) - 4} more" if len(state.inputs) > 4 else ""
-    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {named}{more}")
+    read = f"; {counted(len(state.undeclared), 'file')} more read" if state.undeclared else ""
+    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {named}{more}{read}")
 
 
 def _environment(source: ReportSource) -> Proof:
@@ -207,9 +209,15 @@ def _configuration(source: ReportSource) -> Proof:
     state = snapshot_state(found, Kind.CONFIG, ConfigState)
     if state is None:
         return missing(f"what was fixed beside the params is not recorded: {_TRACK}")
+    if not state.resolved:
+        return missing(
+            "what was fixed beside the params is in the code alone: give it to "
+            "tracked_objective(config=...)"
+        )
     return Proof(
         f"{counted(len(found.trial.params), 'param')} of trial {found.trial.number} in full and "
-        "the resolved configuration (section Best configuration)"
+        f"{counted(len(state.resolved), 'key')} of its resolved configuration (section Best "
+        "configuration); what the code fixes is in the code"
     )
 
 
@@ -250,23 +258,40 @@ def _exclusions(source: ReportSource) -> Proof:
     )
 
 
-def _compute(use: ComputeUse) -> Proof:
+def _compute(source: ReportSource) -> Proof:
+    use, gaps = source.account.compute, source.account.gaps
     if not use.attempts:
         return missing(f"no compute is recorded: {_TRACK}")
-    if use.without_cpu or use.without_gpus:
-        what = max(use.without_cpu, use.without_gpus)
-        return missing(f"the total is a lower bound: of {counted(what, 'attempt')} it is not known")
+    unknown = {
+        "untracked trials": gaps.untracked,
+        "deleted trials": len(source.account.exclusions.deleted),
+        "attempts that still run": sum(host.running for host in use.hosts),
+        "ended attempts": max(use.without_cpu, use.without_gpus),
+    }
+    named = ", ".join(f"{count} {what}" for what, count in unknown.items() if count)
+    if named:
+        return missing(f"the total is a lower bound: it is not all known of {named}")
     return Proof(
         f"{use.cpu_h:.4g} CPU-hours and {use.gpu_h:.4g} GPU-hours of "
         f"{counted(use.attempts, 'attempt')}, failed and pruned ones too (section Compute)"
     )
 
 
-def _runtime(use: ComputeUse) -> Proof:
+def _runtime(source: ReportSource) -> Proof:
+    use = source.account.compute
     if not use.attempts:
         return missing(f"no attempt was timed: {_TRACK}")
     mean_s = sum(host.wall_s for host in use.hosts) / use.attempts
-    return Proof(f"{mean_s:.4g} s an attempt in the mean (section Compute)")
+    text = f"{mean_s:.4g} s an attempt in the mean (section Compute)"
+    found = source.selected or source.front_first
+    if found is None:
+        return Proof(text)
+    search = source.search
+    index = int(np.searchsorted(search.numbers, found.trial.number))
+    took_s = float(search.ended_s[index] - search.started_s[index])
+    if not executed_trials(search)[index] or not took_s >= 0:
+        return missing(f"how long the selected trial {found.trial.number} took: {_TRACK}")
+    return Proof(f"trial {found.trial.number} took {took_s:.4g} s; {text}")
 
 
 def _coverage(gaps: Gaps) -> Proof:
@@ -290,9 +315,19 @@ def _rerun(source: ReportSource) -> Proof:
         return missing(f"the selected trial was not rerun: run 'trialbook rerun {name}'")
     report = found.trial.reruns[-1].report
     said = f"trial {found.trial.number} was rerun: {report.verdict}"
+    if report.verdict is Verdict.WITHIN_TOLERANCE:
+        said += f" (relative {report.rtol:g}, absolute {report.atol:g})"
+    # One that came out the same does not undo another that did not, where nothing else differed.
+    others = [
+        one.report.verdict is Verdict.DIFFERENT and not one.report.coordinates
+        for one in found.trial.reruns[:-1]
+    ]
+    if any(others):
+        said += f"; {sum(others)} of {len(others)} before it came out different"
     if report.verdict in (Verdict.IDENTICAL, Verdict.WITHIN_TOLERANCE):
         return Proof(
-            f"{said}, {counted(report.points, 'point')} compared (section Running it again)"
+            f"{said}, {counted(report.points, 'point')} compared (section Running it again)",
+            against=any(others),
         )
     if report.verdict is Verdict.DIFFERENT:
         return Proof(f"{said}, {counted(len(report.differences), 'difference')}", against=True)
@@ -302,12 +337,15 @@ def _rerun(source: ReportSource) -> Proof:
 def _replicates(source: ReportSource) -> Proof:
     found = source.selected or source.front_first
     name = source.trial_name(found.trial.number) if found is not None else source.command_name
-    chosen = next((one.chosen for one in source.replications), None)
-    if chosen is None:
+    if not source.replications:
         return missing(f"the configuration was not replicated: run 'trialbook replicate {name}'")
-    number = chosen.runs.configuration.trial
     own = source.holds_replicates
-    if not own and (found is None or number != found.trial.number):
+    number = None if found is None else found.trial.number
+    replicated = [one.chosen for one in source.replications]
+    chosen = next(
+        (one for one in replicated if own or one.runs.configuration.trial == number), replicated[0]
+    )
+    if not own and (number is None or chosen.runs.configuration.trial != number):
         return missing(
             f"not the selected trial was replicated but {chosen.name}: run 'trialbook replicate "
             f"{name}'"
@@ -326,9 +364,10 @@ def _test(source: ReportSource) -> Proof:
     found = source.selected or source.front_first
     if found is None or not has_test_metrics(found.trial):
         return missing("no test metric is recorded: log it with trial.log_test")
+    seen = len(exposure(source.reader, source.study).trials)
     return Proof(
-        f"test metrics of trial {found.trial.number}, which the search never saw, with how often "
-        "they were shown (section Metrics of the selected trial)"
+        f"test metrics of trial {found.trial.number}, which sampler, pruner and selection did not "
+        f"use; those of {counted(seen, 'trial')} were shown (section Metrics of the selected trial)"
     )
 
 
