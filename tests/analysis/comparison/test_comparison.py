@@ -43,6 +43,13 @@ def objective(trial):
 
 
 @trialbook.tracked_objective(seed=3)
+def twin(trial):
+    x = trial.suggest_float("x", -5, 5)
+    trial.suggest_float("y", 1e-3, 1, log=True)
+    return (x + 4) ** 2
+
+
+@trialbook.tracked_objective(seed=3)
 def wider(trial):
     return trial.suggest_float("x", -50, 50) ** 2
 
@@ -62,6 +69,11 @@ def book(tmp_path_factory):
         storage=storage, study_name="wider", sampler=optuna.samplers.RandomSampler(), seed=9
     )
     study.optimize(wider, n_trials=4)
+    for name, seed in (("twin-1", 1), ("twin-2", 2), ("twin-2 again", 2)):
+        study = trialbook.create_study(
+            storage=storage, study_name=name, sampler=optuna.samplers.RandomSampler(), seed=seed
+        )
+        study.optimize(twin, n_trials=3)
     trialbook.create_study(storage=storage, study_name="empty")
     trialbook.create_study(storage=storage, study_name="up", direction="maximize")
     optuna.create_study(storage=storage, study_name="plain").add_trials(
@@ -87,8 +99,24 @@ def test_studies_under_other_seeds_are_one_group(book):
         ("wider", 1),
         ("tpe", 3),
     ]
-    # Other functions of one file: the space tells them apart, not the code.
-    assert not found.notes
+    # Other functions of one file: the space and their names tell them apart, not the code.
+    (note,) = found.notes
+    assert note.endswith("they differ in objective.")
+
+
+def test_other_objectives_of_one_file_are_no_repetitions(book):
+    found = compare(["random-1", "twin-1", "twin-2"], storage=book)
+    assert [group.studies for group in found.groups] == [(0,), (1, 2)]
+
+
+def test_studies_under_one_seed_are_no_repetitions(book):
+    found = compare([*RANDOM, "twin-1", "twin-2", "twin-2 again"], storage=book)
+    random, twin = found.groups
+    assert (random.same_seed, twin.same_seed) == (False, True)
+    assert found.significance.pairs == ()
+    assert "have the same seed" in found.significance.untested[0]
+    assert np.isnan(found.trials.groups[1].low).all()
+    assert not np.isnan(found.trials.groups[0].low).all()
 
 
 def test_settings_say_what_differs(book):

@@ -105,9 +105,7 @@ def _notes(
             f"No code and data are recorded of {', '.join(unknown)}: no trial was tracked."
         )
     for group in found:
-        seeds = [studies[index].seed for index in group.studies]
-        known = [seed for seed in seeds if seed is not None]
-        if len(set(known)) < len(known):
+        if group.same_seed:
             notes.append(
                 f"Studies of {group.label} share a seed, so they are no independent repetitions."
             )

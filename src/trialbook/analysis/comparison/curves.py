@@ -2,6 +2,7 @@
 
 The band is pointwise. With three repetitions or more it is Student's t interval of the mean over
 the repetitions, which takes their best values at each budget as normal; with two it is their range.
+Studies that have the same seed are no independent repetitions: a group with such has no band.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class GroupCurve:
         mean: Shape (n,): over the repetitions; NaN until all of them have a value.
         low: Shape (n,): lower end of the band; NaN where there is none.
         high: Shape (n,): upper end.
-        method: What the band is; empty for a group of one.
+        method: What the band is; empty where there is none.
     """
 
     label: str
@@ -91,7 +92,7 @@ def trial_curves(
             except NotApplicableError:
                 continue
             runs.append((past.finished.astype(float), past.best))
-        found += _group_curve(group.label, runs, level)
+        found += _group_curve(group, runs, level)
     return Curves("finished trials", tuple(found), level)
 
 
@@ -110,11 +111,11 @@ def compute_curves(
             if not past.untracked:  # else what led to the best is not all here
                 runs.append((past.worker_h, past.best))
         if len(runs) == len(group.studies):
-            found += _group_curve(group.label, runs, level)
+            found += _group_curve(group, runs, level)
     return Curves("worker-hours", tuple(found), level)
 
 
-def _group_curve(label: str, runs: list[tuple[Floats, Floats]], level: float) -> list[GroupCurve]:
+def _group_curve(group: Group, runs: list[tuple[Floats, Floats]], level: float) -> list[GroupCurve]:
     """The curve of a group up to the budget that all of its studies reached; none without any."""
     runs = [(budgets, best) for budgets, best in runs if len(budgets)]
     if not runs:
@@ -126,7 +127,9 @@ def _group_curve(label: str, runs: list[tuple[Floats, Floats]], level: float) ->
     each = np.stack([_at(budgets, *run) for run in runs])
     mean = each.mean(axis=0)
     low, high, method = np.full(len(mean), np.nan), np.full(len(mean), np.nan), ""
-    if len(runs) >= FEWEST_FOR_T:
+    if group.same_seed:
+        pass  # their spread says nothing
+    elif len(runs) >= FEWEST_FOR_T:
         from scipy import stats  # half a second, which whoever imports analysis can save
 
         error = stats.sem(each, axis=0)
@@ -135,7 +138,7 @@ def _group_curve(label: str, runs: list[tuple[Floats, Floats]], level: float) ->
     elif len(runs) == 2:
         low, high, method = each.min(axis=0), each.max(axis=0), "range of two"
         low[np.isnan(mean)] = high[np.isnan(mean)] = np.nan
-    return [GroupCurve(label, budgets, each, mean, low, high, method)]
+    return [GroupCurve(group.label, budgets, each, mean, low, high, method)]
 
 
 def _at(budgets: Floats, own: Floats, best: Floats) -> Floats:

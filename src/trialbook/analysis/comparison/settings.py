@@ -131,10 +131,11 @@ def _space(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
 
 
 def _coordinates(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
+    names = tuple(study.objective or NOT_RECORDED for study in studies)
+    yield SettingRow("objective", names, matters=True)
     yield SettingRow("commit", tuple(_commit(study) for study in studies))
     yield SettingRow("loaded files", tuple(_code(study) for study in studies), matters=True)
-    names = dict.fromkeys(name for study in studies for name in _inputs(study))
-    for name in names:
+    for name in dict.fromkeys(name for study in studies for name in _inputs(study)):
         yield SettingRow(
             f"data {name}",
             tuple(_inputs(study).get(name, NOT_RECORDED) for study in studies),

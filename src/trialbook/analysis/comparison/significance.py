@@ -158,18 +158,21 @@ def significance(
         reached = np.array([pasts[index].best[budget - 1] for index in group.studies])
         results.append(_result(group.label, reached[~np.isnan(reached)]))
     maximize = studies[0].search.study.directions[0] == "maximize"
-    pairs, untested = [], []
-    for first, second in combinations(results, 2):
-        few = [one.label for one in (first, second) if len(one.values) < FEWEST]
-        if few:
-            continue
-        pairs.append(_pair(first, second, maximize, level))
-    for one in results:
+    fit, untested = [], []
+    for group, one in zip(groups, results, strict=True):
         if len(one.values) < FEWEST:
             untested.append(
                 f"{one.label}: {len(one.values)} of the {FEWEST} repetitions that a test needs; "
                 "another seed could have given another best value"
             )
+        elif group.same_seed:
+            untested.append(
+                f"{one.label}: some of its studies have the same seed, so that they are no "
+                "independent repetitions"
+            )
+        else:
+            fit.append(one)
+    pairs = [_pair(first, second, maximize, level) for first, second in combinations(fit, 2)]
     return Significance(budget, level, tuple(results), _adjusted(pairs), tuple(untested))
 
 

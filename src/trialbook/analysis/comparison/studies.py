@@ -17,6 +17,7 @@ from trialbook.errors import (
 )
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
+from trialbook.records.execution import LaunchState
 from trialbook.records.verdict import CoordinateDifference
 
 _SAME_IN = (Kind.CODE, Kind.DATA, Kind.CONFIG)
@@ -46,6 +47,13 @@ class ComparedStudy:
         spec = self.search.study.spec
         return None if spec is None else spec.search.seed
 
+    @property
+    def objective(self) -> str | None:
+        """Name of the objective inside its module or file; ``None`` when it is not recorded."""
+        snapshot = self.snapshots.get(Kind.EXECUTION)
+        entry = None if snapshot is None else snapshot.state_as(LaunchState).entry
+        return None if entry is None else entry.name
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -54,10 +62,13 @@ class Group:
     Args:
         label: What it is called.
         studies: Index of each of its studies.
+        same_seed: Whether some of them have the same seed: they are no independent repetitions, and
+            nothing can be said of how such studies spread.
     """
 
     label: str
     studies: tuple[int, ...]
+    same_seed: bool = False
 
 
 def compared_studies(
@@ -129,7 +140,8 @@ def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tupl
     """Which studies repeat one another, in the order of their first studies.
 
     Two studies do when sampler, pruner and space are the same, and what their newest trials
-    recorded of code, data and configuration too. A study that recorded none of it is alone.
+    recorded of code, data and configuration too, and the name of the objective: one file may hold
+    several. A study that recorded none of it is alone.
 
     Args:
         studies: The studies.
@@ -144,12 +156,22 @@ def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tupl
         else:
             members.append([index])
     if anonymous:
-        return tuple(Group(f"group {n}", tuple(group)) for n, group in enumerate(members, start=1))
-    labels = [_label([studies[index].name for index in group]) for group in members]
+        labels = [f"group {place}" for place in range(1, len(members) + 1)]
+    else:
+        given = [_label([studies[index].name for index in group]) for group in members]
+        labels = [
+            label if given.count(label) == 1 else f"{label} (group {place})"
+            for place, label in enumerate(given, start=1)
+        ]
     return tuple(
-        Group(label if labels.count(label) == 1 else f"{label} (group {place})", tuple(group))
-        for place, (label, group) in enumerate(zip(labels, members, strict=True), start=1)
+        Group(label, tuple(group), _same_seed([studies[index].seed for index in group]))
+        for label, group in zip(labels, members, strict=True)
     )
+
+
+def _same_seed(seeds: Sequence[int | None]) -> bool:
+    known = [seed for seed in seeds if seed is not None]
+    return len(set(known)) < len(known)
 
 
 def _repeats(first: ComparedStudy, other: ComparedStudy) -> bool:
@@ -160,6 +182,8 @@ def _repeats(first: ComparedStudy, other: ComparedStudy) -> bool:
     if asked.sampler is None or (asked.sampler, asked.pruner) != (again.sampler, again.pruner):
         return False
     if specs[0].changes or specs[1].changes or _ranges(first) != _ranges(other):
+        return False
+    if first.objective != other.objective:
         return False
     return all(differences(first, other, kind) == () for kind in _SAME_IN)
 
