@@ -31,7 +31,10 @@ demo: $(VENV)/.demo
 	$(BIN)/trialbook rerun digits-mlp/best
 	$(BIN)/trialbook report digits-mlp
 
+# Where Python may write no bytecode, each of the many processes that the tests start would compile
+# the project anew.
 test: $(VENV)/.dev
+	@$(BIN)/python -m compileall -q src
 	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=worksteal
 
 check: $(VENV)/.dev
