@@ -59,7 +59,7 @@ _SERIES: tuple[Look, ...] = (
     Look(BLACK, "star", "dot"),
 )
 COLOR_MAP = "viridis"
-"""Perceptually uniform, and known to both backends by this name."""
+"""Perceptually uniform; matplotlib knows it by this name, ``page/colors.py`` holds its colours."""
 
 
 def look(style: Style) -> Look:

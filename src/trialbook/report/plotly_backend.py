@@ -25,8 +25,9 @@ from trialbook.report.geometry import (
     same_scale,
 )
 from trialbook.report.labels import axis_labels, cells_of, distinct, wrapped
+from trialbook.report.page.colors import colored, colorscale
 from trialbook.report.page.texts import escaped, label, numbers, placed
-from trialbook.report.page.traces import Drawn, Json, Place, colored, colorscale, draw
+from trialbook.report.page.traces import Drawn, Json, Place, draw
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -13,7 +13,6 @@ from trialbook.report.charts import (
     Band,
     Bars,
     Cells,
-    ColorScale,
     Curves,
     Floats,
     Intervals,
@@ -30,6 +29,7 @@ from trialbook.report.charts import (
 )
 from trialbook.report.geometry import band_outline, curve_slices, has_numbers, limits_of, shades
 from trialbook.report.labels import one_line
+from trialbook.report.page.colors import colored, colorscale, rgba, viridis
 from trialbook.report.page.texts import escaped, hovered, label, numbers, placed
 from trialbook.report.palette import Look, look
 
@@ -56,11 +56,6 @@ _SIZE_PX = 6.0
 _LEGEND_LETTERS = 60
 _SHADES = 24
 """How many colours the curves of a colour scale get: each is a trace."""
-# Ten colours of viridis, from dark to bright (matplotlib's, CC0).
-VIRIDIS = (
-    "#440154", "#482878", "#3e4989", "#31688e", "#26828e",
-    "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725",
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -232,7 +227,7 @@ def _band(drawn: Drawn, place: Place, mark: Band) -> None:
             "mode": "lines",
             "line": {"width": 0},
             "fill": "toself",
-            "fillcolor": _rgba(look(mark.style).color, 0.2),
+            "fillcolor": rgba(look(mark.style).color, 0.2),
             "hoverinfo": "skip",
         }
         | _legend(drawn, mark.label, mark.style)
@@ -490,15 +485,6 @@ def _colored(trace: Json, place: Place, values: Floats) -> None:
     trace["hovertemplate"] = template + "<extra></extra>"
 
 
-def colored(values: Floats, log: bool) -> Floats:
-    """Numbers as a colour axis has them: their logarithms where it is one (plotly.js has none)."""
-    found = np.where(np.isinf(values), np.nan, values)
-    if not log:
-        return found
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(found > 0, np.log10(found), np.nan)
-
-
 def _legend(drawn: Drawn, text: str, style: Style) -> Json:
     """The entry in the legend; a label that is there already switches with it."""
     if not text:
@@ -522,27 +508,3 @@ def _marker(found: Look, size: float) -> Json:
     if symbol in ("circle", "square", "triangle-up", "diamond", "star"):
         marker["line"] = {"width": 0.5, "color": "#ffffff"}
     return marker
-
-
-def colorscale(scale: ColorScale) -> list[list[float | str]]:
-    """The colours of a scale, as plotly.js has them."""
-    colors = VIRIDIS[::-1] if scale.reverse else VIRIDIS
-    return [[round(i / (len(colors) - 1), 6), color] for i, color in enumerate(colors)]
-
-
-def _rgba(color: str, alpha: float) -> str:
-    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha:g})"
-
-
-def viridis(place: float) -> str:
-    """The colour at a place from 0 to 1."""
-    at = min(max(place, 0.0), 1.0) * (len(VIRIDIS) - 1)
-    index = min(int(at), len(VIRIDIS) - 2)
-    part = at - index
-    low, high = VIRIDIS[index], VIRIDIS[index + 1]
-    mixed = [
-        round(int(low[c : c + 2], 16) * (1 - part) + int(high[c : c + 2], 16) * part)
-        for c in (1, 3, 5)
-    ]
-    return "#{:02x}{:02x}{:02x}".format(*mixed)
