@@ -9,7 +9,7 @@ Widths are those of the text block that the venue's own template sets, in inches
 - IEEE: ``IEEEtran.cls``, letter paper, two columns: ``textwidth 43pc`` with 1 pc between, so 21 pc
   a column (1 pc = 12 pt): 7.14 and 3.487 in. IEEE's guide for graphics says 7.16 and 3.5 in.
 - ACM: ``acmart.cls``, format ``sigconf``: letter paper with margins of 54 pt and ``columnsep``
-  2 pc: 7.0 and 3.33 in.
+  2 pc (24 pt): 7.01 in, and 3.34 in a column.
 - JMLR: ``jmlr2e.sty``, ``textwidth 6.0in``.
 - Springer LNCS: ``llncs.cls``, ``textwidth 12.2cm``.
 - Nature: its guide to authors on artwork: 89 mm for one column, 183 mm for two.
@@ -53,8 +53,8 @@ WIDTHS: tuple[Width, ...] = (
     Width("iclr", 5.5, "the text of ICLR"),
     Width("ieee", 21 * 12 * _PT, "a column of IEEE transactions and conferences"),
     Width("ieee-full", 43 * 12 * _PT, "both columns of IEEE transactions and conferences"),
-    Width("acm", 240 * _PT, "a column of ACM conferences (sigconf)"),
-    Width("acm-full", 506 * _PT, "both columns of ACM conferences (sigconf)"),
+    Width("acm", (8.5 - (2 * 54 + 24) * _PT) / 2, "a column of ACM conferences (sigconf)"),
+    Width("acm-full", 8.5 - 2 * 54 * _PT, "both columns of ACM conferences (sigconf)"),
     Width("jmlr", 6.0, "the text of JMLR"),
     Width("springer-lncs", 122 * _MM, "the text of Springer LNCS"),
     Width("nature", 89 * _MM, "a column of Nature"),
