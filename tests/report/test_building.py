@@ -253,6 +253,7 @@ def test_replicates_are_told_with_their_study_and_on_their_own(storage: BookStor
     (summary,) = rows(section(document, "replicates"), "replicates-summary")
     assert "best (trial 1)" in summary
     assert len(rows(section(document, "replicates"), "replicates-runs")) == 3
+    assert "the data that the search selected by" in said(section(document, "replicates"))
     macros = {macro.name: macro.value for macro in document.macros}
     assert macros["ReplicateMean"] == pytest.approx((0.89 + 0.9 + 0.92) / 3)
     assert macros["Replicates"] == 3

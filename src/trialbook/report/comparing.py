@@ -89,10 +89,11 @@ def _asked(source: _Source) -> Section:
     repeated = [group for group in found.groups if len(group.studies) > 1]
     for group in repeated:
         names = ", ".join(found.studies[index].name for index in group.studies)
+        seeds = "some of them under one seed" if group.same_seed else "each under its own seed"
         blocks.append(
             Paragraph(
                 f"{group.label}: {len(group.studies)} studies that asked the same of the same code "
-                f"and data, each under its own seed ({names})."
+                f"and data, {seeds} ({names})."
             )
         )
     if not repeated:

@@ -32,7 +32,8 @@ FEWEST = 3
 ASSUMED = (
     "Each study is one independent repetition under a seed of its own.",
     "Welch's t: the means of the best values are about normal; spreads may differ.",
-    "Mann-Whitney: nothing about distributions; ties are allowed for.",
+    "Mann-Whitney: nothing about distributions; ties are allowed for. Of n and m studies its p "
+    "cannot be below 2 / C(n + m, n): 0.1 with three each.",
     "p-values are adjusted for the number of pairs by Holm's method.",
 )
 

@@ -24,8 +24,9 @@ def comparison_chart(found: Comparison, curves: Curves) -> Chart:
     for number, curve in enumerate(curves.groups):
         repeated = len(curve.each) > 1
         label = f"{curve.label} (mean of {len(curve.each)})" if repeated else curve.label
-        if repeated:
+        if curve.method:
             marks.append(Band(curve.budgets, curve.low, curve.high, number, step=True))
+        if repeated:
             marks.append(_each(curve.budgets, curve.each))
         marks.append(Line(curve.budgets, curve.mean, number, label, step=True))
         if curve.method:

@@ -19,6 +19,11 @@ from trialbook.report.source import ReportSource
 from trialbook.running.replicating.choosing import choice
 
 _SHOWN = 20
+_LIMITS = (
+    "A fresh seed changes what the objective takes from its seed, and nothing else. The values are "
+    "on the data that the search selected by: on data that nothing was selected by, the mean may "
+    "be worse."
+)
 
 
 def replicating(source: ReportSource) -> Section:
@@ -100,10 +105,11 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
         for objective, gap in enumerate(one.gaps):
             if gap is not None:
                 yield Paragraph(gap_text(one, gap, objective))
+    yield Paragraph(_LIMITS)
     if found.comparisons:
         yield source.table(
             f"replicates-compared{end}",
-            "The selected configuration against the others.",
+            f"{found.chosen.name} against the others{_unadjusted(found)}.",
             comparison_table(found),
         )
         for comparison in found.comparisons:
@@ -118,3 +124,8 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
             shown=_SHOWN,
         )
     yield source.table(f"replicates-runs{end}", "Every replicate.", run_table(found), shown=_SHOWN)
+
+
+def _unadjusted(found: Replication) -> str:
+    tested = sum(one.difference.p_value is not None for one in found.comparisons)
+    return f"; p of each of {tested} tests by itself, not adjusted for their number" * (tested > 1)
