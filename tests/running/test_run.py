@@ -36,7 +36,7 @@ def test_two_workers_run_exactly_the_budget_and_a_later_run_goes_on(lab) -> None
     assert (lab.heard.first.done, lab.heard.first.to_go) == (0, 7)
     assert len(outcome.trials) == 7
     assert outcome.state.best.value == min(t.values[0] for t in lab.trials())
-    outcome = lab.run("budget: {trials: 9}\nworkers: 2\nseed: 3")
+    outcome = lab.run("budget: {trials: 9}\nseed: 3")
     assert (lab.heard.first.done, lab.heard.first.to_go) == (7, 2)
     assert states(lab) == ["COMPLETE"] * 9
     assert [trial.number for trial in lab.trials()] == list(range(9))
@@ -129,13 +129,13 @@ def test_isolation_can_be_chosen(lab, isolation: str) -> None:
             return trial.suggest_float("x", 0, 1)
         """
     )
-    lab.run(f"budget: {{trials: 3}}\nisolation: {isolation}")
+    lab.run(f"budget: {{trials: 2}}\nisolation: {isolation}")
     trials = lab.trials()
     assert lab.launch(trials[0])[0].isolation == isolation
     assert len({tuple(trial.user_attrs["order"]) for trial in trials}) == 1
     processes = len({trial.user_attrs["pid"] for trial in trials})
     counts = [trial.user_attrs["count"] for trial in trials]
-    assert (processes, counts) == ((1, [1, 2, 3]) if isolation == "none" else (3, [1, 1, 1]))
+    assert (processes, counts) == ((1, [1, 2]) if isolation == "none" else (2, [1, 1]))
 
 
 def test_data_config_and_overrides_reach_the_trial(lab) -> None:

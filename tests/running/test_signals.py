@@ -59,16 +59,21 @@ def began(lab, count: int = 1) -> None:
     ],
 )
 def test_trials_that_ask_are_given_back(lab, number: signal.Signals) -> None:
+    workers = 2 if number is signal.SIGTERM else 1
     lab.write(ASKING)
-    process = lab.started("--workers", "2", budget=3)
-    began(lab, 2)
+    process = lab.started("--workers", str(workers), budget=3)
+    began(lab, workers)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert f"{number.name}: asking 2 running trials to stop" in err
-    assert "2 trials (0, 1) were given back to be tried again" in err
+    asked, given = {
+        1: ("1 running trial", "1 trial (0) was"),
+        2: ("2 running trials", "2 trials (0, 1) were"),
+    }[workers]
+    assert f"{number.name}: asking {asked} to stop" in err
+    assert f"{given} given back to be tried again" in err
     trials = lab.trials()
-    assert [trial.state for trial in trials] == ["WAITING"] * 2
+    assert [trial.state for trial in trials] == ["WAITING"] * workers
     assert {trial.attempts[0].end_reason for trial in trials} == {EndReason.PREEMPTED}
     if number is not signal.SIGTERM:
         return
