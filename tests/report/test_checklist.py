@@ -16,6 +16,7 @@ from trialbook.records.verdict import RerunReport, Verdict
 from trialbook.report.checklist import ITEMS, Item, answered
 from trialbook.report.document import Answer
 from trialbook.report.evidence import PROOFS, Evidence, Proof, evidence
+from trialbook.report.macros import macros
 from trialbook.report.source import ReportOptions, report_source
 
 from .conftest import Shelf
@@ -166,6 +167,8 @@ def test_replicates_of_another_trial_prove_nothing(tmp_path: Path) -> None:
     tracked(storage)
     replicated(storage, trial=0)
     found = of(storage)
+    source = report_source(Reader(storage.book), STUDY, ReportOptions(figures=False))
+    assert not [macro.name for macro in macros(source) if macro.name.startswith("Replicate")]
     storage.close()
     assert not found.replicates.found
     assert "not the selected trial" in found.replicates.text

@@ -21,6 +21,7 @@ from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
 from trialbook.records.verdict import Verdict
+from trialbook.report.selected_replicates import selected_replicates
 from trialbook.report.source import ReportSource, snapshot_state
 from trialbook.report.wording import counted
 
@@ -339,16 +340,11 @@ def _replicates(source: ReportSource) -> Proof:
     name = source.trial_name(found.trial.number) if found is not None else source.command_name
     if not source.replications:
         return missing(f"the configuration was not replicated: run 'trialbook replicate {name}'")
-    own = source.holds_replicates
-    number = None if found is None else found.trial.number
-    replicated = [one.chosen for one in source.replications]
-    chosen = next(
-        (one for one in replicated if own or one.runs.configuration.trial == number), replicated[0]
-    )
-    if not own and (number is None or chosen.runs.configuration.trial != number):
+    chosen = selected_replicates(source)
+    if chosen is None:
         return missing(
-            f"not the selected trial was replicated but {chosen.name}: run 'trialbook replicate "
-            f"{name}'"
+            f"not the selected trial was replicated but {source.replications[0].chosen.name}: run "
+            f"'trialbook replicate {name}'"
         )
     estimate = chosen.estimates[0]
     if estimate.interval is None:

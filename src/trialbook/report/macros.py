@@ -11,6 +11,7 @@ from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Macro
 from trialbook.report.sections.configuration import plain
+from trialbook.report.selected_replicates import selected_replicates
 from trialbook.report.source import ReportSource, snapshot_state
 
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -85,7 +86,7 @@ def _spelt(number: int) -> str:
 
 
 def _replicates(source: ReportSource) -> Iterator[Macro]:
-    found = next((one.chosen for one in source.replications), None)
+    found = selected_replicates(source)
     if found is None:
         return
     mean = found.estimates[0]

@@ -66,10 +66,17 @@ def _seeds(source: ReportSource) -> list[Block]:
     if not ways:
         return [Notice("No seed of a trial is recorded: no trial was tracked.")]
     trials = sum(way.trials for way in ways)
-    text = (
-        f"Each tracked trial had a seed of its own, derived from the study's seed and its number: "
-        f"{counted(different, 'different seed')} in {counted(trials, 'trial')}."
-    )
+    counts = f"{counted(different, 'different seed')} in {counted(trials, 'trial')}"
+    if source.holds_replicates:
+        text = f"Replicates of one number have one seed, whatever they run: {counts}."
+    elif different == trials:
+        text = (
+            "Each tracked trial had a seed of its own, derived from its number and the study's "
+            "seed, else the objective's, else one that is the study's own: "
+            f"{counts}."
+        )
+    else:
+        text = f"Some trials had the same seed: {counts}."
     table = Table(
         (
             Column("study seed", Holds.INTEGER),

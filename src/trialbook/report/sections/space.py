@@ -18,8 +18,8 @@ def search_space(source: ReportSource) -> Section:
         (
             Paragraph(
                 "A space in Optuna is not declared but met: these are the ranges with which the "
-                "trials asked for each param, bounds included. Conditions are what all complete "
-                "trials agree on."
+                "trials asked for each param, bounds included. Conditions are observed: what "
+                "all finished trials agree on, or all complete ones where it says so."
             ),
             source.table("space", "The search space.", space_table(found)),
             *_changes(found),
