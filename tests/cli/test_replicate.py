@@ -43,7 +43,7 @@ def test_placed_replicates_are_printed_and_still_to_run(
     assert code == 5
     assert out.splitlines()[0] == "s.replicates: replicates of s"
     assert "0 of 2" in out
-    assert "4 replicates still to run; 'trialbook worker s.replicates' runs them" in err
+    assert "4 replicates still to run; these run them: trialbook worker s.replicates" in err
     storage = BookStorage(book)
     trials = storage.get_all_trials(storage.get_study_id_from_name("s.replicates"))
     found = [replicate_of(trial.system_attrs) for trial in trials]

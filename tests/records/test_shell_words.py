@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from trialbook.records.printable import printable
-from trialbook.records.shell_words import argument, shell_word
+from trialbook.records.shell_words import arguments, shell_word
 
 NAMES = [
     "digits/3",
@@ -36,7 +36,7 @@ def test_a_plain_name_is_quoted_as_usual():
     assert shell_word("digits/3") == "digits/3"
 
 
-def test_an_argument_is_no_option():
-    assert argument("-rf") == "-- -rf"
-    assert argument("a b") == shell_word("a b")
-    assert argument("\x1b[2J") == shell_word("\x1b[2J")
+def test_no_argument_is_an_option():
+    assert arguments("-rf") == "-- -rf"
+    assert arguments("a b", "-c") == "-- 'a b' -c"
+    assert arguments("a b", "\x1b[2J") == f"'a b' {shell_word(chr(27) + '[2J')}"

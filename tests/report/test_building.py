@@ -234,7 +234,7 @@ def test_a_command_that_replicates_names_only_what_can_be(storage: BookStorage) 
     tracked(storage)  # with no default configuration, and two complete trials
     found = section(report(storage, STUDY), "replicates")
     (command,) = [block.text for block in found.blocks if isinstance(block, Command)]
-    assert command == f"trialbook replicate {STUDY}/1 --seeds 10 --also best:2"
+    assert command == f"trialbook replicate --seeds 10 --also best:2 {STUDY}/1"
     choice(Reader(storage.book), f"{STUDY}/1", ["best:2"])
 
 
@@ -247,7 +247,7 @@ def test_what_ran_without_tracking_is_not_said_to_be_replicable(storage: BookSto
 def test_replicates_are_told_with_their_study_and_on_their_own(storage: BookStorage) -> None:
     tracked(storage)
     none = said(section(report(storage, STUDY), "replicates"))
-    assert f"trialbook replicate {STUDY}/1 --seeds 10" in none
+    assert f"trialbook replicate --seeds 10 --also best:2 {STUDY}/1" in none
     own = replicated(storage)
     document = report(storage, STUDY)
     (summary,) = rows(section(document, "replicates"), "replicates-summary")

@@ -196,7 +196,7 @@ def test_a_comparison_leads_to_all_of_its_studies(recorded, tmp_path):
 
     assert [study.name for study in shown.studies] == ["digits", "two"]
     assert shown.draw.endswith(" digits two")
-    assert shown.draw.startswith("trialbook compare ")
+    assert shown.draw.startswith("trialbook compare --write html ")
 
 
 def test_a_reference_that_says_odd_things_gives_no_command(recorded, tmp_path):

@@ -27,6 +27,7 @@ from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies
 from trialbook.errors import NotApplicableError
 from trialbook.records.replicates import ReplicationLink
+from trialbook.records.shell_words import arguments
 from trialbook.records.study import Direction, SeriesSummary, StudyRecord
 from trialbook.records.test_metrics import is_test
 
@@ -178,7 +179,8 @@ def replication(
         )
     raise NotApplicableError(
         f"study {record.name!r} has no replicates",
-        hint=f"run 'trialbook replicate {record.name}/best --seeds 10 --also default,best:2'",
+        hint="run: trialbook replicate --seeds 10 --also default,best:2 "
+        + arguments(f"{record.name}/best"),
     )
 
 

@@ -208,12 +208,13 @@ def _default(texts: tuple[str, ...]) -> dict[str, Any] | None:
 
 
 def _exit_code(done: ReplicationRun, options: ReplicateOptions) -> ExitCode:
+    from trialbook.records.shell_words import arguments
     from trialbook.running.outcome import RunEnd
 
     outcome = done.outcome
     if done.left:
         again = (
-            f"'trialbook worker {done.study}' runs them"
+            f"these run them: trialbook worker {arguments(done.study)}"
             if options.place_only
             else "the same command goes on"
         )

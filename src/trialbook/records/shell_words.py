@@ -19,10 +19,10 @@ def shell_word(text: str) -> str:
     return "$'" + "".join(map(_quoted, text)) + "'"
 
 
-def argument(text: str) -> str:
-    """The text as an argument that is no option, whatever it begins with."""
-    word = shell_word(text)
-    return f"-- {word}" if text.startswith("-") else word
+def arguments(*texts: str) -> str:
+    """The texts as the last words of a command, none of them an option whatever it begins with."""
+    words = " ".join(map(shell_word, texts))
+    return f"-- {words}" if any(text.startswith("-") for text in texts) else words
 
 
 def _quoted(character: str) -> str:

@@ -24,7 +24,7 @@ from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
-from trialbook.records.shell_words import shell_word
+from trialbook.records.shell_words import arguments, shell_word
 from trialbook.records.study import TrialRecord
 from trialbook.report.carrying import reading as carrying
 from trialbook.report.carrying.carried import Carried
@@ -229,7 +229,7 @@ class Locating:
 
         shows = reference.shows
         if shows == "comparison":
-            return self._command("compare", *names)
+            return self._command("compare", *names, options=("--write", "html"))
         if shows == "report":
             return self._command("report", names[0])
         if shows.startswith("table:"):
@@ -303,14 +303,12 @@ class Locating:
                 return RunningPlace(str(directory), number, running)
         return None
 
-    def _command(self, command: str, *arguments: str, options: Sequence[str] = ()) -> str:
+    def _command(self, command: str, *of: str, options: Sequence[str] = ()) -> str:
         """A command line, quoted for a POSIX shell."""
         words = ["trialbook", command, *options]
         if self._named:
             words += ["--storage", self._reader.book.url]
-        if any(argument.startswith("-") for argument in arguments):
-            words.append("--")
-        return " ".join(map(shell_word, [*words, *arguments]))
+        return " ".join([*map(shell_word, words), arguments(*of)])
 
 
 @dataclass(frozen=True, slots=True)

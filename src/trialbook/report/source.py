@@ -24,7 +24,7 @@ from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicab
 from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.records.references import TrialReference
-from trialbook.records.shell_words import argument
+from trialbook.records.shell_words import arguments
 from trialbook.records.study import StudyRecord
 from trialbook.report.document import Command, FigureBlock, Notice, TableBlock
 from trialbook.report.figures.kinds import FigureOptions, FigureSource, figure_kind
@@ -120,14 +120,14 @@ class ReportSource:
 
     @property
     def command_name(self) -> str:
-        """The study as a command takes it, quoted for a POSIX shell."""
-        return PLACEHOLDER if self.anonymous else argument(self.study.name)
+        """The study as the last word of a command, quoted for a POSIX shell."""
+        return PLACEHOLDER if self.anonymous else arguments(self.study.name)
 
     def trial_name(self, number: int) -> str:
-        """A trial as a command takes it, quoted for a POSIX shell."""
+        """A trial as the last word of a command, quoted for a POSIX shell."""
         if self.anonymous:
             return f"{PLACEHOLDER}/{number}"
-        return argument(f"{self.study.name}/{number}")
+        return arguments(f"{self.study.name}/{number}")
 
     def reference(self, shows: str, trials: tuple[int, ...] = ()) -> FigureReference:
         """What something of this report carries."""

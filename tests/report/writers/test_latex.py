@@ -74,7 +74,7 @@ def test_the_files_are_ascii_and_begin_with_what_they_show(tmp_path):
         assert path.read_bytes().isascii()
         first, again, *_ = path.read_text().splitlines()
         assert first.startswith("% trialbook:1?")
-        assert "trialbook report digits --format latex" in again
+        assert "trialbook report --format latex digits" in again
         with path.open("rb") as file:
             assert carried(file).carried
 

@@ -9,6 +9,7 @@ from trialbook.analysis.replicated_runs import Floats, Ints
 from trialbook.analysis.replication import ReplicatedConfiguration, Replication, replications
 from trialbook.analysis.replication_tables import gap_text, interval_text, run_table
 from trialbook.errors import NotApplicableError
+from trialbook.records.shell_words import arguments
 from trialbook.report.charts import Axis, Chart, Curves, Intervals, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import objective_label
@@ -24,9 +25,10 @@ def replicates(source: FigureSource) -> Chart:
     search, objective = source.search, source.options.objective
     found = replications(source.reader, search.study)
     if not found:
+        name = "STUDY" if source.options.anonymous else search.study.name
         raise NotApplicableError(
             "there are no replicates",
-            hint=f"run 'trialbook replicate {search.study.name}/best --seeds 10'",
+            hint=f"run: trialbook replicate --seeds 10 {arguments(f'{name}/best')}",
         )
     label = objective_label(search, objective)
     panels = tuple(

@@ -60,7 +60,7 @@ def _none(source: ReportSource) -> Iterator[Block]:
         return
     others = f" --also {','.join(also)}" if also else ""
     yield source.command(
-        f"replicate {source.trial_name(found.trial.number)} --seeds 10{others}",
+        f"replicate --seeds 10{others} {source.trial_name(found.trial.number)}",
         "Runs the configuration again under fresh seeds, as trials of a linked study.",
     )
 

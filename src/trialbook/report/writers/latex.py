@@ -14,12 +14,12 @@ Fragments are ASCII and need packages of TeX Live's basic and recommended collec
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 from trialbook.records.figure_references import FigureReference
+from trialbook.records.shell_words import arguments
 from trialbook.report.carrying.text import latex as reference_comment
 from trialbook.report.document import (
     Answer,
@@ -108,14 +108,12 @@ def _preamble() -> bytes:
 def _fragment(document: Document, reference: FigureReference, body: str) -> str:
     """A body under the lines that say what it shows and how it is made again."""
     studies = [study.name for study in document.reference.studies if study.name is not None]
-    names = " ".join(shlex.quote(name) for name in studies)
-    if not names:
-        names = "STUDY"
+    names = arguments(*studies) if studies else "STUDY"
     several = len(document.reference.studies) > 1
     command, option = ("compare", "--write") if several else ("report", "--format")
     lines = (
         reference_comment(reference),
-        f"% To make it again: {comment_text(f'trialbook {command} {names} {option} latex')}",
+        f"% To make it again: {comment_text(f'trialbook {command} {option} latex {names}')}",
         "% Which run it shows: trialbook locate THIS-FILE",
         body,
     )

@@ -15,6 +15,7 @@ from trialbook.records.distributions import distribution_of
 from trialbook.records.marks import difference_text, named
 from trialbook.records.references import TrialReference, trial_reference
 from trialbook.records.replicates import DEFAULT, Configuration, GivenParam
+from trialbook.records.shell_words import arguments
 from trialbook.records.study import AttemptRecord, StudyRecord, StudySpec, TrialRecord
 from trialbook.running.given_params import internal_value
 
@@ -236,7 +237,7 @@ def _replicable(trial: TrialRecord) -> AttemptRecord:
     if obstacle is not None or attempt is None:
         raise InvalidInputError(
             f"trial {trial.reference} cannot be replicated: {obstacle}",
-            hint=f"see what is recorded with 'trialbook show {trial.reference}'",
+            hint=f"see what is recorded: trialbook show {arguments(trial.reference)}",
         )
     return attempt
 
