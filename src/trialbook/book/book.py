@@ -50,7 +50,8 @@ class Book:
     def __init__(
         self, location: str, *, create: bool, read_only: bool, patience_s: float | None = None
     ) -> None:
-        self._location = location  # with its password, so neither shown nor pickled
+        # The location has the password, so it is neither shown nor pickled.
+        self._opened_to_write = lambda: Book(location, create=False, read_only=False)
         self.url = redacted_url(location)
         self.path = sqlite_path(location)
         self.read_only = read_only
@@ -132,7 +133,7 @@ class Book:
         Raises:
             BookReadOnlyError: It cannot be written there.
         """
-        return self if not self.read_only else Book(self._location, create=False, read_only=False)
+        return self if not self.read_only else self._opened_to_write()
 
     @property
     def blob_directory(self) -> Path | None:
