@@ -11,7 +11,7 @@ import pytest
 from trialbook.errors import RerunError, RestoreDataError
 from trialbook.records.verdict import Verdict
 
-from .conftest import SEARCH
+from .conftest import SEARCH, Project
 
 PLAIN = (
     """
@@ -378,21 +378,33 @@ def objective(trial):
 )
 
 
-@pytest.mark.parametrize(
-    "refused",
-    [
-        'trial.log({"m" * 600: 1.0})',
-        'trial.log({"objective": 1.0})',
-        'trial.log({"loss": 1.0}, step=2**63)',
-        'trial.set_user_attr("k" * 600, 1)',
-        'trial.set_user_attr("k", object())',
-        'trial.log_artifact(__file__, name="n" * 600)',
-    ],
-)
-def test_what_the_book_refused_is_refused_again(project, refused):
-    project.script(FAILS_AT.replace("STATEMENT", refused))
-    assert is_identical(project.rerun("s/0"), points=1)
-    assert project.trial("s/0").state == "FAIL"
+REFUSED = [
+    'trial.log({"m" * 600: 1.0})',
+    'trial.log({"objective": 1.0})',
+    'trial.log({"loss": 1.0}, step=2**63)',
+    'trial.set_user_attr("k" * 600, 1)',
+    'trial.set_user_attr("k", object())',
+    'trial.log_artifact(__file__, name="n" * 600)',
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A search whose trials each do one of what the book refuses."""
+    place = tmp_path_factory.mktemp("refused")
+    project = Project(place / "project", place / "books" / "book.db")
+    project.script(
+        FAILS_AT.replace("STATEMENT", f"exec({REFUSED!r}[trial.number])").replace(
+            "n_trials=2", f"n_trials={len(REFUSED)}"
+        )
+    )
+    return project
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=REFUSED)
+def test_what_the_book_refused_is_refused_again(refused, number):
+    assert is_identical(refused.rerun(f"s/{number}", trust=True), points=1)
+    assert refused.trial(f"s/{number}").state == "FAIL"
 
 
 NESTED = (
@@ -420,21 +432,21 @@ def test_an_objective_that_opens_another_study_is_not_comparable(project):
     assert "opened another study, 'nested-0'" in report.reason
 
 
-@pytest.mark.parametrize("status", ["3", "'no such dataset'", ""])
-def test_an_objective_that_exits_is_identical_when_it_exits_again(project, status):
+def test_an_objective_that_exits_is_identical_when_it_exits_again(project):
     project.write(
         "train.py",
-        f"""
+        """
         import sys
 
         def objective(trial):
             trial.suggest_float("x", 0.0, 1.0)
-            sys.exit({status})
+            sys.exit(*[[3], ["no such dataset"], []][trial.number])
         """,
     )
-    project.write("s.yaml", "objective: train.py:objective\nbudget: {trials: 1}\n")
+    project.write("s.yaml", "objective: train.py:objective\nbudget: {trials: 3}\n")
     code = "from trialbook.cli.main import main; main()"
     with pytest.raises(AssertionError):
         project.run("-c", code, "run", "s.yaml", "--storage", str(project.book))
-    report = project.rerun("s/0")
-    assert is_identical(report, points=0), report
+    for number in range(3):
+        report = project.rerun(f"s/{number}")
+        assert is_identical(report, points=0), report
