@@ -162,6 +162,15 @@ def test_replicates_of_the_selected_trial_are_found_among_others(tmp_path: Path)
     assert found.replicates.found
 
 
+def test_replicates_are_no_search_that_could_be_answered_for(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    found = of(storage, replicated(storage))
+    storage.close()
+    assert found.replicates.found
+    assert not any(proof.found for proof in (found.space, found.method, found.selection))
+
+
 def test_replicates_of_another_trial_prove_nothing(tmp_path: Path) -> None:
     storage = BookStorage(tmp_path / "book.db")
     tracked(storage)

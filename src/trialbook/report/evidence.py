@@ -26,6 +26,7 @@ from trialbook.report.source import ReportSource, snapshot_state
 from trialbook.report.wording import counted
 
 _TRACK = "decorate the objective with trialbook.tracked_objective and run the search with it"
+_NO_SEARCH = "these are replicates, nothing was searched: see the report of the study they are of"
 _SHORT = 12
 
 
@@ -174,6 +175,8 @@ def _hardware(use: ComputeUse) -> Proof:
 
 
 def _space(source: ReportSource) -> Proof:
+    if source.holds_replicates:
+        return missing(_NO_SEARCH)
     found = source.account.space
     if found is None:
         return missing("no trial has asked for a param: suggest them in the objective")
@@ -185,6 +188,8 @@ def _space(source: ReportSource) -> Proof:
 
 
 def _method(source: ReportSource) -> Proof:
+    if source.holds_replicates:
+        return missing(_NO_SEARCH)
     spec = source.study.spec
     if spec is None or spec.search.sampler is None or spec.search.pruner is None:
         return missing("sampler and pruner are not recorded: use trialbook.create_study")
@@ -194,6 +199,8 @@ def _method(source: ReportSource) -> Proof:
 
 
 def _selection(source: ReportSource) -> Proof:
+    if source.holds_replicates:
+        return missing(_NO_SEARCH)
     if source.search.objectives > 1 and len(source.search.front):
         size = len(source.search.front)
         return Proof(f"the rule and a front of {counted(size, 'trial')} (section Selection)")
@@ -272,9 +279,11 @@ def _compute(source: ReportSource) -> Proof:
     named = ", ".join(f"{count} {what}" for what, count in unknown.items() if count)
     if named:
         return missing(f"the total is a lower bound: it is not all known of {named}")
+    apart = source.replications and not source.holds_replicates
     return Proof(
         f"{use.cpu_h:.4g} CPU-hours and {use.gpu_h:.4g} GPU-hours of "
         f"{counted(use.attempts, 'attempt')}, failed and pruned ones too (section Compute)"
+        + ("; those of the replicates are in the report of their own study" if apart else "")
     )
 
 

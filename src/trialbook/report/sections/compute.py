@@ -25,7 +25,8 @@ def compute(source: ReportSource) -> Section:
             Paragraph(
                 "CPU time is user and system time of every attempt that has ended, whatever came "
                 "of it. GPU time is how long an attempt took, times the GPUs that its worker saw. "
-                "Deleted trials and what came before the study are not counted."
+                "Deleted trials, reruns, replicates (a study of their own) and what came before "
+                "the study are not counted."
             ),
             Facts(tuple(_totals(use))),
             source.table("hardware", "Compute by host and hardware.", hosts_table(use)),

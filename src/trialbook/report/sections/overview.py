@@ -33,8 +33,9 @@ def overview(source: ReportSource) -> Section:
         blocks.append(
             Notice(
                 f"This study holds replicates of {source.replications[0].link.study}: its trials "
-                "differ by their seeds, and the best of them is the luckiest seed. What the "
-                "configuration reaches is told by the section on replicates.",
+                "run a few given configurations under fresh seeds, and nothing was searched. The "
+                "best of them had the luckiest seed; what a configuration reaches is told by the "
+                "section on replicates.",
                 Tone.WARNING,
             )
         )
