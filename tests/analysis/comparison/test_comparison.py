@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -17,6 +18,7 @@ from scipy import stats
 import trialbook
 from trialbook import report
 from trialbook.analysis.comparison.comparison import compare
+from trialbook.analysis.comparison.curves import trial_curves
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import holm
 from trialbook.cli.main import exit_code_of_command
@@ -144,6 +146,14 @@ def test_curves_are_those_of_the_trials(book):
     hours = found.compute.groups[0]
     assert (np.diff(hours.budgets) > 0).all()
     assert np.nanmin(hours.each) >= curve.each.min()
+
+
+def test_a_group_has_no_curve_while_one_of_its_studies_has_none(book):
+    found = compare([*RANDOM, *TPE], storage=book)
+    first = found.studies[0]
+    unfinished = replace(first, search=replace(first.search, finish=0 * first.search.finish))
+    curves = trial_curves([unfinished, *found.studies[1:]], found.groups)
+    assert [curve.label for curve in curves.groups] == [found.groups[1].label]
 
 
 def test_two_repetitions_have_a_range_and_one_has_no_band(book):

@@ -7,8 +7,9 @@ Studies that have the same seed are no independent repetitions: a group with suc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
 from trialbook.analysis.search.compute_history import compute_history
 from trialbook.analysis.search.history import history
-from trialbook.analysis.search.search import Floats
+from trialbook.analysis.search.search import Floats, Search
 from trialbook.errors import NotApplicableError
 
 FEWEST_FOR_T = 3
 _POINTS = 200
+
+_Course: TypeAlias = tuple[Floats, Floats]
+"""Of one study: budgets, growing, and the best value so far at each; shape (n,) both."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +56,8 @@ class Curves:
 
     Args:
         budget: What the budget is counted in, as an axis says it.
-        groups: One a group; a group of which nothing is known on this axis is absent.
+        groups: One a group; a group is absent when of one of its studies nothing is known on
+            this axis.
         level: Level of t intervals.
     """
 
@@ -83,39 +88,51 @@ def trial_curves(
     studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
 ) -> Curves:
     """The best value so far against the number of finished trials."""
-    found = []
-    for group in groups:
-        runs = []
-        for index in group.studies:
-            try:
-                past = history(studies[index].search)
-            except NotApplicableError:
-                continue
-            runs.append((past.finished.astype(float), past.best))
-        found += _group_curve(group, runs, level)
-    return Curves("finished trials", tuple(found), level)
+    return _curves("finished trials", studies, groups, level, _over_trials)
 
 
 def compute_curves(
     studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
 ) -> Curves:
     """The best value so far against the hours that workers spent on attempts."""
-    found = []
+    return _curves("worker-hours", studies, groups, level, _over_compute)
+
+
+def _curves(
+    budget: str,
+    studies: Sequence[ComparedStudy],
+    groups: Sequence[Group],
+    level: float,
+    course: Callable[[Search], _Course | None],
+) -> Curves:
+    """Of the groups all of whose studies have a course: a mean over some would not be theirs."""
+    found: list[GroupCurve] = []
     for group in groups:
-        runs = []
-        for index in group.studies:
-            try:
-                past = compute_history(studies[index].search)
-            except NotApplicableError:
-                continue
-            if not past.untracked:  # else what led to the best is not all here
-                runs.append((past.worker_h, past.best))
-        if len(runs) == len(group.studies):
+        known = [course(studies[index].search) for index in group.studies]
+        runs = [run for run in known if run is not None]
+        if len(runs) == len(known):
             found += _group_curve(group, runs, level)
-    return Curves("worker-hours", tuple(found), level)
+    return Curves(budget, tuple(found), level)
 
 
-def _group_curve(group: Group, runs: list[tuple[Floats, Floats]], level: float) -> list[GroupCurve]:
+def _over_trials(search: Search) -> _Course | None:
+    try:
+        past = history(search)
+    except NotApplicableError:
+        return None
+    return past.finished.astype(float), past.best
+
+
+def _over_compute(search: Search) -> _Course | None:
+    try:
+        past = compute_history(search)
+    except NotApplicableError:
+        return None
+    # Of untracked trials it is not known what they took, and one of them may have led to the best.
+    return None if past.untracked else (past.worker_h, past.best)
+
+
+def _group_curve(group: Group, runs: list[_Course], level: float) -> list[GroupCurve]:
     """The curve of a group up to the budget that all of its studies reached; none without any."""
     runs = [(budgets, best) for budgets, best in runs if len(budgets)]
     if not runs:
