@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, null, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, null, or_, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
@@ -117,68 +117,75 @@ def search_rows(book: Book, study_id: int) -> SearchRows:
     """
     lives = and_(_t.study_id == study_id, _t.deleted.is_(None))
     with book.reading() as connection:
-        values: dict[int, list[float]] = defaultdict(list)
-        for trial_id, content in connection.execute(
-            select(_v.trial_id, _v.bytes)
-            .join(schema.trial, _t.trial_id == _v.trial_id)
-            .where(lives)
-            .order_by(_v.trial_id, _v.objective)
-        ):
-            values[trial_id].append(value_of(content))
-        attrs = case((_t.system_attrs.contains('"constraints'), _t.system_attrs), else_=null())
-        trials = tuple(
-            _search_row(row, values.get(row.trial_id))
-            for row in connection.execute(
-                select(
-                    _t.trial_id,
-                    _t.number,
-                    _t.state,
-                    _t.params,
-                    _t.space,
-                    _t.started,
-                    _t.completed,
-                    _t.attempt,
-                    _t.finish_seq,
-                    attrs.label("constraints"),
-                    _t.system_attrs.contains('"fixed_params"').label("enqueued"),
-                )
-                .where(lives)
-                .order_by(_t.number)
-            )
+        attempts = _attempts(connection, lives)
+        return SearchRows(
+            _trials(connection, lives),
+            attempts,
+            _spaces(connection, lives),
+            _reports(connection, lives, attempts),
         )
-        attempts = tuple(
-            _attempt_row(row)
-            for row in connection.execute(
-                select(
-                    _a.attempt_id,
-                    _a.trial_id,
-                    _a.number,
-                    _a.started,
-                    _a.ended,
-                    _a.end_reason,
-                    _a.worker_id,
-                    _w.host,
-                    _a.resumed_from,
-                    _a.prune_answers,
-                    or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)).label("executed"),
-                )
-                .join(schema.trial, _t.trial_id == _a.trial_id)
-                .outerjoin(schema.worker, _w.worker_id == _a.worker_id)
-                .where(lives)
-                .order_by(_a.trial_id, _a.number)
-            )
+
+
+def _trials(connection: Connection, lives: ColumnElement[bool]) -> tuple[SearchRow, ...]:
+    values: dict[int, list[float]] = defaultdict(list)
+    for trial_id, content in connection.execute(
+        select(_v.trial_id, _v.bytes)
+        .join(schema.trial, _t.trial_id == _v.trial_id)
+        .where(lives)
+        .order_by(_v.trial_id, _v.objective)
+    ):
+        values[trial_id].append(value_of(content))
+    attrs = case((_t.system_attrs.contains('"constraints'), _t.system_attrs), else_=null())
+    found = connection.execute(
+        select(
+            _t.trial_id,
+            _t.number,
+            _t.state,
+            _t.params,
+            _t.space,
+            _t.started,
+            _t.completed,
+            _t.attempt,
+            _t.finish_seq,
+            attrs.label("constraints"),
+            _t.system_attrs.contains('"fixed_params"').label("enqueued"),
         )
-        used = {trial.space for trial in trials if trial.space is not None}
-        spaces = {
-            digest: rows.distributions(document)
-            for digest, document in connection.execute(
-                select(_n.digest, _n.document)
-                .where(_n.digest.in_(select(_t.space).where(lives).distinct()))
-                .order_by(_n.digest)
-            )
-            if digest in used
-        }
-        return SearchRows(trials, attempts, spaces, _reports(connection, lives, attempts))
+        .where(lives)
+        .order_by(_t.number)
+    )
+    return tuple(_search_row(row, values.get(row.trial_id)) for row in found)
+
+
+def _attempts(connection: Connection, lives: ColumnElement[bool]) -> tuple[AttemptRow, ...]:
+    found = connection.execute(
+        select(
+            _a.attempt_id,
+            _a.trial_id,
+            _a.number,
+            _a.started,
+            _a.ended,
+            _a.end_reason,
+            _a.worker_id,
+            _w.host,
+            _a.resumed_from,
+            _a.prune_answers,
+            or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)).label("executed"),
+        )
+        .join(schema.trial, _t.trial_id == _a.trial_id)
+        .outerjoin(schema.worker, _w.worker_id == _a.worker_id)
+        .where(lives)
+        .order_by(_a.trial_id, _a.number)
+    )
+    return tuple(map(_attempt_row, found))
+
+
+def _spaces(connection: Connection, lives: ColumnElement[bool]) -> dict[str, dict[str, str]]:
+    found = connection.execute(
+        select(_n.digest, _n.document)
+        .where(_n.digest.in_(select(_t.space).where(lives).distinct()))
+        .order_by(_n.digest)
+    )
+    return {digest: rows.distributions(document) for digest, document in found}
 
 
 def _search_row(row: Any, values: list[float] | None) -> SearchRow:
@@ -216,7 +223,9 @@ def _attempt_row(row: Any) -> AttemptRow:
         )
 
 
-def _reports(connection: Any, lives: Any, attempts: tuple[AttemptRow, ...]) -> dict[int, Series]:
+def _reports(
+    connection: Connection, lives: ColumnElement[bool], attempts: tuple[AttemptRow, ...]
+) -> dict[int, Series]:
     parts: dict[int, list[Series]] = defaultdict(list)
     for trial_id, payload in connection.execute(
         select(_a.trial_id, _s.payload)
