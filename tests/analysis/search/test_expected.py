@@ -13,9 +13,12 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 import trialbook
+from trialbook.analysis.search.distribution import value_distribution
 from trialbook.analysis.search.expected import _weights, expected_performance
 from trialbook.analysis.search.search import search
 from trialbook.errors import NotApplicableError
+
+from .over_time import spans
 
 SPACE = {"x": FloatDistribution(0.0, 1.0)}
 
@@ -60,6 +63,15 @@ def test_minimizing_mirrors_maximizing(book):
     assert up.expected[0] == pytest.approx(np.mean(values))
     assert (np.diff(up.expected) >= 0).all()
     assert up.budgets.tolist() == list(range(1, 31))
+
+
+def test_trials_that_were_added_to_tracked_ones_are_not_taken_as_drawn(book):
+    found = study_of(book, "added", [i / 20 for i in range(20)])
+    assert expected_performance(found).trials == 20
+    ran = spans(found, [(at, float(at), at + 0.5, "complete", "w") for at in range(12)])
+    with pytest.raises(NotApplicableError, match="8 complete trials did not run under tracking"):
+        expected_performance(ran)
+    assert "did not run under tracking" in value_distribution(ran).no_band
 
 
 def test_the_band_covers_what_it_should(book):

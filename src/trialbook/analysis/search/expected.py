@@ -12,6 +12,9 @@ known. The estimate is biased towards worse values, the more so the nearer n is 
 "Showing Your Work Doesn't Always Work", ACL 2020).
 
 The band is the percentile interval of a bootstrap over trials (Efron, 1979), for each n by itself.
+It is too narrow, the more so the nearer n is to N, as no resample goes beyond the best value seen:
+of 400 samples each, of 30 and 100 normal or uniform values, a band of 95 % held the truth in about
+90 % at N / 10, 75 % at N / 3 and 50 % at N.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.search.pruning_rules import executed_trials
 from trialbook.analysis.search.search import Flags, Floats, Ints, Search
 from trialbook.errors import NotApplicableError
 
@@ -43,7 +47,7 @@ class ExpectedPerformance:
         expected: Shape (n,): the expected best value.
         low: Shape (n,): lower end of the band.
         high: Shape (n,): upper end of the band.
-        level: Level of the band, such as 0.95.
+        level: Nominal level of the band, such as 0.95; see above for how far it falls short.
         resamples: Number of bootstrap resamples.
         seed: Seed of the resampling.
         trials: Number of trials that it is estimated from.
@@ -153,6 +157,13 @@ def refuse_dependent(search: Search) -> None:
         raise NotApplicableError(
             f"the trials of {sampler.name} are not independent draws: the expectation over random "
             "trials says nothing about them",
+            hint=hint,
+        )
+    foreign = search.complete & ~executed_trials(search)
+    if foreign.any() and executed_trials(search).any():
+        raise NotApplicableError(
+            f"{_count(foreign)} complete trials did not run under tracking as others did: somebody "
+            "may have added them, and how their params came about is not known",
             hint=hint,
         )
     changed = [change for change in spec.changes if "sampler" in change] if spec else []
