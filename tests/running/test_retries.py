@@ -98,25 +98,33 @@ def test_an_exception_has_a_budget_of_its_own(lab) -> None:
     assert lab.heard.said_[0] == "trial 0 failed: ValueError: no luck; it is tried again"
 
 
-@pytest.mark.parametrize(
-    ("setup", "failure"),
-    [
-        ("import resource", "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31)); bytes(2**32)"),
-        ("import numpy as np", "np.ones(2**57)"),
-        (
-            "class OutOfMemoryError(RuntimeError):\n    __module__ = 'torch'",
-            "raise OutOfMemoryError('CUDA out of memory')",
-        ),
-    ],
-    ids=["limit", "numpy", "torch"],
-)
-def test_out_of_memory_is_tried_once_more(lab, setup: str, failure: str) -> None:
-    lab.write(f"{setup}\ndef objective(trial):\n    {failure}\n")
-    lab.run(f"budget: {{trials: 1}}\n{QUICKLY}")
-    (trial,) = lab.trials()
-    assert trial.state == "FAIL"
-    assert ends(trial) == [EndReason.OUT_OF_MEMORY] * 2
-    assert trial.attempts[0].outcome.traceback is not None
+def test_out_of_memory_is_tried_once_more(lab) -> None:
+    """Whether Python, NumPy or PyTorch says so."""
+    lab.write(
+        """
+        import resource
+        import numpy as np
+        class OutOfMemoryError(RuntimeError):
+            __module__ = 'torch'
+        def objective(trial):
+            if trial.number == 0:
+                resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+                bytes(2**32)
+            if trial.number == 1:
+                np.ones(2**57)
+            raise OutOfMemoryError('CUDA out of memory')
+        """
+    )
+    lab.run(f"budget: {{trials: 3}}\nmax_failures: 0\n{QUICKLY}")
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["FAIL"] * 3
+    for trial in trials:
+        assert ends(trial) == [EndReason.OUT_OF_MEMORY] * 2
+        assert trial.attempts[0].outcome.traceback is not None
+    said = [trial.attempts[0].outcome.exception for trial in trials]
+    assert said[0] == "MemoryError"
+    assert said[1].endswith("MemoryError")
+    assert said[2].endswith("OutOfMemoryError")
 
 
 MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")

@@ -318,8 +318,9 @@ def test_other_settings_are_refused_unless_allowed(lab) -> None:
 )
 def test_an_objective_that_cannot_be_had_starts_nothing(lab, code, error, message) -> None:
     lab.write(code)
+    workers = 2 if "other" in code else 1  # both say the same; one is enough for what they say
     with pytest.raises(error, match=message):
-        lab.run("budget: {trials: 3}\nworkers: 2")
+        lab.run(f"budget: {{trials: 3}}\nworkers: {workers}")
     assert lab.studies() == []
 
 
