@@ -28,6 +28,7 @@ caller would expect::
     │   ├── BookNetworkError                   SQLite on a network file system
     │   ├── ArtifactLocationError (OSError)    where larger contents go: none, or not to be reached
     │   └── AttemptFencedError                 a write of an attempt that is no longer current
+    ├── OutputError (OSError)                a report or figure that cannot be written there
     ├── MissingPackageError (ImportError)    a package that this function needs is not installed
     ├── NotABookError (TypeError)            a tracked objective under another storage
     ├── CaptureError (RuntimeError)          a coordinate that could not be observed: no run
@@ -229,6 +230,10 @@ class ArtifactLocationError(BookError, OSError):
 
 class AttemptFencedError(BookError):
     """A write named an attempt that is no longer the trial's current one."""
+
+
+class OutputError(TrialbookError, OSError):
+    """A report or figure cannot be written where it was asked for."""
 
 
 class MissingPackageError(TrialbookError, ImportError):

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the extra 'paper' is not installed")
 
-from trialbook.errors import InvalidInputError
+from trialbook.errors import InvalidInputError, OutputError
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.report.carrying import html, pdf, png, svg
 from trialbook.report.charts import Points
@@ -86,7 +86,9 @@ def test_a_figure_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OutputError, match="figure cannot be written: No space") as told:
         write_figure(SIMPLE, REFERENCE, path)
+    assert told.value.where == str(path)
+    assert "make room" in told.value.hint
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]

@@ -76,11 +76,11 @@ def test_all_figures_of_a_study_and_why_there_is_none_of_the_others(shelf, here)
 @pytest.mark.parametrize(
     ("arguments", "options", "error"),
     [
-        (("plain", "fornt"), {}, NotFoundError),
+        (("plain", "fornt"), {}, InvalidInputError),
         (("nowhere", "history"), {}, NotFoundError),
         (("plain", "front"), {}, NotApplicableError),
         (("empty", "history"), {}, NotApplicableError),
-        (("plain", "history"), {"width": "nips"}, NotFoundError),
+        (("plain", "history"), {"width": "nips"}, InvalidInputError),
         (("plain", "history"), {"colour": "red"}, InvalidInputError),
         (("plain", "history", "figure.gif"), {}, InvalidInputError),
         (("plain", "slice"), {"params": ["nothing"]}, (NotFoundError, InvalidInputError)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from trialbook.analysis.opening import opened
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
-from trialbook.errors import InvalidInputError, MissingPackageError, NotFoundError
+from trialbook.errors import InvalidInputError, MissingPackageError, NotFoundError, OutputError
 from trialbook.report import write
 from trialbook.report.building import build
 from trialbook.report.document import Document, FigureBlock
@@ -205,6 +206,29 @@ def test_other_files_stay_and_are_told_of(shelf: Shelf, tmp_path: Path) -> None:
     assert (out / "notes.txt").read_text() == "mine"
     assert any("are not of this report" in notice for notice in again.notices)
     assert (out / "csv" / "states.csv").read_text().splitlines()[1] == "complete,0"
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_next_step(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(document: object, directory: Path) -> tuple[Path, ...]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("trialbook.report.writers.html.write", full)
+    with pytest.raises(OutputError, match="the report cannot be written: No space left") as told:
+        write("empty", ["html"], tmp_path / "out", storage=shelf.storage)
+    assert told.value.where == str(tmp_path / "out")
+    assert "make room" in str(told.value.hint)
+    assert files(tmp_path) == {}
+
+
+def test_a_directory_in_the_place_of_a_file_changes_nothing(shelf: Shelf, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "csv" / "states.csv").mkdir(parents=True)
+    with pytest.raises(InvalidInputError, match="in the place of a file") as told:
+        write("empty", ["csv"], out, storage=shelf.storage)
+    assert told.value.where == str(out / "csv" / "states.csv")
+    assert files(tmp_path) == {}
 
 
 def test_an_optuna_study_in_a_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

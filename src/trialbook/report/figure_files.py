@@ -20,6 +20,7 @@ from trialbook.report.carrying import pdf, png, svg
 from trialbook.report.charts import Chart
 from trialbook.report.document import Document, FigureBlock, Section
 from trialbook.report.labels import texts_of
+from trialbook.report.placing import placing
 from trialbook.report.venues import Width
 
 ENDINGS = ("html", "png", "svg", "pdf")
@@ -69,6 +70,7 @@ def write_figure(
     Raises:
         InvalidInputError: The ending is another one.
         MissingPackageError: A picture is asked for and matplotlib is not installed.
+        OutputError: The file cannot be written.
     """
     place = Path(path)
     ending = ending_of(place)
@@ -77,7 +79,8 @@ def write_figure(
     else:
         content = picture(chart, reference, ending, width)
         notes = (*chart.notes, *_boxes(chart))
-    _put(content, place)
+    with placing("the figure", place):
+        _put(content, place)
     return notes
 
 

@@ -108,9 +108,10 @@ def plot(
 
     Raises:
         NotApplicableError: The study has no such figure, with the reason.
-        NotFoundError: There is no such study, kind or width.
-        InvalidInputError: An option is not known, or the ending of the path.
+        NotFoundError: There is no such study.
+        InvalidInputError: The kind, the width, an option or the path's ending is not known.
         MissingPackageError: The figure needs a package that is not installed.
+        OutputError: The file cannot be written.
     """
     wanted = PlotOptions(_options(options), width, anonymous)
     return plotted(study, kind, path, wanted, storage=storage).path
@@ -127,8 +128,8 @@ def chart(study: StudyOrName, kind: str, *, storage: Storage = None, **options: 
 
     Raises:
         NotApplicableError: The study has no such figure, with the reason.
-        NotFoundError: There is no such study or kind.
-        InvalidInputError: An option is not known.
+        NotFoundError: There is no such study.
+        InvalidInputError: The kind or an option is not known.
     """
     found = figure_kind(kind)
     with opened(storage, study) as reader:
@@ -183,9 +184,10 @@ def plot_all(
         Each kind in the order of ``KINDS``, as soon as it is written or refused.
 
     Raises:
-        NotFoundError: There is no such study or width.
-        InvalidInputError: The ending is not known, or the directory is a file.
+        NotFoundError: There is no such study.
+        InvalidInputError: The ending or width is not known, or the directory is a file.
         MissingPackageError: Pictures need matplotlib, which is not installed.
+        OutputError: A file cannot be written.
     """
     wanted = options or PlotOptions()
     width = None if wanted.width is None else width_of(wanted.width)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from trialbook.errors import NotFoundError
+from trialbook.errors import InvalidInputError
 from trialbook.report.charts import Chart
 from trialbook.report.geometry import panels_of
 
@@ -68,14 +68,14 @@ def width_of(name: str) -> Width:
     """The width of that name.
 
     Raises:
-        NotFoundError: There is none; near names are suggested.
+        InvalidInputError: There is none; near names are suggested.
     """
     for width in WIDTHS:
         if width.name == name:
             return width
     names = [width.name for width in WIDTHS]
     near = get_close_matches(name, names, n=2)
-    raise NotFoundError(
+    raise InvalidInputError(
         f"there is no width {name!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(names)}",
     )

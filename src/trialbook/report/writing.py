@@ -19,6 +19,7 @@ from trialbook.errors import InvalidInputError, MissingPackageError
 from trialbook.report.building import build
 from trialbook.report.document import Answer, Checklist, Document, Notice, Tone
 from trialbook.report.file_names import slug_of
+from trialbook.report.placing import placing
 from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS, ReportFormat
 
@@ -73,6 +74,7 @@ def write(
         MissingPackageError: A format needs packages that are not installed.
         NotFoundError: There is no such study.
         BookCorruptError: A row cannot be read.
+        OutputError: The directory cannot be written.
     """
     wanted = _checked(formats)
     name = name_of(study)
@@ -107,6 +109,7 @@ def compare(
             directory.
         MissingPackageError: A format needs packages that are not installed.
         NotFoundError: There is no such study.
+        OutputError: The directory cannot be written.
     """
     from trialbook.report.comparing import comparison_document
 
@@ -127,7 +130,8 @@ def _directory(output: str | os.PathLike[str] | None, default: str) -> Path:
 
 
 def _report(document: Document, directory: Path, wanted: tuple[ReportFormat, ...]) -> WrittenReport:
-    paths, files = _written(document, directory, wanted)
+    with placing("the report", directory):
+        paths, files = _written(document, directory, wanted)
     return WrittenReport(
         directory, paths, files, (*notices_of(document), *_older(directory, files)), document
     )
@@ -197,6 +201,13 @@ def _move(place: Path, directory: Path, files: Sequence[Path]) -> None:
         place.rename(directory.absolute())
         return
     for path in files:
+        if (directory / path).is_dir():
+            raise InvalidInputError(
+                "a directory is in the place of a file of the report",
+                where=str(directory / path),
+                hint="move it away, or name another directory",
+            )
+    for path in files:
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         (place / path).replace(target)
@@ -210,7 +221,9 @@ def _older(directory: Path, files: tuple[Path, ...]) -> tuple[str, ...]:
     left = [path for path in left if path not in own]
     if not left:
         return ()
-    return (f"{len(left)} other files in {left[0].parent} are not of this report",)
+    counted_left = "1 other file" if len(left) == 1 else f"{len(left)} other files"
+    are = "is" if len(left) == 1 else "are"
+    return (f"{counted_left} in {left[0].parent} {are} not of this report",)
 
 
 def notices_of(document: Document) -> tuple[str, ...]:

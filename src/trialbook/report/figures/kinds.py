@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from trialbook.errors import NotFoundError
+from trialbook.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from trialbook.analysis.search.search import Search
@@ -112,13 +112,13 @@ def figure_kind(name: str) -> FigureKind:
     """The kind of that name.
 
     Raises:
-        NotFoundError: There is none; near names are suggested.
+        InvalidInputError: There is none; near names are suggested.
     """
     for kind in KINDS:
         if kind.name == name:
             return kind
     near = get_close_matches(name, [kind.name for kind in KINDS], n=2)
-    raise NotFoundError(
+    raise InvalidInputError(
         f"there is no kind of figure {name!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else "see 'trialbook plot --list'",
     )
