@@ -146,3 +146,21 @@ def test_the_best_of_an_objective_is_the_middle_of_its_neighbourhood(searched):
 def test_what_would_mislead_is_refused(searched, study, reason):
     with pytest.raises(NotApplicableError, match=reason):
         sensitivity(searched(study))
+
+
+@pytest.mark.parametrize(
+    ("distance", "there"),
+    [
+        ([0.0, 0.0, 1.0, 1.0, 1.0], False),
+        ([0.0, 0.0, 0.0, 1.0, 1.0, 1.0], True),
+        ([0.0] + [1.0] * 18, False),
+        ([0.0] + [1.0] * 19, True),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], True),
+        ([at / 200 for at in range(200)], True),
+    ],
+)
+def test_so_few_trials_that_no_interval_has_its_level_have_none(distance, there):
+    losses = np.arange(len(distance)) ** 1.5
+    low, high = module._slope(np.array(distance), losses)[2:]
+    assert (low is not None) == there
+    assert (high is not None) == there

@@ -11,6 +11,7 @@ choice to the others. Where too few trials are near, nothing is said.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class LocalEffect:
             by its scale; of a categorical 0 or 1.
         effect: How much worse the value gets for each tenth of the range away from the best, of a
             categorical for another choice; below 0 when it gets better. ``None`` when unknown.
-        low: Lower end of the interval of the effect, likewise.
+        low: Lower end of the interval of the effect, likewise; ``None`` where so few trials, or
+            with so many at equal distances, allow no interval of this level.
         high: Upper end, likewise.
         slope: Loss for the whole range, with which a line is drawn; NaN when unknown.
         intercept: Loss at the best's position on that line; NaN when unknown.
@@ -246,8 +248,8 @@ def _effect(
         near,
         distance,
         effect=slope * unit,
-        low=low * unit,
-        high=high * unit,
+        low=None if low is None else low * unit,
+        high=None if high is None else high * unit,
         slope=slope,
         intercept=intercept,
         good=good,
@@ -255,14 +257,23 @@ def _effect(
     )
 
 
-def _slope(distance: Floats, losses: Floats) -> tuple[float, float, float, float]:
-    """Theil and Sen's slope, its intercept, and both ends of the slope's interval."""
+def _slope(distance: Floats, losses: Floats) -> tuple[float, float, float | None, float | None]:
+    """Theil and Sen's slope, its intercept, and both ends of the slope's interval.
+
+    The interval is that of Kendall's tau turned round. Of n trials, t of them at one distance, u at
+    another, there are n! / (t! u! ...) orders; when two of these are more than a share 1 - level,
+    no interval has the level, and there is none.
+    """
     from scipy.stats import theilslopes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = theilslopes(losses, distance, LEVEL)
-    return tuple(float(number) for number in found)  # type: ignore[return-value]
+        slope, intercept, low, high = map(float, theilslopes(losses, distance, LEVEL))
+    ties = np.unique(distance, return_counts=True)[1].tolist()
+    orders = math.factorial(len(distance)) // math.prod(map(math.factorial, ties))
+    if orders < 2 / (1 - LEVEL) - 1e-6:  # no product: hundreds of trials have more than a float
+        return slope, intercept, None, None
+    return slope, intercept, low, high
 
 
 def _good(

@@ -39,9 +39,10 @@ def expected(source: FigureSource) -> Chart:
         caption=(
             f"Expected best value of so many random trials (Dodge et al., 2019), estimated from "
             f"{found.trials} independent trials. The {level} is for each number of trials by "
-            f"itself (percentile bootstrap, {found.resamples} resamples, seed {found.seed}). It is too "
-            "narrow towards the right: in simulations such a band of 95 % held the truth in about "
-            "90 % of cases at a tenth of the trials, 75 % at a third and 50 % at all of them."
+            f"itself (percentile bootstrap, {found.resamples} resamples, seed {found.seed}). "
+            "It is too narrow towards the right: in simulations such a band of 95 % held the "
+            "truth in about 90 % of cases at a tenth of the trials, 75 % at a third and 50 % at "
+            "all of them."
         ),
         notes=_left_out(found, source.search),
     )

@@ -51,7 +51,8 @@ def sensitivity(source: FigureSource) -> Chart:
             f"distance at most {found.radius:g}; of more the nearest {analysis.MOST}), of "
             f"{len(trials)} complete trials. Line: "
             "Theil-Sen slope of the value with the distance from the best in the param, over the "
-            f"near trials without the best; band: its {found.level:.0%} interval. Dashed: "
+            f"near trials without the best; band: its {found.level:.0%} interval, which takes "
+            "these trials as independent; too few have none. Dashed: "
             f"{number_text(found.tolerance)} from the best, {found.tolerance_share:.0%} of its "
             "distance from the median trial. What no trial near the best has tried is not known."
         ),
@@ -113,13 +114,11 @@ def _fit(found: analysis.Sensitivity, one: LocalEffect, sign: float) -> tuple[Ma
     middle = float(np.median(one.distance))
     loss = one.intercept + one.slope * distance
     at_middle = one.intercept + one.slope * middle
-    assert one.low is not None
-    assert one.high is not None
+    x = one.axis.unscaled(along)
+    line = Line(x, sign * loss, Role.LEADING, "Theil-Sen slope")
+    if one.low is None or one.high is None:
+        return (line,)
     # The interval is of the slope alone: it turns around the middle of the near trials.
     turned = np.array([at_middle + end * 10 * (distance - middle) for end in (one.low, one.high)])
     ends = np.sort(sign * turned, axis=0)
-    x = one.axis.unscaled(along)
-    return (
-        Band(x, ends[0], ends[1], 0, "interval of the slope"),
-        Line(x, sign * loss, Role.LEADING, "Theil-Sen slope"),
-    )
+    return (Band(x, ends[0], ends[1], 0, "interval of the slope"), line)
