@@ -239,7 +239,10 @@ def test_a_command_that_replicates_names_only_what_can_be(storage: BookStorage) 
 
 
 def test_what_ran_without_tracking_is_not_said_to_be_replicable(storage: BookStorage) -> None:
-    found = section(report(storage, plain(storage, 3)), "replicates")
+    document = report(storage, plain(storage, 3))
+    assert "data and environment is not known: 3 of them" in said(section(document, "exclusions"))
+    assert "by local clocks where untracked" in said(section(document, "overview"))
+    found = section(document, "replicates")
     assert not [block for block in found.blocks if isinstance(block, Command)]
     assert "cannot be replicated: it was never executed under tracking" in said(found)
 

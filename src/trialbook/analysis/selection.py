@@ -73,7 +73,11 @@ def _rule(search: Search) -> tuple[str, ...]:
         "a number; pruned, failed, deleted and unfinished trials are never selected.",
         "Of trials with equal values the one with the lowest number is selected.",
         "The value is the one that the objective returned in that one execution. As the best of "
-        "many it is optimistic: what the configuration reaches on average is told by replicates.",
+        "several it is optimistic: what the configuration reaches on average is told by "
+        "replicates."
+        if np.count_nonzero(search.eligible) > 1
+        else "The value is the one that the objective returned in one execution: what the "
+        "configuration reaches on average is told by replicates.",
     )
 
 

@@ -24,8 +24,8 @@ def overview(source: ReportSource) -> Section:
         Fact("trials", states_text(study.states)),
         *_result(source),
         Fact("created", moment(study.created_s)),
-        Fact("first trial began", moment(_least(search.started_s))),
-        Fact("last trial ended", moment(_greatest(search.ended_s))),
+        Fact("first trial began", moment(_least(search.started_s)), note=_clock(source)),
+        Fact("last trial ended", moment(_greatest(search.ended_s)), note=_clock(source)),
         Fact("seal", source.seal.seal, Holds.DIGEST, note=_seal_note(source)),
     ]
     blocks: list[Block] = [Facts(tuple(facts))]
@@ -77,3 +77,8 @@ def _least(values: Floats) -> float | None:
 
 def _greatest(values: Floats) -> float | None:
     return None if np.isnan(values).all() else float(np.nanmax(values))
+
+
+def _clock(source: ReportSource) -> str:
+    """What times of trials that nobody tracked are: Optuna records no time zone."""
+    return "by local clocks where untracked" if source.account.gaps.untracked else ""

@@ -46,8 +46,8 @@ def replicating(source: ReportSource) -> Section:
 def _none(source: ReportSource) -> Iterator[Block]:
     found = source.selected or source.front_first
     yield Notice(
-        "The selected configuration was not replicated: its value is the best of many, measured "
-        "once, and what it reaches on average is not known."
+        "The selected configuration was not replicated: its value was measured once, and what it "
+        "reaches on average is not known."
         if found is not None
         else "No trial is selected, so none was replicated."
     )

@@ -81,6 +81,14 @@ def exclusions(source: ReportSource) -> Section:
 
 def _differing(source: ReportSource) -> list[Block]:
     found = differing_trials(source.reader, source.study.name)
+    untracked = source.account.gaps.untracked
+    if untracked and not found:
+        return [
+            Notice(
+                f"Whether all trials ran with the same code, data and environment is not known: "
+                f"{untracked} of them did not run under tracking."
+            )
+        ]
     if not found:
         return [Paragraph("No trial is marked as run with other code, data or environment.")]
     groups: dict[tuple[str, ...], list[int]] = {}
