@@ -13,7 +13,7 @@ from trialbook import analysis
 from trialbook.analysis.exclusions import exclusions_of, numbers_text
 from trialbook.analysis.failures import failures
 from trialbook.analysis.gaps import gaps_of
-from trialbook.analysis.search.search import search
+from trialbook.analysis.searches.search import search
 from trialbook.analysis.selection import selection
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader

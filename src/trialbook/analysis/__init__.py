@@ -54,24 +54,24 @@ from trialbook.analysis.frames import frame
 from trialbook.analysis.looking import best, front, studies, study, trial, trials
 from trialbook.analysis.marks import differing
 from trialbook.analysis.replication import Replication, replication
-from trialbook.analysis.search.compute_history import (
+from trialbook.analysis.searches.compute_history import (
     ComputeHistory,
     attempt_gpus,
     compute_history,
 )
-from trialbook.analysis.search.contours import Contours, contours
-from trialbook.analysis.search.curves import LearningCurves, learning_curves
-from trialbook.analysis.search.distribution import ValueDistribution, value_distribution
-from trialbook.analysis.search.history import History, history
-from trialbook.analysis.search.importance import Importances, importances
-from trialbook.analysis.search.metrics import MetricPoints, metric_points
-from trialbook.analysis.search.pareto import Hypervolume, ParetoFront, hypervolume, pareto_front
-from trialbook.analysis.search.pruning import PruningAudit, pruning_audit
-from trialbook.analysis.search.search import Search, search
-from trialbook.analysis.search.sensitivity import Sensitivity, sensitivity
-from trialbook.analysis.search.slices import Slices, slices
-from trialbook.analysis.search.space import Space, space
-from trialbook.analysis.search.timeline import Timeline, timeline
+from trialbook.analysis.searches.contours import Contours, contours
+from trialbook.analysis.searches.curves import LearningCurves, learning_curves
+from trialbook.analysis.searches.distribution import ValueDistribution, value_distribution
+from trialbook.analysis.searches.history import History, history
+from trialbook.analysis.searches.importance import Importances, importances
+from trialbook.analysis.searches.metrics import MetricPoints, metric_points
+from trialbook.analysis.searches.pareto import Hypervolume, ParetoFront, hypervolume, pareto_front
+from trialbook.analysis.searches.pruning import PruningAudit, pruning_audit
+from trialbook.analysis.searches.search import Search, search
+from trialbook.analysis.searches.sensitivity import Sensitivity, sensitivity
+from trialbook.analysis.searches.slices import Slices, slices
+from trialbook.analysis.searches.space import Space, space
+from trialbook.analysis.searches.timeline import Timeline, timeline
 from trialbook.analysis.selection import Selection, selection
 from trialbook.analysis.status import StudyStatus, status
 from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, trial_rows

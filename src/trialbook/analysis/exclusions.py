@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.analysis.search.search import Flags, Search
+from trialbook.analysis.searches.search import Flags, Search
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import Tombstone, tombstones
 

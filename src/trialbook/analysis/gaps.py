@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.analysis.search.search import Search
+from trialbook.analysis.searches.search import Search
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import CoverageUse, coverage_uses
 from trialbook.records.coordinates import Kind

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trialbook.analysis.search.search import Search
+from trialbook.analysis.searches.search import Search
 
 
 @dataclass(frozen=True, slots=True)

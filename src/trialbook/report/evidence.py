@@ -13,7 +13,7 @@ import numpy as np
 from trialbook.analysis.compute import ComputeUse
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
-from trialbook.analysis.search.pruning_rules import executed_trials
+from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.analysis.test_metrics import exposure, has_test_metrics
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState

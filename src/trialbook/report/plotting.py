@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
-from trialbook.analysis.search.search import search_of
+from trialbook.analysis.searches.search import search_of
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import linked_studies

@@ -15,8 +15,8 @@ from trialbook.analysis.exclusions import Exclusions, exclusions_of
 from trialbook.analysis.failures import Failures, failures_of
 from trialbook.analysis.gaps import Gaps, gaps_of
 from trialbook.analysis.replication import Replication, replications
-from trialbook.analysis.search.search import Search, search_of
-from trialbook.analysis.search.space import Space, space
+from trialbook.analysis.searches.search import Search, search_of
+from trialbook.analysis.searches.space import Space, space
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import SeededTrials, sealed, seeded
 from trialbook.book.verification import StudySeal

@@ -10,8 +10,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 
-from trialbook.analysis.search import importance as importance_analysis
-from trialbook.analysis.search.search import search_of
+from trialbook.analysis.searches import importance as importance_analysis
+from trialbook.analysis.searches.search import search_of
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage

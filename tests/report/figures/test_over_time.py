@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from trialbook.analysis.search.search import Search, search_of
+from trialbook.analysis.searches.search import Search, search_of
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.search_rows import AttemptRow

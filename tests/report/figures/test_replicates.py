@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trialbook.analysis.search.search import search_of
+from trialbook.analysis.searches.search import search_of
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.errors import NotApplicableError

@@ -15,9 +15,9 @@ import numpy as np
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
-from trialbook.analysis.search.compute_history import compute_history
-from trialbook.analysis.search.history import history
-from trialbook.analysis.search.search import Floats, Search
+from trialbook.analysis.searches.compute_history import compute_history
+from trialbook.analysis.searches.history import history
+from trialbook.analysis.searches.search import Floats, Search
 from trialbook.errors import NotApplicableError
 
 FEWEST_FOR_T = 3

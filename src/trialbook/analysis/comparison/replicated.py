@@ -18,7 +18,7 @@ from trialbook.analysis.comparison.significance import holm
 from trialbook.analysis.comparison.studies import ComparedStudy
 from trialbook.analysis.estimates import Difference, Estimate, Interval, unpaired_difference
 from trialbook.analysis.replication import replications
-from trialbook.analysis.search.search import Floats
+from trialbook.analysis.searches.search import Floats
 from trialbook.book.reading import Reader
 
 

@@ -23,8 +23,8 @@ import numpy as np
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
-from trialbook.analysis.search.history import history
-from trialbook.analysis.search.search import Floats
+from trialbook.analysis.searches.history import history
+from trialbook.analysis.searches.search import Floats
 from trialbook.errors import NotApplicableError
 
 FEWEST = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trialbook.analysis.search.search import Search, search_of
-from trialbook.analysis.search.space import SpaceParam, space
+from trialbook.analysis.searches.search import Search, search_of
+from trialbook.analysis.searches.space import SpaceParam, space
 from trialbook.book.reading import Reader
 from trialbook.book.studies import Studies
 from trialbook.errors import (

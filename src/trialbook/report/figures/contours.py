@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search import contours as analysis
-from trialbook.analysis.search.search import Ints
+from trialbook.analysis.searches import contours as analysis
+from trialbook.analysis.searches.search import Ints
 from trialbook.report.charts import Cells, Chart, ColorScale, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.over_params import (

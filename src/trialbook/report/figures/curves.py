@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.curves import LearningCurves, learning_curves, step_quantiles
-from trialbook.analysis.search.metrics import metric_points_of
-from trialbook.analysis.search.search import Floats, Ints
+from trialbook.analysis.searches.curves import LearningCurves, learning_curves, step_quantiles
+from trialbook.analysis.searches.metrics import metric_points_of
+from trialbook.analysis.searches.search import Floats, Ints
 from trialbook.report.charts import (
     Axis,
     Band,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.distribution import value_distribution
-from trialbook.analysis.search.pruning_rules import executed_trials
+from trialbook.analysis.searches.distribution import value_distribution
+from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.report.charts import Axis, Band, Chart, Line, Mark, Panel, Role
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import NOT_TRACKED, objective_label, objective_scale

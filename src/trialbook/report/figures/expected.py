@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trialbook.analysis.search.expected import ExpectedPerformance, expected_performance
-from trialbook.analysis.search.pruning_rules import executed_trials
-from trialbook.analysis.search.search import Search
+from trialbook.analysis.searches.expected import ExpectedPerformance, expected_performance
+from trialbook.analysis.searches.pruning_rules import executed_trials
+from trialbook.analysis.searches.search import Search
 from trialbook.report.charts import Axis, Band, Chart, Line, Panel, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import NOT_TRACKED, objective_label

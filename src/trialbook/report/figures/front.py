@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.pareto import MARGIN, ParetoFront, pareto_front
-from trialbook.analysis.search.pareto import hypervolume as hypervolume_of
-from trialbook.analysis.search.search import Floats, Ints
+from trialbook.analysis.searches.pareto import MARGIN, ParetoFront, pareto_front
+from trialbook.analysis.searches.pareto import hypervolume as hypervolume_of
+from trialbook.analysis.searches.search import Floats, Ints
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen, corners, infinite_note

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trialbook.analysis.search.compute_history import attempt_gpus_of, compute_history
-from trialbook.analysis.search.history import history as best_so_far
-from trialbook.analysis.search.search import Floats, Ints, Search
+from trialbook.analysis.searches.compute_history import attempt_gpus_of, compute_history
+from trialbook.analysis.searches.history import history as best_so_far
+from trialbook.analysis.searches.search import Floats, Ints, Search
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureOptions, FigureSource
 from trialbook.report.figures.thinning import chosen, corners, infinite_note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.importance import EvaluatedImportance, Importances, importances
+from trialbook.analysis.searches.importance import EvaluatedImportance, Importances, importances
 from trialbook.report.charts import Axis, Bars, Chart, Floats, Labels, Panel, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import objective_name

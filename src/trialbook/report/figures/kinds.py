@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from trialbook.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from trialbook.analysis.search.search import Search
+    from trialbook.analysis.searches.search import Search
     from trialbook.book.reading import Reader
     from trialbook.report.charts import Chart
 

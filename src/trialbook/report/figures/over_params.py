@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from trialbook.analysis.search.axes import ParamAxis
-from trialbook.analysis.search.importance import leading
-from trialbook.analysis.search.judged import Judged
-from trialbook.analysis.search.search import Ints, Search
-from trialbook.analysis.search.slices import Slices, slices
+from trialbook.analysis.searches.axes import ParamAxis
+from trialbook.analysis.searches.importance import leading
+from trialbook.analysis.searches.judged import Judged
+from trialbook.analysis.searches.search import Ints, Search
+from trialbook.analysis.searches.slices import Slices, slices
 from trialbook.report.charts import Axis, ColorScale, Floats, Panel, Points, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen

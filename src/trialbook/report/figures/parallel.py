@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from trialbook.analysis.search.axes import ParamAxis
-from trialbook.analysis.search.search import Flags, Floats
+from trialbook.analysis.searches.axes import ParamAxis
+from trialbook.analysis.searches.search import Flags, Floats
 from trialbook.report.charts import (
     Axis,
     Chart,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.pruning import PruningAudit, pruning_audit
-from trialbook.analysis.search.search import Ints
+from trialbook.analysis.searches.pruning import PruningAudit, pruning_audit
+from trialbook.analysis.searches.search import Ints
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Points, Role, Rule
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen, infinite_note

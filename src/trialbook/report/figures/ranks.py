@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.axes import ParamAxis
-from trialbook.analysis.search.search import Ints
-from trialbook.analysis.search.slices import Slices, together
+from trialbook.analysis.searches.axes import ParamAxis
+from trialbook.analysis.searches.search import Ints
+from trialbook.analysis.searches.slices import Slices, together
 from trialbook.errors import NotApplicableError
 from trialbook.report.charts import Chart, ColorScale, Mark, Panel, Points, Role
 from trialbook.report.figures.kinds import FigureSource

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search import sensitivity as analysis
-from trialbook.analysis.search.sensitivity import LocalEffect
+from trialbook.analysis.searches import sensitivity as analysis
+from trialbook.analysis.searches.sensitivity import LocalEffect
 from trialbook.errors import NotApplicableError
 from trialbook.report.charts import Axis, Band, Chart, Floats, Line, Mark, Panel, Points, Role, Rule
 from trialbook.report.figures.kinds import FigureSource

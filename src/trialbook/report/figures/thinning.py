@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.search import Floats, Ints
+from trialbook.analysis.searches.search import Floats, Ints
 
 
 def chosen(count: int, limit: int, *, keep: Ints | None = None, seed: int = 0) -> Ints:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trialbook.analysis.search.search import Floats, Ints
-from trialbook.analysis.search.timeline import RUNNING, Timeline
-from trialbook.analysis.search.timeline import timeline as timeline_of
+from trialbook.analysis.searches.search import Floats, Ints
+from trialbook.analysis.searches.timeline import RUNNING, Timeline
+from trialbook.analysis.searches.timeline import timeline as timeline_of
 from trialbook.report.charts import Axis, Chart, Line, Mark, Panel, Role, Scale, Spans, Style
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.wording import counted, listed

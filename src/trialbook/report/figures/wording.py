@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.search.search import Floats, Search
+from trialbook.analysis.searches.search import Floats, Search
 from trialbook.report.charts import Scale
 
 _DECADES = 1e2

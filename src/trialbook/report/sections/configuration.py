@@ -8,7 +8,7 @@ from typing import Any
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.details import TrialDetail
-from trialbook.analysis.search.search import ParamColumn, Search
+from trialbook.analysis.searches.search import ParamColumn, Search
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Block, Fact, Facts, Notice, Section

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trialbook.analysis.columns import Holds
-from trialbook.analysis.search.search import Floats
+from trialbook.analysis.searches.search import Floats
 from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Fact, Facts, Notice, Section, Tone
 from trialbook.report.sections.trials import STATES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
-from trialbook.analysis.search.space import Space
+from trialbook.analysis.searches.space import Space
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted

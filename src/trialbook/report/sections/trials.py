@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.marks import differing_trials
-from trialbook.analysis.search.search import Search
+from trialbook.analysis.searches.search import Search
 from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource

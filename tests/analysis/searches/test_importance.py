@@ -1,0 +1,180 @@
+"""Importances are Optuna's, with intervals that can be repeated; and refused where they mislead."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
+
+from trialbook.analysis.searches import importance as module
+from trialbook.analysis.searches.importance import importances, leading
+from trialbook.book.storage import BookStorage
+from trialbook.errors import NotApplicableError
+
+
+@pytest.fixture(scope="module")
+def studies(space_book):
+    storage = BookStorage(space_book)
+    yield lambda name: optuna.load_study(study_name=name, storage=storage)
+    storage.close()
+
+
+def part(found, name):
+    return next(one for one in found.parts if one.evaluator == name)
+
+
+@pytest.mark.parametrize("name", ["branches", "changed"])
+def test_ped_anova_is_optunas_own(searched, studies, name, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    one = part(importances(searched(name), resamples=0), "PED-ANOVA")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = optuna.importance.get_param_importances(
+            studies(name), evaluator=PedAnovaImportanceEvaluator()
+        )
+    shares = dict(zip(one.names, one.shares.tolist(), strict=True))
+    expected = {key: value for key, value in expected.items() if key in shares}
+    assert shares == pytest.approx(expected)
+    assert np.isnan(one.low).all()
+
+
+def test_choices_that_are_equal_to_optuna_are_counted_apart(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    search = searched("odd choices")
+    one = part(importances(search, resamples=0), "PED-ANOVA")
+    kind = CategoricalDistribution([f"choice {at}" for at in range(9)])
+    named = optuna.create_study()
+    named.add_trials(
+        optuna.trial.create_trial(
+            value=float(value),
+            params={"odd": f"choice {int(odd)}", "y": float(y)},
+            distributions={"odd": kind, "y": FloatDistribution(-1, 1)},
+        )
+        for value, odd, y in zip(
+            search.values[:, 0],
+            search.param("odd").internal,
+            search.param("y").internal,
+            strict=True,
+        )
+    )
+    expected = optuna.importance.get_param_importances(
+        named, evaluator=PedAnovaImportanceEvaluator()
+    )
+    assert dict(zip(one.names, one.shares.tolist(), strict=True)) == pytest.approx(expected)
+
+
+def test_fanova_is_optunas_own(searched, studies, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 8)
+    names = ["lr", "momentum", "layers", "units", "optimizer"]
+    one = part(importances(searched("two objectives"), 0, resamples=0, seed=3), "fANOVA")
+    expected = optuna.importance.get_param_importances(
+        studies("two objectives"),
+        evaluator=FanovaImportanceEvaluator(n_trees=8, seed=3),
+        params=names,
+        target=lambda trial: trial.values[0],
+    )
+    assert dict(zip(one.names, one.shares.tolist(), strict=True)) == pytest.approx(expected)
+    assert one.names[0] == "lr"
+
+
+def test_each_objective_has_its_own_importances(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 4)
+    for objective, name in ((0, "lr"), (1, "momentum")):
+        found = importances(searched("two objectives"), objective, resamples=0)
+        assert {one.names[0] for one in found.parts} == {name}
+
+
+def test_intervals_are_percentiles_that_the_seed_repeats(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 4)
+    one, again, other = (
+        importances(searched("tuned"), resamples=10, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one.table() == again.table()
+    assert one.table() != other.table()
+    ped = part(one, "PED-ANOVA")
+    assert ped.names[0] == "lr"
+    assert ped.low[0] <= ped.shares[0] <= ped.high[0]
+    assert (ped.low <= ped.high).all()
+    assert (ped.resamples, part(one, "fANOVA").resamples) == (10, 2)
+    assert (ped.trials, ped.of) == (69, 69)
+    assert one.optuna_version == optuna.__version__
+
+
+def test_what_not_all_trials_have_is_left_out_of_fanova_with_the_reason(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    found = importances(searched("branches"), resamples=10)
+    fanova = part(found, "fANOVA")
+    assert fanova.names == ("model",)
+    left_out = dict(fanova.left_out)
+    assert set(left_out) == {"C", "kernel", "degree", "whim"}
+    assert "5 of 59 complete trials" in left_out["degree"]
+    assert set(part(found, "PED-ANOVA").names) == {"model", *left_out}
+
+
+def test_each_branch_of_a_conditional_space_has_its_own_fanova(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    monkeypatch.setattr(module, "FEWEST", 5)
+    search = searched("branches")
+    found = importances(search, resamples=0)
+    assert len(found.branches) == 2
+    for branch in found.branches:
+        same = [
+            {column.name for column in search.params if column.given[index]} == set(branch.names)
+            for index in np.flatnonzero(search.eligible)
+        ]
+        assert branch.of == sum(same) > 5
+        assert branch.resamples == 0
+        assert branch.among.startswith(f"the {branch.of} trials with exactly model")
+    assert {row[1] for row in found.table().rows} == {
+        "all complete trials",
+        *(branch.among for branch in found.branches),
+    }
+    assert importances(searched("changed"), resamples=0).branches == ()
+
+
+def test_without_scikit_learn_fanova_says_so(searched, monkeypatch):
+    def missing(self, **settings):
+        raise ImportError("No module named 'sklearn'")
+
+    monkeypatch.setattr("optuna.importance.FanovaImportanceEvaluator.__init__", missing)
+    found = importances(searched("branches"), resamples=0)
+    assert [one.evaluator for one in found.parts] == ["PED-ANOVA"]
+    assert found.branches == ()
+    ((name, reason),) = found.refused
+    assert name == "fANOVA"
+    assert "trialbook[paper]" in reason
+    assert "sklearn" not in sys.modules or found.sklearn_version
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("equal", "all trials have the same value"),
+        ("few", "at least 20"),
+        ("without params", "no param has more than one value"),
+    ],
+)
+def test_what_would_mislead_is_refused(searched, name, reason):
+    with pytest.raises(NotApplicableError, match=reason):
+        importances(searched(name))
+
+
+def test_large_studies_are_sampled_and_say_so(searched, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    monkeypatch.setattr(module, "MOST_FOR_PED_ANOVA", 40)
+    monkeypatch.setattr(module, "MOST_FOR_FANOVA", 30)
+    found = importances(searched("tuned"), resamples=0)
+    assert [(one.trials, one.of) for one in found.parts] == [(40, 69), (30, 69)]
+
+
+def test_the_leading_params_are_those_that_matter_in_the_order_asked(searched):
+    names, how = leading(searched("many"), 0, 4)
+    assert "p7" in names
+    assert list(names) == sorted(names, key=lambda name: int(name[1:]))
+    assert "PED-ANOVA" in how
+    assert leading(searched("few"), 0, 2) == (("lr", "momentum"), "the first that were asked")
