@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from trialbook.analysis.opening import opened
 from trialbook.book.reading import Reader
@@ -137,6 +138,20 @@ def test_a_rerun_that_came_out_the_same_does_not_undo_one_that_did_not(tmp_path:
     assert answered(ITEMS[0], found).answer is Answer.NO
     assert "relative 1e+09" in found.rerun.text
     assert "1 of 1 before it came out different" in found.rerun.text
+
+
+def test_records_that_do_not_hold_prove_nothing(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage, Lacking(gaps=True))
+    storage.flush()
+    changed = "UPDATE tb_trial SET record_digest = :digest WHERE number = 0"
+    with storage.book.writing() as connection:
+        connection.execute(text(changed), {"digest": "0" * 64})
+    options = ReportOptions(figures=False, verify=True)
+    found = evidence(report_source(Reader(storage.book), STUDY, options))
+    storage.close()
+    assert not any(getattr(found, name).found for name in PROOFS)
+    assert found.code.text.startswith("the records do not hold (1 mismatch, section The seal)")
 
 
 def test_compute_that_is_not_all_known_is_no_total(tmp_path: Path) -> None:

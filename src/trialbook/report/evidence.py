@@ -99,7 +99,16 @@ PROOFS = tuple(field.name for field in fields(Evidence))
 
 
 def evidence(source: ReportSource) -> Evidence:
-    """What the book holds of a study."""
+    """What the book holds of a study; nothing when its records were verified and do not hold."""
+    found = _evidence(source)
+    wrong = 0 if source.verification is None else len(source.verification.mismatches)
+    if not wrong:
+        return found
+    said = f"the records do not hold ({counted(wrong, 'mismatch', 'mismatches')}, section The seal)"
+    return Evidence(*(missing(f"{said}: {getattr(found, name).text}") for name in PROOFS))
+
+
+def _evidence(source: ReportSource) -> Evidence:
     use, gaps = source.account.compute, source.account.gaps
     return Evidence(
         code=_code(source),

@@ -19,7 +19,7 @@ from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import Space, space
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import SeededTrials, sealed, seeded
-from trialbook.book.verification import StudySeal
+from trialbook.book.verification import StudySeal, Verification, verify
 from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicableError
 from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import FigureReference, ShownStudy
@@ -89,6 +89,7 @@ class ReportSource:
         untold: Why test metrics of the replicates are not shown; empty when they are, or are not
             there.
         account: What several sections count.
+        verification: What came of computing every digest again; ``None`` when nobody asked for it.
         options: What the caller chose.
     """
 
@@ -101,6 +102,7 @@ class ReportSource:
     replications: tuple[Replication, ...]
     untold: str
     account: Account
+    verification: Verification | None
     options: ReportOptions
 
     @property
@@ -206,6 +208,7 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
         replications=replicated,
         untold=untold,
         account=_account(reader, search),
+        verification=verify(reader.book, study, artifacts=True) if options.verify else None,
         options=options,
     )
 

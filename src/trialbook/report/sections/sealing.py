@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.book.verification import Verification, verify
+from trialbook.book.verification import Verification
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted
@@ -17,8 +17,9 @@ def sealing(source: ReportSource) -> Section:
     blocks: list[Block] = [
         Paragraph(
             "The seal is one digest (a Merkle root as in RFC 6962) over the records of all trials, "
-            "failed, pruned and deleted ones among them. None can be changed, added or dropped "
-            "without changing it."
+            "failed, pruned and deleted ones among them. Whether one was changed, added or dropped "
+            "since, the command below tells. What came after the trials is not under the seal: "
+            "reruns, and how often test metrics were shown."
         ),
         Facts(
             (
@@ -45,9 +46,9 @@ def sealing(source: ReportSource) -> Section:
 
 
 def _verified(source: ReportSource) -> list[Block]:
-    if not source.options.verify:
+    found = source.verification
+    if found is None:
         return [Notice("The records were not verified for this report; the command above does it.")]
-    found = verify(source.reader.book, source.study.name, artifacts=True)
     said = _checked(found)
     if not found.mismatches:
         return [Paragraph(f"The records were verified for this report, and all hold: {said}.")]
