@@ -33,7 +33,7 @@ def _one_winner(seen: dict[str, Any], rounds: int) -> None:
 
 
 def test_two_workers_at_one_waiting_trial_on_sqlite(url: str) -> None:
-    _one_winner(_crowd("race", url, 4000), 4000)
+    _one_winner(_crowd("race", url, 10_000), 10_000)
     assert invariants(url, overdue_s=0.25) == []
 
 

@@ -69,7 +69,7 @@ def objective(trial):
 """
 
 EVERY_POINT = bool(os.environ.get("TRIALBOOK_EVERY_KILL_POINT"))
-CHOSEN = {"child": (3, 22, 40), "worker": (2, 6), "coordinator": (3, 6)}
+CHOSEN = {"child": (3, 14, 22, 31, 40), "worker": (2, 5, 6), "coordinator": (3, 6)}
 
 AFTER_CLAIM = 6
 """The point of a worker after its claim: number, trial, attempt, worker, and the COMMIT."""
