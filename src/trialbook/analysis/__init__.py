@@ -31,6 +31,7 @@ What a whole search did is read once and then looked at, each time giving arrays
     analysis.pruning_audit(found)               # PruningAudit: pruned trials against the rule
     analysis.timeline(found)                    # Timeline: spans and utilisation by worker
     analysis.value_distribution(found)          # ValueDistribution: empirical, with a band
+    analysis.expected_performance(found)        # ExpectedPerformance: of so many random trials
     analysis.pareto_front(found)                # ParetoFront, with several objectives
     analysis.hypervolume(found)                 # Hypervolume against trials, likewise
     analysis.slices(found)                      # Slices: params, value and rank of each trial
@@ -62,6 +63,7 @@ from trialbook.analysis.searches.compute_history import (
 from trialbook.analysis.searches.contours import Contours, contours
 from trialbook.analysis.searches.curves import LearningCurves, learning_curves
 from trialbook.analysis.searches.distribution import ValueDistribution, value_distribution
+from trialbook.analysis.searches.expected import ExpectedPerformance, expected_performance
 from trialbook.analysis.searches.history import History, history
 from trialbook.analysis.searches.importance import Importances, importances
 from trialbook.analysis.searches.metrics import MetricPoints, metric_points
@@ -83,6 +85,7 @@ __all__ = [
     "ComputeUse",
     "Contours",
     "CoordinateDetail",
+    "ExpectedPerformance",
     "Exposure",
     "Failures",
     "History",
@@ -114,6 +117,7 @@ __all__ = [
     "detail",
     "diff",
     "differing",
+    "expected_performance",
     "failures",
     "frame",
     "front",

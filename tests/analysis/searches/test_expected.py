@@ -16,7 +16,7 @@ import trialbook
 from trialbook.analysis.searches.distribution import value_distribution
 from trialbook.analysis.searches.expected import _weights, expected_performance
 from trialbook.analysis.searches.search import search
-from trialbook.errors import NotApplicableError
+from trialbook.errors import InvalidInputError, NotApplicableError
 
 from .over_time import spans
 
@@ -149,3 +149,9 @@ def test_an_unknown_sampler_is_refused(book):
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=12)
     with pytest.raises(NotApplicableError, match="not recorded"):
         expected_performance(search("plain optuna", storage=book))
+
+
+def test_an_objective_that_is_not_there_is_refused(book):
+    found = study_of(book, "one objective", list(range(12)))
+    with pytest.raises(InvalidInputError, match="no objective 1"):
+        expected_performance(found, 1)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.searches.history import require_objective
 from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.analysis.searches.search import Flags, Floats, Ints, Search
 from trialbook.errors import NotApplicableError
@@ -101,8 +102,10 @@ def expected_performance(
         seed: Seed of the resampling.
 
     Raises:
+        InvalidInputError: There is no such objective.
         NotApplicableError: The trials are not independent, or too few, with the reason.
     """
+    require_objective(search, objective)
     refuse_dependent(search)
     chosen = search.eligible & ~search.enqueued
     values = search.values[chosen, objective]

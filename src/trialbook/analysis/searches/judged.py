@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trialbook.analysis.searches.history import require_objective
 from trialbook.analysis.searches.search import Floats, Ints, Search
-from trialbook.errors import InvalidInputError, NotApplicableError
+from trialbook.errors import NotApplicableError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +73,7 @@ def judged(search: Search, objective: int = 0) -> Judged:
         InvalidInputError: There is no such objective.
         NotApplicableError: No trial counts.
     """
-    if not 0 <= objective < search.objectives:
-        raise InvalidInputError(
-            f"there is no objective {objective}",
-            hint=f"give one from 0 to {search.objectives - 1}",
-        )
+    require_objective(search, objective)
     values = search.values[:, objective]
     finite = search.complete & np.isfinite(values)
     counts = finite & search.feasible
