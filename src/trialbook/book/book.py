@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,9 @@ class Book:
         self, location: str, *, create: bool, read_only: bool, patience_s: float | None = None
     ) -> None:
         # The location has the password, so it is neither shown nor pickled.
-        self._opened_to_write = lambda: Book(location, create=False, read_only=False)
+        self._opened_to_write: Callable[[], Book] = lambda: Book(
+            location, create=False, read_only=False
+        )
         self.url = redacted_url(location)
         self.path = sqlite_path(location)
         self.read_only = read_only
