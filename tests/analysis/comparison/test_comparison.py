@@ -21,6 +21,7 @@ from trialbook.analysis.comparison.comparison import compare
 from trialbook.analysis.comparison.curves import trial_curves
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import holm
+from trialbook.analysis.comparison.studies import groups
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -109,6 +110,14 @@ def test_studies_under_other_seeds_are_one_group(book):
 def test_other_objectives_of_one_file_are_no_repetitions(book):
     found = compare(["random-1", "twin-1", "twin-2"], storage=book)
     assert [group.studies for group in found.groups] == [(0,), (1, 2)]
+
+
+def test_a_study_whose_trials_did_not_all_run_the_same_repeats_none(book):
+    one, two, three = compare(RANDOM[:3], storage=book).studies
+    assert [group.studies for group in groups([one, replace(two, mixed=1), three])] == [
+        (0, 2),
+        (1,),
+    ]
 
 
 def test_studies_under_one_seed_are_no_repetitions(book):

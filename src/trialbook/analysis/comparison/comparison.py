@@ -104,6 +104,12 @@ def _notes(
         notes.append(
             f"No code and data are recorded of {', '.join(unknown)}: no trial was tracked."
         )
+    mixed = [f"{study.mixed} of {study.name}" for study in studies if study.mixed]
+    if mixed:
+        notes.append(
+            f"Trials ran with other code, data or configuration than their study: "
+            f"{', '.join(mixed)}."
+        )
     for group in found:
         if group.same_seed:
             notes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import SpaceParam, space
 from trialbook.book.reading import Reader
@@ -34,12 +35,14 @@ class ComparedStudy:
         search: Its search.
         space: The params of its space, in the order in which they were first asked.
         snapshots: Those of its newest tracked trial; a coordinate that was not captured is absent.
+        mixed: How many of its trials ran with other code, data or configuration than the study.
     """
 
     name: str
     search: Search
     space: tuple[SpaceParam, ...]
     snapshots: Mapping[Kind, Snapshot]
+    mixed: int = 0
 
     @property
     def seed(self) -> int | None:
@@ -119,7 +122,12 @@ def _study(reader: Reader, name: str, called: str) -> ComparedStudy:
             except (NotFoundError, BookCorruptError):
                 continue  # told as not recorded; 'verify' names it
     params = space(search).params if search.params else ()
-    return ComparedStudy(called, search, params, snapshots)
+    kinds = tuple(f"{kind}:" for kind in _SAME_IN)
+    mixed = sum(
+        any(text.startswith(kinds) for text in trial.differs)
+        for trial in differing_trials(reader, name)
+    )
+    return ComparedStudy(called, search, params, snapshots, mixed)
 
 
 def differences(
@@ -141,7 +149,8 @@ def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tupl
 
     Two studies do when sampler, pruner and space are the same, and what their newest trials
     recorded of code, data and configuration too, and the name of the objective: one file may hold
-    several. A study that recorded none of it is alone.
+    several. A study that recorded none of it is alone, and so is one whose trials did not all run
+    the same.
 
     Args:
         studies: The studies.
@@ -183,7 +192,7 @@ def _repeats(first: ComparedStudy, other: ComparedStudy) -> bool:
         return False
     if specs[0].changes or specs[1].changes or _ranges(first) != _ranges(other):
         return False
-    if first.objective != other.objective:
+    if first.objective != other.objective or first.mixed or other.mixed:
         return False
     return all(differences(first, other, kind) == () for kind in _SAME_IN)
 
