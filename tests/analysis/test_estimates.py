@@ -144,3 +144,10 @@ def test_values_that_are_no_pairs_are_compared_by_welch():
     assert found.interval.low == pytest.approx(expected.confidence_interval(0.95).low)
     assert unpaired_difference(VALUES, other[:1]).p_value is None
     assert unpaired_difference(np.ones(3), np.zeros(2)).interval is None
+
+
+def test_copies_of_one_run_are_not_taken_for_runs_without_error():
+    found = unpaired_difference(VALUES, np.full(10, 0.7))
+    assert found.p_value is None
+    assert found.interval is None
+    assert found.remark == "one side has no spread to judge by"

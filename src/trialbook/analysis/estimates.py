@@ -199,12 +199,13 @@ def unpaired_difference(first: Floats, second: Floats, *, level: float = LEVEL) 
     both = np.concatenate([first, second])
     if count < 2 or not np.isfinite(both).all():
         return Difference(count, False, mean, None, None, test, "it takes two values of each")
-    if _are_equal(first) and _are_equal(second):
-        return Difference(count, False, mean, None, None, test, "neither side has any spread")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one side may have no spread
-        found = stats.ttest_ind(first, second, equal_var=False)
-        ends = found.confidence_interval(level)
+    equal = _are_equal(first) + _are_equal(second)
+    if equal:
+        # Runs whose seed changes nothing are copies of one: their error is not 0, but not known.
+        remark = f"{'one side has no' if equal == 1 else 'neither side has any'} spread to judge by"
+        return Difference(count, False, mean, None, None, test, remark)
+    found = stats.ttest_ind(first, second, equal_var=False)
+    ends = found.confidence_interval(level)
     interval = Interval(float(ends.low), float(ends.high), level, "Welch's t")
     return Difference(count, False, mean, interval, float(found.pvalue), test)
 
