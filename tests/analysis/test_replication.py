@@ -230,7 +230,7 @@ def test_test_metrics_are_shown_only_when_that_is_counted(told: Told):
 
 def test_a_study_without_replicates_says_how_to_make_some(told: Told):
     told.storage.create_new_study([StudyDirection.MINIMIZE], "alone")
-    with pytest.raises(NotApplicableError, match="trialbook replicate alone/best"):
+    with pytest.raises(NotApplicableError, match=r"trialbook replicate .*alone/best"):
         replication("alone", storage=told.storage)
     with pytest.raises(NotFoundError):
         replication("nobody", storage=told.storage)
