@@ -80,24 +80,38 @@ def test_a_character_that_no_font_has_is_told_and_those_of_others_are_drawn():
     assert without_glyph(("abc", "\u05d0\u0628", "\u03b1")) == ""
     assert without_glyph(("a\U00012000a", "\U00012000\U00012001")) == "\U00012000\U00012001"
     assert families(("plain",)) == ("DejaVu Sans",)
+    control = one(Points(np.zeros(1), np.zeros(1)), x=Axis("a\x1b[31m"))
+    assert without_glyph(texts_of(control)) == ""  # it is drawn as an escape
 
 
-@pytest.mark.parametrize("width", ["a4", "icml", "neurips"])
-def test_labels_do_not_overlap_with_ten_params_of_long_names(width):
+@pytest.mark.parametrize(
+    ("width", "columns", "color"),
+    [
+        ("a4", 2, None),
+        ("icml", 4, None),
+        ("neurips", 4, None),
+        ("a4-full", 3, ColorScale("trial", (0.0, 5000.0))),
+        ("neurips", 3, ColorScale("trial", (0.0, 5000.0))),
+    ],
+)
+def test_labels_do_not_overlap_with_ten_params_of_long_names(width, columns, color):
     rng = np.random.default_rng(0)
-    names = [f"optimizer.schedule.warmup_and_decay.group_{index}.rate" for index in range(10)]
+    form = "optimizer.schedule.warmup_and_decay.group_{}.rate"
+    if color is not None:  # its bar takes room from the panels, and wide letters fill what is left
+        form = "a_rather_long_hyperparameter_name_number_{}"
+    names = [form.format(index) for index in range(10)]
     axis = Axis("objective (higher is better)")
     panels = [
         Panel(
             Axis(name, Scale.LOG if index % 2 else Scale.LINEAR),
             axis,
             (Points(10 ** rng.uniform(-5, 0, 30), rng.random(30), Role.COMPLETE, "complete"),),
+            color=color,
         )
         for index, name in enumerate(names)
     ]
-    columns = 2 if width == "a4" else 4
     drawn = _rendered(chart(*panels, columns=columns, share_y=True), width)
-    labels = [axes.xaxis.label for axes in drawn.axes]
+    labels = [axes.xaxis.label for axes in drawn.axes if axes.xaxis.label.get_text()]
     assert len({label.get_text() for label in labels}) == len(names)
     for one_, other in combinations(labels, 2):
         assert not one_.get_window_extent().overlaps(other.get_window_extent())
@@ -142,6 +156,30 @@ def test_a_legend_is_no_wider_than_its_figure(count):
     inside = drawn.legends[0].get_window_extent()
     assert inside.x0 >= 0
     assert inside.x1 <= drawn.bbox.x1
+
+
+def test_an_axis_of_whole_numbers_has_two_ticks_where_two_are_in_view():
+    axis = Axis("layers", integer=True)
+    row = [Panel(axis, Axis("y"), (Points(np.arange(1.0, 9.0), np.zeros(8)),))] * 3
+    for axes in _rendered(chart(*row, columns=3)).axes:
+        low, high = axes.viewLim.intervalx
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert len(ticks) >= 2
+        assert all(tick == round(tick) for tick in ticks)
+    alone = _rendered(one(Points(np.full(3, 4.0), np.arange(3.0)), x=axis)).axes[0]
+    assert all(tick == round(tick) for tick in alone.get_xticks())
+
+
+def test_times_within_a_second_are_told_apart():
+    axis = Axis("time", Scale.TIME)
+    drawn = _rendered(one(Points(1e9 + np.array([0.0, 0.9]), np.zeros(2)), x=axis))
+    (low, high), axes = drawn.axes[0].viewLim.intervalx, drawn.axes[0]
+    shown = [
+        label.get_text()
+        for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(shown) == len(set(shown)) >= 1
 
 
 def test_ticks_of_a_log_axis_are_powers_in_plain_text():

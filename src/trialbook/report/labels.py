@@ -167,7 +167,7 @@ def texts_of(chart: Chart) -> tuple[str, ...]:
         for panel in row:
             if panel is not None:
                 found += _texts_of(panel)
-    return tuple(found)
+    return tuple(map(one_line, found))
 
 
 def _texts_of(panel: Panel) -> list[str]:

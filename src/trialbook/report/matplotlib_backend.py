@@ -27,6 +27,8 @@ _RATIO = 0.64
 _ROW_IN = (1.3, 2.8)
 """Lowest and highest usual height of a row."""
 _LEGEND_ROW_IN = 0.16
+_COLOR_BAR_IN = 0.55
+"""What a colour bar with its label takes from the panels beside it."""
 
 
 def figure(chart: Chart, width: Width | None = None) -> Figure:
@@ -56,8 +58,9 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
     lowest = _ROW_IN[0] if columns > 1 else _ROW_IN[0] + 0.3
     usual_in = min(max(inches / columns * _RATIO, lowest), _ROW_IN[1])
     heights = chart.heights
-    rooms = [Room(inches / columns, usual_in * height) for height in heights]
-    room = Room(inches / columns, usual_in * sum(heights) / len(heights))
+    width_in = (inches - _COLOR_BAR_IN * len(color_scales(chart))) / columns
+    rooms = [Room(width_in, usual_in * height) for height in heights]
+    room = Room(width_in, usual_in * sum(heights) / len(heights))
     with drawing(texts_of(chart)):
         drawn = Figure(
             figsize=(inches, room.height_in * max(rows, 1)),

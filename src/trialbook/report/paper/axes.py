@@ -138,19 +138,36 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
         which.set_tick_params(which="minor", labelsize=size)
     elif axis.scale is Scale.TIME:
         form, _ = _time_form(which)
-        most = max(int(length_in / 0.55), 2)
+        most = max(int(length_in / (0.7 if form.endswith("%f") else 0.55)), 2)
         locator = dates.AutoDateLocator(tz="UTC", minticks=2, maxticks=most)  # type: ignore[no-untyped-call]
         which.set_major_locator(locator)
-        which.set_major_formatter(dates.DateFormatter(form, tz="UTC"))  # type: ignore[no-untyped-call]
+        which.set_major_formatter(_time_labels(form))
     else:
         which.set_major_locator(
             ticker.MaxNLocator(
                 nbins=min(count, 8),
                 integer=axis.integer,
                 steps=[1, 2, 5, 10] if axis.integer else [1, 2, 2.5, 5, 10],
-                min_n_ticks=1 if axis.integer else 2,
+                min_n_ticks=1 if axis.integer and not _holds_two(which) else 2,
             )
         )
+
+
+def _holds_two(which: DrawnAxis) -> bool:
+    """Whether two whole numbers are in view: of one, matplotlib would mark fractions too."""
+    low, high = sorted(which.get_view_interval())
+    return math.floor(high) - math.ceil(low) >= 1
+
+
+def _time_labels(form: str) -> ticker.Formatter:
+    """Labels of times in UTC; of fractions of a second one digit."""
+    surplus = 5 if form.endswith("%f") else 0
+
+    def label(at: float, _place: int | None = None) -> str:
+        text = f"{dates.num2date(at, tz='UTC'):{form}}"  # type: ignore[no-untyped-call]
+        return text[: len(text) - surplus]
+
+    return ticker.FuncFormatter(label)
 
 
 def _time_form(which: DrawnAxis) -> tuple[str, str]:
@@ -160,6 +177,7 @@ def _time_form(which: DrawnAxis) -> tuple[str, str]:
     days = high - low
     if days < 2:
         form = "%H:%M:%S" if days < 10 / 1440 else "%H:%M"
+        form += ".%f" if days * _DAY_S < 5 else ""
         return form, f", {first:%Y-%m-%d}"
     return ("%m-%d", f", {first:%Y}") if days < 300 else ("%Y-%m", "")
 
