@@ -6,6 +6,7 @@ import pytest
 
 from trialbook import report
 from trialbook.analysis.opening import opened
+from trialbook.analysis.replication import replication
 from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
 from trialbook.report.carrying import html
@@ -71,6 +72,19 @@ def test_all_figures_of_a_study_and_why_there_is_none_of_the_others(shelf, here)
     assert "replicates" in refused
     assert all(refused.values())
     assert {path.name for path in (here / "all").iterdir()} == {f"{kind}.html" for kind in written}
+
+
+@pytest.mark.parametrize(
+    ("study", "command"),
+    [("plain", "--seeds 10 plain/best"), ("two objectives", "--seeds 10 'two objectives/NUMBER'")],
+)
+def test_how_to_replicate_is_told_without_a_best_of_several_objectives(shelf, study, command):
+    with pytest.raises(NotApplicableError) as told:
+        report.chart(study, "replicates", storage=shelf.storage)
+    assert told.value.hint.endswith(command)
+    with pytest.raises(NotApplicableError) as told:
+        replication(study, storage=shelf.storage)
+    assert told.value.hint.endswith(command)
 
 
 @pytest.mark.parametrize(

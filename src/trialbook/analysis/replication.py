@@ -179,8 +179,8 @@ def replication(
         )
     raise NotApplicableError(
         f"study {record.name!r} has no replicates",
-        hint="run: trialbook replicate --seeds 10 --also default,best:2 "
-        + arguments(f"{record.name}/best"),
+        hint="run: trialbook replicate --seeds 10 "
+        + arguments(f"{record.name}/{'best' if len(record.directions) == 1 else 'NUMBER'}"),
     )
 
 

@@ -26,9 +26,10 @@ def replicates(source: FigureSource) -> Chart:
     found = replications(source.reader, search.study)
     if not found:
         name = "STUDY" if source.options.anonymous else search.study.name
+        trial = "best" if search.objectives == 1 else "NUMBER"  # no trial of several is the best
         raise NotApplicableError(
             "there are no replicates",
-            hint=f"run: trialbook replicate --seeds 10 {arguments(f'{name}/best')}",
+            hint=f"run: trialbook replicate --seeds 10 {arguments(f'{name}/{trial}')}",
         )
     label = objective_label(search, objective)
     panels = tuple(
