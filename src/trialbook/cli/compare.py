@@ -53,7 +53,7 @@ def compare(
     format: Format,  # noqa: A002
     storage: str | None,
 ) -> None:
-    """Compare studies: settings side by side, best values, and what a test may say of them.
+    """Compare studies: settings, best values over budget, tests.
 
     Studies that asked the same of the same code and data, each under its own seed, are repetitions:
     they are one group, and groups of three or more are tested against each other.

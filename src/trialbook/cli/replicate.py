@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from trialbook.cli.failures import ExitCode
+from trialbook.cli.joining_options import joining_options
 from trialbook.cli.options import (
     comma_separated,
     common_options,
@@ -78,51 +79,10 @@ if TYPE_CHECKING:
     metavar="H",
     help="Begin no replicate after H hours.",
 )
-@click.option("--data", "inputs", metavar="NAME=PATH", multiple=True, help="Where input NAME lies.")
-@click.option(
-    "--code",
-    type=click.Choice(["book", "here"]),
-    default="book",
-    show_default=True,
-    help="Run the code of the chosen trial, or that of this directory if it is the same.",
-)
-@click.option(
-    "--env",
-    type=click.Choice(["here", "recreate"]),
-    default="here",
-    show_default=True,
-    help="Run in this environment, or build the recorded one first.",
-)
-@click.option(
-    "--allow",
-    type=click.Choice(["environment", "code", "data", "settings"]),
-    multiple=True,
-    help="Run although this differs from the chosen trial's; every replicate says so.",
-)
-@click.option(
-    "--supply",
-    "supplies",
-    metavar="FILE=PATH",
-    multiple=True,
-    help="A copy of recorded FILE, which the book holds by digest only.",
-)
-@click.option(
-    "--config", metavar="FILE", help="The configuration file, for credentials that no record holds."
-)
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set config KEY.")
+@joining_options
 @click.option(
     "--gpus-per-worker", type=click.IntRange(min=1), metavar="N", help="GPUs for each worker."
 )
-@click.option("--paranoid", is_flag=True, help="Hash the data again even when its stat is equal.")
-@click.option(
-    "--grace",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=20.0,
-    show_default="20",
-    help="After a signal, how long a replicate that does not ask may go on.",
-)
-@click.option("--trust", is_flag=True, help="Run code of a study that was not created here.")
 @format_option
 @common_options
 def replicate(
@@ -139,12 +99,12 @@ def replicate(
     format: Format,  # noqa: A002
     **join: Any,
 ) -> int:
-    """Run a chosen configuration again under fresh seeds, and say what it reaches on average.
+    """Run a chosen configuration again under fresh seeds, in a linked study.
 
-    The replicates are trials of a linked study. They are not pruned, and their seeds are the same
-    for every configuration, so that comparisons are paired. The same command again goes on where it
-    ended, and starts nothing when all have run; with more seeds it adds to them. Workers elsewhere
-    join it with 'trialbook worker STUDY.replicates'.
+    What it reaches on average is printed. The replicates are not pruned, and their seeds are the
+    same for every configuration, so that comparisons are paired. The same command again goes on
+    where it ended, and starts nothing when all have run; with more seeds it adds to them. Workers
+    elsewhere join it with 'trialbook worker STUDY.replicates'.
     """
     from trialbook.cli.replicate_page import write_replication
     from trialbook.cli.run_progress import run_progress

@@ -42,7 +42,7 @@ def report(
     verify: bool,
     storage: str | None,
 ) -> None:
-    """Write the report of a study: everything that a paper needs, and what is missing.
+    """Write a study's report: what a paper needs, and what is missing.
 
     The path of each format is printed, and on stderr what is missing or doubtful. The same book
     gives the same files, byte for byte.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from trialbook.cli.failures import ExitCode
+from trialbook.cli.joining_options import joining_options
 from trialbook.cli.options import common_options, confirmed, mapped_inputs
 from trialbook.cli.output import write_note
 from trialbook.cli.wording import counted
@@ -31,50 +32,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Look so long for a trial when none can be claimed.  [default: leave]",
 )
-@click.option("--data", "inputs", metavar="NAME=PATH", multiple=True, help="Where input NAME lies.")
-@click.option(
-    "--code",
-    type=click.Choice(["book", "here"]),
-    default="book",
-    show_default=True,
-    help="Run the code that the book holds, or that of this directory if it is the same.",
-)
-@click.option(
-    "--env",
-    type=click.Choice(["here", "recreate"]),
-    default="here",
-    show_default=True,
-    help="Run in this environment, or build the recorded one first.",
-)
-@click.option(
-    "--allow",
-    type=click.Choice(["environment", "code", "data", "settings"]),
-    multiple=True,
-    help="Join although this differs from the study's; every trial says so.",
-)
-@click.option(
-    "--supply",
-    "supplies",
-    metavar="FILE=PATH",
-    multiple=True,
-    help="A copy of recorded FILE, which the book holds by digest only.",
-)
-@click.option(
-    "--config",
-    metavar="FILE",
-    help="The configuration file, for credentials that no record holds.",
-)
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set config KEY.")
-@click.option("--paranoid", is_flag=True, help="Hash the data again even when its stat is equal.")
-@click.option(
-    "--grace",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=20.0,
-    show_default="20",
-    help="After a signal, how long a trial that does not ask may go on.",
-)
-@click.option("--trust", is_flag=True, help="Run code of a study that was not created here.")
+@joining_options
 @click.option(
     "--pinned",
     metavar="BOOK:CODE",
