@@ -139,7 +139,7 @@ def test_show_withholds_them_until_it_is_asked(study, storage, capsys, monkeypat
 
     storage.flush()
     # A server's password travels in the environment, as it does for a user.
-    url = storage.book._location
+    url = storage.url
     assert exit_code_of_command(["show", "s/0", "--storage", url]) == 0
     page = capsys.readouterr().out
     assert "withheld" in page
