@@ -29,6 +29,7 @@ from trialbook.report.document import (
     Paragraph,
     Section,
     TableBlock,
+    Tone,
 )
 from trialbook.report.source import ReportOptions
 from trialbook.running.replicating.choosing import choice
@@ -228,6 +229,15 @@ def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
 def test_a_study_that_is_not_there(storage: BookStorage) -> None:
     with pytest.raises(NotFoundError):
         report(storage, "nowhere")
+
+
+def test_an_infinite_best_value_is_doubtful(storage: BookStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="inf", direction="maximize")
+    study.add_trials([create_trial(value=value) for value in (0.5, math.inf)])
+    found = section(report(storage, "inf"), "selection")
+    (notice,) = [block for block in found.blocks if isinstance(block, Notice)]
+    assert notice.tone is Tone.WARNING
+    assert "trial 1 first" in notice.text
 
 
 def test_a_command_that_replicates_names_only_what_can_be(storage: BookStorage) -> None:

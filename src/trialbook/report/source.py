@@ -234,7 +234,10 @@ def _replications(
         # The same report of the same book is one showing: its number must not grow by itself.
         return replications(reader, study, tests_by="report", once=seal.seal), ""
     except BookReadOnlyError as error:
-        return replications(reader, study), f"{error.what}."
+        return (
+            replications(reader, study),
+            f"Test metrics of the replicates are not shown: {error.what}.",
+        )
 
 
 def _detail(reader: Reader, search: Search, index: int) -> TrialDetail:

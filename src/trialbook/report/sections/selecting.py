@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.exclusions import numbers_text
 from trialbook.analysis.selection import Selection, selection
-from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
+from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
 
 _SHOWN = 20
@@ -21,6 +23,14 @@ def selecting(source: ReportSource) -> Section:
         blocks.append(Notice("No trial can be selected."))
     else:
         blocks.append(Facts(tuple(_facts(found))))
+        if found.value is not None and math.isinf(found.value):
+            blocks.append(
+                Notice(
+                    f"The selected value is infinite: Optuna ranks trial {found.number} first, but "
+                    "no figure can show its value, and it may stand for a fault of the objective.",
+                    Tone.WARNING,
+                )
+            )
     return Section("selection", "Selection", tuple(blocks))
 
 
