@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import optuna
 import pytest
 
@@ -38,6 +39,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     _main = sys.modules["__main__"]
     _main.__spec__ = importlib.util.find_spec("pytest.__main__")
     _main.__file__ = _main.__spec__.origin
+
+
+# How long an example takes says how busy the machine is: no test fails of that.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

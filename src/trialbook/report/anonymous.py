@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from trialbook.book.identifying import Identifying
 from trialbook.records.figure_references import FigureReference
+from trialbook.records.shell_words import shell_word
 from trialbook.report.document import Document
 
 THE_STUDY = "the study"
@@ -89,6 +90,9 @@ def replacements(
     exact.update(dict.fromkeys(studies, REPLICATES))
     exact[studies[0]] = THE_STUDY
     kept = {name: stands for name, stands in exact.items() if _tells(name)}
+    # A command holds a name as the shell wants it, which is another text where it has quotes.
+    quoted = {name: shell_word(name)[1:-1] for name in kept if "'" in name}
+    kept.update({inner: kept[name] for name, inner in quoted.items()})
     return Replacements(
         kept,
         _any(map(_found_as, _longest_first(kept))),
