@@ -181,6 +181,7 @@ def test_of_several_objectives_the_front_is_shown(shelf: Shelf) -> None:
 def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     tracked(storage)
     document = report(storage, STUDY, verify=True)
+    assert document.verified is True
     code = section(document, "coordinates")
     assert fact(code, "commit").value == COMMIT
     assert fact(code, "differs from the commit").value is True
@@ -287,3 +288,21 @@ def test_a_copied_study_has_the_same_report_but_for_its_book(
     copy_study(storage.book, copy.book, STUDY)
     assert report(copy, STUDY) == before
     copy.close()
+
+
+def test_what_replicates_show_leads_to_their_study_too(storage: BookStorage) -> None:
+    tracked(storage)
+    assert report(storage, STUDY).verified is None
+    linked = replicated(storage)
+    with opened(storage) as reader:
+        uid = reader.study(linked).uid
+        document = build(reader, STUDY)
+    blocks = [block for part in document.sections for block in part.blocks]
+    shown = {
+        block.name: [study.uid for study in block.reference.studies]
+        for block in blocks
+        if isinstance(block, (FigureBlock, TableBlock))
+    }
+    for name in ("replicates", "replicates-summary", "replicates-runs"):
+        assert shown[name][1:] == [uid], name
+    assert len(shown["history"]) == 1

@@ -7,10 +7,12 @@ import hashlib
 import io
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ from trialbook.report.writers import FORMATS
 from trialbook.report.writing import directory_name
 
 from .conftest import Shelf
+from .studies import plain
 from .tracked import MARK, STUDY, replicated, tracked
 
 ALL = [found.name for found in FORMATS]
@@ -274,3 +277,19 @@ def test_names_that_would_lead_elsewhere(name: str) -> None:
     assert directory_name(name) == Path(directory_name(name)).name
     assert directory_name(name) != directory_name(name + "x")
     assert directory_name(name, anonymous=True) == "study-report"
+
+
+def test_records_that_do_not_hold_end_the_command_with_4(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = tmp_path / "book.db"
+    storage = BookStorage(book)
+    plain(storage, trials=3)
+    storage.close()
+    command = ["report", "plain", "--format", "csv", "--output", str(tmp_path / "out"), "--verify"]
+    command += ["--storage", str(book)]
+    assert exit_code_of_command(command) == 0
+    with closing(sqlite3.connect(book)) as connection, connection:
+        connection.execute("UPDATE tb_trial SET params = '{}' WHERE number = 1")
+    assert exit_code_of_command(command) == 4
+    assert "mismatch" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from trialbook.cli.failures import ExitCode
 from trialbook.cli.options import comma_separated, common_options
 from trialbook.cli.output import write_line, write_note
 
@@ -41,7 +42,7 @@ def report(
     anonymous: bool,
     verify: bool,
     storage: str | None,
-) -> None:
+) -> int:
     """Write a study's report: what a paper needs, and what is missing.
 
     The path of each format is printed, and on stderr what is missing or doubtful. The same book
@@ -56,3 +57,4 @@ def report(
         write_note(notice)
     for path in written.paths:
         write_line(str(path))
+    return ExitCode.DIFFERENT if written.document.verified is False else ExitCode.DONE

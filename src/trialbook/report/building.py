@@ -86,6 +86,7 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         macros=macros(source),
         reference=source.reference("report", () if selected is None else (selected.trial.number,)),
         anonymous=source.anonymous,
+        verified=None if source.verification is None else not source.verification.mismatches,
     )
     if not source.anonymous:
         return document

@@ -337,6 +337,7 @@ class Chart:
             counts, method, bands. A writer puts it below the figure.
         notes: What was left out, sampled or binned to draw it; empty when everything is there.
         trials: Numbers of the trials that it singles out.
+        also: Names of the studies that it shows beside the one it is a figure of.
         share_x: Whether the panels of a column have one x axis.
         share_y: Whether the panels of a row have one y axis.
         height: Relative to the usual height of one row.
@@ -350,6 +351,7 @@ class Chart:
     caption: str = ""
     notes: tuple[str, ...] = ()
     trials: tuple[int, ...] = ()
+    also: tuple[str, ...] = ()
     share_x: bool = False
     share_y: bool = False
     height: float = 1.0

@@ -11,7 +11,6 @@ from trialbook.analysis.comparison.curves import Curves
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import ASSUMED
 from trialbook.book.reading import Reader
-from trialbook.book.study_facts import sealed
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.report.document import (
     Block,
@@ -24,6 +23,7 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.figures.comparison import comparison_chart, study_names
+from trialbook.report.shown_studies import shown_studies
 
 SHOWS = "comparison"
 
@@ -53,14 +53,7 @@ def comparison_document(
         NotFoundError: There is no such study.
     """
     found = comparison_of(reader, names, anonymous=anonymous)
-    shown = tuple(
-        ShownStudy.of(
-            study.search.study.name,
-            study.search.study.uid,
-            sealed(reader.book, study.search.study.study_id).seal,
-        )
-        for study in found.studies
-    )
+    shown = shown_studies(reader, names)
     reference = FigureReference(SHOWS, shown)
     source = _Source(found, reference.opaque() if anonymous else reference)
     return Document(

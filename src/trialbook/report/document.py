@@ -189,6 +189,7 @@ class Document:
         macros: What a paper may quote.
         reference: What the whole document carries.
         anonymous: Whether names, hosts, paths and remotes were left out.
+        verified: Whether the records are what their digests say; ``None`` when nobody looked.
     """
 
     title: str
@@ -197,3 +198,4 @@ class Document:
     macros: tuple[Macro, ...]
     reference: FigureReference
     anonymous: bool = False
+    verified: bool | None = None

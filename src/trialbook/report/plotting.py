@@ -29,6 +29,7 @@ from trialbook.report.figures.kinds import (
     figure_kind,
 )
 from trialbook.report.file_names import slug_of
+from trialbook.report.shown_studies import shown_studies
 from trialbook.report.venues import Width, width_of
 
 if TYPE_CHECKING:
@@ -230,7 +231,11 @@ class _Sheet:
     def written(self, kind: FigureKind, path: Path, width: Width | None) -> PlottedFigure:
         """Draw and write one figure."""
         found = kind.chart(self.source)
-        reference = FigureReference(kind.name, (self.shown,), found.trials)
+        reference = FigureReference(
+            kind.name,
+            (self.shown, *shown_studies(self.source.reader, found.also)),
+            found.trials,
+        )
         if self.anonymous:
             reference = reference.opaque()
             found = _without_names(self.source, found, reference)

@@ -28,6 +28,7 @@ from trialbook.records.shell_words import arguments
 from trialbook.records.study import StudyRecord
 from trialbook.report.document import Command, FigureBlock, Notice, TableBlock
 from trialbook.report.figures.kinds import FigureOptions, FigureSource, figure_kind
+from trialbook.report.shown_studies import shown_studies
 
 PLACEHOLDER = "STUDY"
 """What commands of an anonymous report call the study."""
@@ -131,10 +132,12 @@ class ReportSource:
             return f"{PLACEHOLDER}/{number}"
         return arguments(f"{self.study.name}/{number}")
 
-    def reference(self, shows: str, trials: tuple[int, ...] = ()) -> FigureReference:
-        """What something of this report carries."""
+    def reference(
+        self, shows: str, trials: tuple[int, ...] = (), also: tuple[str, ...] = ()
+    ) -> FigureReference:
+        """What something of this report carries; ``also`` names further studies that it shows."""
         shown = ShownStudy.of(self.study.name, self.study.uid, self.seal.seal)
-        found = FigureReference(shows, (shown,), trials)
+        found = FigureReference(shows, (shown, *shown_studies(self.reader, also)), trials)
         return found.opaque() if self.anonymous else found
 
     def class_name(self, dotted: str) -> str:
@@ -149,9 +152,11 @@ class ReportSource:
         *,
         trials: tuple[int, ...] = (),
         shown: int | None = None,
+        also: tuple[str, ...] = (),
     ) -> TableBlock:
-        """A table with its reference; ``shown`` as in ``TableBlock``."""
-        return TableBlock(name, caption, table, self.reference(f"table:{name}", trials), shown)
+        """A table with its reference; ``shown`` as in ``TableBlock``, ``also`` as in a chart."""
+        reference = self.reference(f"table:{name}", trials, also)
+        return TableBlock(name, caption, table, reference, shown)
 
     def figure(
         self, kind: str, options: FigureOptions | None = None, name: str | None = None
@@ -173,7 +178,7 @@ class ReportSource:
         except (NotApplicableError, MissingPackageError) as error:
             hint = f" ({error.hint})" if error.hint else ""
             return Notice(f"{found.title}: not shown, because {error.what}{hint}.")
-        return FigureBlock(name or kind, chart, self.reference(kind, chart.trials))
+        return FigureBlock(name or kind, chart, self.reference(kind, chart.trials, chart.also))
 
     def command(self, text: str, says: str = "") -> Command:
         """A command of the program: ``text`` without its name."""

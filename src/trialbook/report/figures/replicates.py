@@ -44,6 +44,7 @@ def replicates(source: FigureSource) -> Chart:
         caption=" ".join(_caption(one, objective) for one in found),
         notes=tuple(note for one in found for note in one.notes),
         trials=_trials(found) if found[0].link.uid == search.study.uid else (),
+        also=tuple(one.study for one in found if one.study != search.study.name),
         height=max(0.6, 0.25 + 0.2 * rows / len(found)),
     )
 

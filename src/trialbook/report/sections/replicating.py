@@ -100,6 +100,7 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
         "Values under fresh seeds: mean, standard deviation and interval of the mean; by how much "
         "the search's value is better than the mean.",
         summary_table(found),
+        also=_also(source, found),
     )
     for one in found.configurations[:1]:
         for objective, gap in enumerate(one.gaps):
@@ -111,6 +112,7 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
             f"replicates-compared{end}",
             f"{found.chosen.name} against the others{_unadjusted(found)}.",
             comparison_table(found),
+            also=_also(source, found),
         )
         for comparison in found.comparisons:
             yield Paragraph(comparison_text(found, comparison))
@@ -123,7 +125,18 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
             metrics,
             shown=_SHOWN,
         )
-    yield source.table(f"replicates-runs{end}", "Every replicate.", run_table(found), shown=_SHOWN)
+    yield source.table(
+        f"replicates-runs{end}",
+        "Every replicate.",
+        run_table(found),
+        shown=_SHOWN,
+        also=_also(source, found),
+    )
+
+
+def _also(source: ReportSource, found: Replication) -> tuple[str, ...]:
+    """The study of the replicates, where the report is about the one that they belong to."""
+    return () if found.study == source.study.name else (found.study,)
 
 
 def _unadjusted(found: Replication) -> str:
