@@ -221,7 +221,8 @@ def test_what_slurm_takes_away_goes_on_where_it_was(
     assert limited.ended() == "COMPLETED"
     assert "nothing is left to do for this job" in limited.log
     cluster.start_node("node1")
-    assert abrupt.ended() == "COMPLETED", "it came back, and there was nothing left to do"
+    # It came back, and there was nothing left to do.
+    assert abrupt.ended() == "COMPLETED", abrupt.log
 
     assert [trial.state for trial in lab.trials] == ["COMPLETE"] * 3
     reasons = {trial.number: [a.end_reason for a in trial.attempts] for trial in lab.trials}
