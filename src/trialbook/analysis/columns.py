@@ -5,11 +5,17 @@ Every analysis gives what it found as such a table too, so that a figure always 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 Cell = str | int | float | bool | None
 """A value of a table; ``None`` where there is none, which is not the same as NaN or empty text."""
+
+
+def number_cell(value: float) -> float | None:
+    """The cell of a number that an array holds, in which NaN stands for none."""
+    return None if math.isnan(value) else float(value)
 
 
 class Holds(StrEnum):

@@ -46,6 +46,11 @@ class Interval:
         return self.low <= 0 <= self.high
 
 
+def ends_of(interval: Interval | None) -> tuple[float | None, float | None]:
+    """Both ends of an interval as cells; without one there are none."""
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean with its uncertainty.

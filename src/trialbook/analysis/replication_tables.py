@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from trialbook.analysis.columns import Cell, Column, Holds, Table
-from trialbook.analysis.estimates import Interval
+from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
+from trialbook.analysis.estimates import Interval, ends_of
 from trialbook.analysis.replication import Comparison, Gap, ReplicatedConfiguration, Replication
 
 
@@ -40,15 +40,15 @@ def summary_table(replication: Replication) -> Table:
                     found.count,
                     one.runs.failed,
                     one.runs.unfinished,
-                    _number(found.mean),
-                    _number(found.deviation),
-                    _number(found.lowest),
-                    _number(found.highest),
-                    *_ends(found.interval),
+                    number_cell(found.mean),
+                    number_cell(found.deviation),
+                    number_cell(found.lowest),
+                    number_cell(found.highest),
+                    *ends_of(found.interval),
                     found.lacking if found.interval is None else interval_text(found.interval),
                     None if gap is None else gap.search,
                     None if gap is None else gap.gap,
-                    *_ends(None if gap is None else gap.interval),
+                    *ends_of(None if gap is None else gap.interval),
                 )
             )
     return Table(columns, tuple(rows))
@@ -79,8 +79,8 @@ def comparison_table(replication: Replication) -> Table:
                 replication.objectives[one.objective],
                 one.difference.count,
                 one.difference.paired,
-                _number(one.difference.mean),
-                *_ends(one.difference.interval),
+                number_cell(one.difference.mean),
+                *ends_of(one.difference.interval),
                 None if one.difference.interval is None else interval_text(one.difference.interval),
                 one.difference.p_value,
                 one.difference.test,
@@ -114,7 +114,7 @@ def run_table(*replications: Replication) -> Table:
                 int(one.runs.seeds[at]),
                 trial.reference,
                 str(one.runs.states[at]),
-                *(_number(float(value)) for value in one.runs.values[at]),
+                *(number_cell(float(value)) for value in one.runs.values[at]),
             )
             for replication in replications
             for one in replication.configurations
@@ -142,9 +142,9 @@ def metric_table(replication: Replication) -> Table:
                 one.name,
                 metric.metric,
                 metric.estimate.count,
-                _number(metric.estimate.mean),
-                _number(metric.estimate.deviation),
-                *_ends(metric.estimate.interval),
+                number_cell(metric.estimate.mean),
+                number_cell(metric.estimate.deviation),
+                *ends_of(metric.estimate.interval),
                 metric.estimate.lacking
                 if metric.estimate.interval is None
                 else interval_text(metric.estimate.interval),
@@ -203,11 +203,3 @@ def comparison_text(replication: Replication, one: Comparison) -> str:
     if found.p_value is not None:
         text += f"; p = {found.p_value:.3g}, {found.test.partition(';')[0]}"
     return f"{text}).{f' Note: {found.remark}.' if found.remark else ''}"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (interval.low, interval.high)

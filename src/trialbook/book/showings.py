@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 import msgspec
-from sqlalchemy import and_, select
+from sqlalchemy import select
 
 from trialbook.book import schema
 from trialbook.book.book import Book
@@ -56,7 +56,7 @@ def showings(book: Book, study_id: int) -> tuple[Showing, ...]:
             select(_a.key, _a.value).where(
                 _a.study_id == study_id,
                 _a.scope == _SCOPE,
-                and_(_a.key.startswith(SHOWING_KEY, autoescape=True)),
+                _a.key.startswith(SHOWING_KEY, autoescape=True),
             )
         ).all()
     kept = []

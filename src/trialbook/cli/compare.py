@@ -18,7 +18,7 @@ from trialbook.cli.output import (
     write_line,
     write_note,
 )
-from trialbook.cli.results import write_result
+from trialbook.cli.results import write_paths, write_result
 
 if TYPE_CHECKING:
     from trialbook.analysis.comparison.comparison import Comparison
@@ -88,10 +88,7 @@ def _write_documents(
 
     wanted = comma_separated(formats)
     written = written_comparison(studies, wanted, output, anonymous=anonymous, storage=storage)
-    for notice in written.notices:
-        write_note(notice)
-    for path in written.paths:
-        write_line(str(path))
+    write_paths(written)
 
 
 def _write(found: Comparison, *, whole: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from trialbook.cli.failures import ExitCode
 from trialbook.cli.options import comma_separated, common_options
-from trialbook.cli.output import write_line, write_note
+from trialbook.cli.results import write_paths
 
 
 @click.command()
@@ -53,8 +53,5 @@ def report(
     written = write(
         study, comma_separated(formats), output, anonymous=anonymous, verify=verify, storage=storage
     )
-    for notice in written.notices:
-        write_note(notice)
-    for path in written.paths:
-        write_line(str(path))
+    write_paths(written)
     return ExitCode.DIFFERENT if written.document.verified is False else ExitCode.DONE

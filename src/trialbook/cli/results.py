@@ -1,13 +1,21 @@
-"""How the tables of analyses are printed."""
+"""How what analyses and reports give is printed: their tables, and where documents are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trialbook.cli.output import Column, number_text, on_terminal, write_table
+from trialbook.cli.output import (
+    Column,
+    number_text,
+    on_terminal,
+    write_line,
+    write_note,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from trialbook.analysis.columns import Cell, Table
+    from trialbook.report.writing import WrittenReport
 
 
 def write_result(table: Table, *, indent: int = 2) -> None:
@@ -28,6 +36,14 @@ def write_result(table: Table, *, indent: int = 2) -> None:
         ),
         indent=indent,
     )
+
+
+def write_paths(written: WrittenReport) -> None:
+    """Print where a report's documents are, and on stderr what is missing or doubtful in them."""
+    for notice in written.notices:
+        write_note(notice)
+    for path in written.paths:
+        write_line(str(path))
 
 
 def _text(cell: Cell, *, exact: bool) -> str:

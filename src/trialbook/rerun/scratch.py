@@ -24,6 +24,7 @@ from trialbook.records.distributions import distribution_text
 from trialbook.records.study import ParamRecord
 from trialbook.rerun.compare import same_distribution
 from trialbook.rerun.order import RecordedTrial
+from trialbook.running.one_by_one import OneByOneSampler
 
 _STUDY_ID = 0
 
@@ -104,23 +105,11 @@ class RecordedAnswers:
         return self._prune_answers[index]
 
 
-class ReplaySampler(optuna.samplers.BaseSampler):
+class ReplaySampler(OneByOneSampler):
     """Feeds the recorded internal values through the distribution that the objective asks with."""
 
     def __init__(self, answers: RecordedAnswers) -> None:
         self._answers = answers
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Nothing is sampled together."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing is sampled together."""
-        return {}
 
     def sample_independent(
         self,

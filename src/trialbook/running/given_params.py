@@ -16,22 +16,11 @@ from optuna.trial import FrozenTrial
 from trialbook.errors import InvalidInputError
 from trialbook.records.distributions import distribution_text
 from trialbook.records.replicates import Configuration, GivenParam, replicate_of
+from trialbook.running.one_by_one import OneByOneSampler
 
 
-class GivenParamsSampler(optuna.samplers.BaseSampler):
+class GivenParamsSampler(OneByOneSampler):
     """Gives every replicate its configuration."""
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Nothing is sampled together."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing is sampled together."""
-        return {}
 
     def sample_independent(
         self,

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
 from trialbook.analysis.searches.compute_history import compute_history
 from trialbook.analysis.searches.history import history
@@ -79,8 +79,7 @@ class Curves:
         for curve in self.groups:
             for at, budget in enumerate(curve.budgets.tolist()):
                 ends = (curve.mean[at], curve.low[at], curve.high[at])
-                given = (None if np.isnan(end) else float(end) for end in ends)
-                rows.append((curve.label, budget, len(curve.each), *given))
+                rows.append((curve.label, budget, len(curve.each), *map(number_cell, ends)))
         return Table(columns, tuple(rows))
 
 

@@ -13,10 +13,10 @@ from itertools import combinations
 
 import numpy as np
 
-from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
 from trialbook.analysis.comparison.significance import holm
 from trialbook.analysis.comparison.studies import ComparedStudy
-from trialbook.analysis.estimates import Difference, Estimate, Interval, unpaired_difference
+from trialbook.analysis.estimates import Difference, Estimate, ends_of, unpaired_difference
 from trialbook.analysis.replication import replications
 from trialbook.analysis.searches.search import Floats
 from trialbook.book.reading import Reader
@@ -108,8 +108,8 @@ class ReplicatedChoices:
                 (
                     pair.first,
                     pair.second,
-                    _given(pair.difference.mean),
-                    *_ends(pair.difference.interval),
+                    number_cell(pair.difference.mean),
+                    *ends_of(pair.difference.interval),
                     pair.adjusted_p,
                     pair.difference.remark,
                 )
@@ -162,16 +162,8 @@ def _choice_row(choice: ReplicatedChoice) -> tuple[Cell, ...]:
         found.count,
         choice.failed,
         choice.unfinished,
-        _given(found.mean),
-        _given(found.deviation),
-        *_ends(found.interval),
+        number_cell(found.mean),
+        number_cell(found.deviation),
+        *ends_of(found.interval),
         found.lacking if found.interval is None else found.interval.method,
     )
-
-
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (interval.low, interval.high)
-
-
-def _given(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -21,7 +21,7 @@ from itertools import combinations
 
 import numpy as np
 
-from trialbook.analysis.columns import Cell, Column, Holds, Table
+from trialbook.analysis.columns import Column, Holds, Table, number_cell
 from trialbook.analysis.comparison.studies import ComparedStudy, Group
 from trialbook.analysis.searches.history import history
 from trialbook.analysis.searches.search import Floats
@@ -112,8 +112,8 @@ class Significance:
                 (
                     group.label,
                     len(group.values),
-                    _given(group.mean),
-                    _given(group.deviation),
+                    number_cell(group.mean),
+                    number_cell(group.deviation),
                     ", ".join(f"{value:.6g}" for value in group.values),
                 )
                 for group in self.groups
@@ -229,7 +229,3 @@ def holm(values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(values) - rank) * values[index]))
         adjusted[index] = least
     return adjusted
-
-
-def _given(value: float) -> Cell:
-    return None if np.isnan(value) else value

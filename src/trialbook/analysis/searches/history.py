@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.columns import Column, Holds, Table, number_cell
 from trialbook.analysis.searches.search import Floats, Ints, Search
 from trialbook.errors import InvalidInputError, NotApplicableError
 
@@ -123,4 +123,4 @@ def require_objective(search: Search, objective: int) -> None:
 
 def cells(values: Floats) -> list[float | None]:
     """Values for a table's column; ``None`` where they are NaN."""
-    return [None if value != value else value for value in values.tolist()]
+    return [number_cell(value) for value in values.tolist()]

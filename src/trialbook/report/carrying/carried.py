@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -75,6 +76,17 @@ def windows(file: BinaryIO, overlap: int) -> Iterator[tuple[bytes, bool]]:
         if not following:
             return
         piece = piece[-overlap:] + following
+
+
+def found_in(file: BinaryIO, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
+    """What a pattern of one group finds in a file; a reference across pieces is found too.
+
+    Args:
+        file: At its beginning.
+        pattern: Matches at most about ``LONGEST_REFERENCE`` bytes.
+    """
+    for piece, _ in windows(file, LONGEST_REFERENCE):
+        yield from pattern.findall(piece)
 
 
 def plain_reference(text: bytes) -> str | None:

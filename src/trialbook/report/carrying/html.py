@@ -8,12 +8,11 @@ attributes in the bytes: a page of any size takes constant memory, and nothing i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import escape, unescape
 from typing import BinaryIO
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading, windows
+from trialbook.report.carrying.carried import Reading, found_in, reading
 
 NAME = "trialbook"
 ATTRIBUTE = "data-reference"
@@ -36,10 +35,5 @@ def carried(file: BinaryIO) -> Reading:
     Args:
         file: At its beginning.
     """
-    return reading((text, None) for text in _texts(file))
-
-
-def _texts(file: BinaryIO) -> Iterator[str]:
-    for piece, _ in windows(file, LONGEST_REFERENCE):
-        for value in _VALUE.findall(piece):
-            yield unescape(value.decode("ascii", "replace"))
+    values = found_in(file, _VALUE)
+    return reading((unescape(value.decode("ascii", "replace")), None) for value in values)

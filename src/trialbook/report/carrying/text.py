@@ -7,11 +7,10 @@ list of files that a report writes beside it (see ``locating.py``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import BinaryIO
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading, windows
+from trialbook.report.carrying.carried import Reading, found_in, reading
 
 _LINE = re.compile(
     rb"^[ \t]{0,80}(?:<!--|%+|//|#)[ \t]{0,80}(trialbook:1\?[A-Za-z0-9_.~%=&+*-]{1,65536}?)"
@@ -41,10 +40,4 @@ def carried(file: BinaryIO) -> Reading:
     Args:
         file: At its beginning.
     """
-    return reading((text, None) for text in _texts(file))
-
-
-def _texts(file: BinaryIO) -> Iterator[str]:
-    for piece, _ in windows(file, LONGEST_REFERENCE):
-        for text in _LINE.findall(piece):
-            yield text.decode("ascii")
+    return reading((text.decode("ascii"), None) for text in found_in(file, _LINE))
