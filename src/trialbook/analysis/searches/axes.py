@@ -7,7 +7,7 @@ by its type too, so that ``1``, ``1.0``, ``True`` and ``"1"`` are four.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,6 +18,9 @@ import numpy as np
 from trialbook.analysis.columns import Cell
 from trialbook.analysis.searches.search import Flags, Floats, ParamColumn, Search
 from trialbook.errors import NotFoundError
+
+_NAMED = 8
+"""How many params a message lists."""
 
 
 def choice_texts(choices: Sequence[Any]) -> tuple[str, ...]:
@@ -171,6 +174,13 @@ def _identity(value: Any) -> tuple[str, str]:
     return type(value).__name__, repr(value)
 
 
+def _asked(names: Iterable[str]) -> str:
+    """The next step of whoever named a param that is not there."""
+    listed = list(names)
+    more = ", ..." if len(listed) > _NAMED else ""
+    return f"name one of {', '.join(listed[:_NAMED])}{more}" if listed else "no trial has any param"
+
+
 def param_axes(search: Search, names: Sequence[str] = ()) -> tuple[ParamAxis, ...]:
     """The axes of the params of these names, in this order; without names of all.
 
@@ -183,6 +193,6 @@ def param_axes(search: Search, names: Sequence[str] = ()) -> tuple[ParamAxis, ..
             near = get_close_matches(name, known, n=2)
             raise NotFoundError(
                 f"no trial of {search.study.name!r} has a param {name!r}",
-                hint=f"did you mean {' or '.join(near)}?" if near else None,
+                hint=f"did you mean {' or '.join(near)}?" if near else _asked(known),
             )
     return tuple(param_axis(known[name]) for name in names or known)
