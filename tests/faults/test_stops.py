@@ -20,6 +20,7 @@ from trialbook.records.execution import EndReason
 from trialbook.running.reaping import reap
 from trialbook.testing import invariants
 
+from ..stopping import stop_outside_a_transaction
 from .supervised import Lab, children, lives, wait_until
 
 pytestmark = [
@@ -88,14 +89,8 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def _stop(lab: Lab, pids: list[int]) -> None:
-    """Stop processes while none of them can have the book's write lock, which all would wait for.
-
-    A process that is stopped in the middle of a transaction holds up an SQLite book until it goes
-    on (docs/limits.md); no test can outlast that.
-    """
     storage = BookStorage(lab.url, create=False)
-    with storage.book.writing():
-        _signal(pids, signal.SIGSTOP)
+    stop_outside_a_transaction(storage, *pids)
     storage.close()
 
 

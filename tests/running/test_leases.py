@@ -15,6 +15,8 @@ from trialbook.records.execution import EndReason
 from trialbook.running.leasing import LeaseKeeper
 from trialbook.running.reaping import reap
 
+from ..stopping import stop_outside_a_transaction
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 PATIENT = """
@@ -61,13 +63,6 @@ def lapse_s(storage: BookStorage) -> float:
             "WHERE ended IS NULL"
         ).one()
     return float(row[0])
-
-
-def stop_outside_a_transaction(storage, *pids: int) -> None:
-    """Stop processes while none has the write lock of the book, which all would wait for."""
-    with storage.book.writing():
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
 
 
 def test_a_lease_is_renewed_while_the_trial_is_stopped(lab, storage) -> None:
