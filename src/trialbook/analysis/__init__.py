@@ -15,7 +15,7 @@ What can be asked of a book from Python::
     analysis.compute("digits")                  # ComputeUse: CPU and GPU time by host and device
     analysis.failures("digits")                 # Failures: why attempts came to no result
     analysis.replication("digits")              # Replication: means, intervals, winner's curse
-    analysis.compare(["tpe", "random"])         # Comparison: settings, curves, tests
+    analysis.compare(["tpe", "random"])         # StudyComparison: settings, curves, tests
     analysis.differing("digits")                # trials whose worker differed from the study
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
@@ -46,7 +46,7 @@ Whatever names a study or a trial takes ``storage=`` as every command does; wher
 asked for, an Optuna study that lies in a book will do too.
 """
 
-from trialbook.analysis.comparison.comparison import Comparison, compare
+from trialbook.analysis.comparison.comparison import StudyComparison, compare
 from trialbook.analysis.compute import ComputeUse, compute
 from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
@@ -80,7 +80,6 @@ from trialbook.analysis.tables import StudySummary, TrialRow, study_summaries, t
 from trialbook.analysis.test_metrics import Exposure, reveal_test_metrics
 
 __all__ = [
-    "Comparison",
     "ComputeHistory",
     "ComputeUse",
     "Contours",
@@ -101,6 +100,7 @@ __all__ = [
     "Sensitivity",
     "Slices",
     "Space",
+    "StudyComparison",
     "StudyStatus",
     "StudySummary",
     "Timeline",

@@ -93,7 +93,7 @@ class ReplicatedConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ConfigurationComparison:
     """The chosen configuration against another one.
 
     Args:
@@ -128,7 +128,7 @@ class Replication:
     directions: tuple[Direction, ...]
     objectives: tuple[str, ...]
     configurations: tuple[ReplicatedConfiguration, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ConfigurationComparison, ...]
     notes: tuple[str, ...]
 
     @property
@@ -245,7 +245,7 @@ def _replication(
         _configuration(reader, record, runs, tests, method, level) for runs in found
     )
     comparisons = tuple(
-        Comparison(configurations[0].name, other.name, objective, difference)
+        ConfigurationComparison(configurations[0].name, other.name, objective, difference)
         for other in configurations[1:]
         for objective, difference in enumerate(
             _differences(configurations[0].runs, other.runs, record.directions, level)

@@ -6,7 +6,12 @@ import math
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
 from trialbook.analysis.estimates import Interval, ends_of
-from trialbook.analysis.replication import Comparison, Gap, ReplicatedConfiguration, Replication
+from trialbook.analysis.replication import (
+    ConfigurationComparison,
+    Gap,
+    ReplicatedConfiguration,
+    Replication,
+)
 
 
 def summary_table(replication: Replication) -> Table:
@@ -186,7 +191,7 @@ def gap_text(one: ReplicatedConfiguration, gap: Gap, objective: int = 0) -> str:
     return text
 
 
-def comparison_text(replication: Replication, one: Comparison) -> str:
+def comparison_text(replication: Replication, one: ConfigurationComparison) -> str:
     """Whether the chosen configuration is better than another one, in words."""
     found = one.difference
     if math.isnan(found.mean):

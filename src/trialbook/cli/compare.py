@@ -21,8 +21,8 @@ from trialbook.cli.output import (
 from trialbook.cli.results import write_paths, write_result
 
 if TYPE_CHECKING:
-    from trialbook.analysis.comparison.comparison import Comparison
-    from trialbook.analysis.comparison.curves import Curves
+    from trialbook.analysis.comparison.comparison import StudyComparison
+    from trialbook.analysis.comparison.curves import BudgetCurves
 
 
 @click.command()
@@ -91,7 +91,7 @@ def _write_documents(
     write_paths(written)
 
 
-def _write(found: Comparison, *, whole: bool) -> None:
+def _write(found: StudyComparison, *, whole: bool) -> None:
     from trialbook.analysis.comparison.settings import best_table, settings_table
 
     write_heading("SETTINGS")
@@ -125,7 +125,7 @@ def _write(found: Comparison, *, whole: bool) -> None:
         write_note(note)
 
 
-def _json(found: Comparison) -> dict[str, object]:
+def _json(found: StudyComparison) -> dict[str, object]:
     return {
         "studies": [study.search.study for study in found.studies],
         "groups": [
@@ -146,7 +146,7 @@ def _json(found: Comparison) -> dict[str, object]:
     }
 
 
-def _curves_json(curves: Curves | None) -> list[dict[str, object]] | None:
+def _curves_json(curves: BudgetCurves | None) -> list[dict[str, object]] | None:
     if curves is None:
         return None
     return [
@@ -163,7 +163,7 @@ def _curves_json(curves: Curves | None) -> list[dict[str, object]] | None:
     ]
 
 
-def _csv(found: Comparison) -> Iterator[tuple[Cell, ...]]:
+def _csv(found: StudyComparison) -> Iterator[tuple[Cell, ...]]:
     for row in found.settings:
         for study, value in zip(found.studies, row.values, strict=True):
             yield "setting", row.what, study.name, value

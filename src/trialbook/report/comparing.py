@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.analysis.comparison.comparison import Comparison, comparison_of
-from trialbook.analysis.comparison.curves import Curves
+from trialbook.analysis.comparison.comparison import StudyComparison, comparison_of
+from trialbook.analysis.comparison.curves import BudgetCurves
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import ASSUMED
 from trialbook.book.reading import Reader
@@ -30,7 +30,7 @@ SHOWS = "comparison"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Source:
-    found: Comparison
+    found: StudyComparison
     reference: FigureReference
 
     def table(self, name: str, caption: str, table: Table) -> TableBlock:
@@ -111,7 +111,7 @@ def _curves(source: _Source) -> Section:
     return Section("curves", "Best value so far over budget", tuple(blocks))
 
 
-def _curve(source: _Source, name: str, curves: Curves | None) -> list[Block]:
+def _curve(source: _Source, name: str, curves: BudgetCurves | None) -> list[Block]:
     if curves is None:
         return []
     if not curves.groups:

@@ -73,7 +73,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ResultComparison:
     """What a comparison found.
 
     Args:
@@ -100,7 +100,7 @@ class Comparison:
 
 def compared(
     recorded: Results, rerun: Results, tolerance: Tolerance, *, cut_short: bool = False
-) -> Comparison:
+) -> ResultComparison:
     """Compare a rerun with the record.
 
     Args:
@@ -125,7 +125,7 @@ def compared(
         artifacts = len({a.name for a in (*recorded.artifacts, *rerun.artifacts)})
     differences += _artifact_differences(recorded, rerun, cut_short)
     params = len({p.name for p in recorded.params} & {p.name for p in rerun.params})
-    return Comparison(tuple(differences), count, params, artifacts)
+    return ResultComparison(tuple(differences), count, params, artifacts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from trialbook.records.verdict import (
     ResultDifference,
     Verdict,
 )
-from trialbook.rerun.compare import Comparison, Tolerance, compared
+from trialbook.rerun.compare import ResultComparison, Tolerance, compared
 from trialbook.rerun.plan import RerunPlan
 from trialbook.rerun.results import ReplayOutcome, Results
 
@@ -72,7 +72,7 @@ def judged(
     )
 
 
-def _proven(comparison: Comparison) -> bool:
+def _proven(comparison: ResultComparison) -> bool:
     """Whether something came out otherwise before the record was left."""
     return any(
         difference.what in ("point", "artifact")
@@ -86,7 +86,7 @@ def _proven(comparison: Comparison) -> bool:
 def _reason(
     plan: RerunPlan,
     verdict: Verdict,
-    comparison: Comparison,
+    comparison: ResultComparison,
     outcome: ReplayOutcome,
     circumstances: Circumstances,
 ) -> str | None:
@@ -106,7 +106,7 @@ def _reason(
     return "; ".join(parts) or None
 
 
-def _raised(comparison: Comparison, outcome: ReplayOutcome) -> str | None:
+def _raised(comparison: ResultComparison, outcome: ReplayOutcome) -> str | None:
     """What the rerun raised where the recorded trial did not."""
     if outcome.traceback is None or not any(d.what == "end" for d in comparison.differences):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trialbook.analysis.comparison.curves import Curves, compute_curves, trial_curves
+from trialbook.analysis.comparison.curves import BudgetCurves, compute_curves, trial_curves
 from trialbook.analysis.comparison.replicated import ReplicatedChoices, replicated_choices
 from trialbook.analysis.comparison.settings import SettingRow, settings
 from trialbook.analysis.comparison.significance import Significance, significance
@@ -22,7 +22,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class StudyComparison:
     """Several studies side by side.
 
     Args:
@@ -40,8 +40,8 @@ class Comparison:
     studies: tuple[ComparedStudy, ...]
     groups: tuple[Group, ...]
     settings: tuple[SettingRow, ...]
-    trials: Curves | None
-    compute: Curves | None
+    trials: BudgetCurves | None
+    compute: BudgetCurves | None
     significance: Significance | None
     replicated: ReplicatedChoices | None
     notes: tuple[str, ...]
@@ -49,7 +49,7 @@ class Comparison:
 
 def compare(
     names: Sequence[str], *, anonymous: bool = False, storage: Storage = None
-) -> Comparison:
+) -> StudyComparison:
     """Compare studies of one book.
 
     Args:
@@ -66,7 +66,9 @@ def compare(
         return comparison_of(reader, names, anonymous=anonymous)
 
 
-def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = False) -> Comparison:
+def comparison_of(
+    reader: Reader, names: Sequence[str], *, anonymous: bool = False
+) -> StudyComparison:
     """The same of a book that is open."""
     studies = compared_studies(reader, names, anonymous=anonymous)
     found = groups(studies, anonymous=anonymous)
@@ -77,8 +79,8 @@ def comparison_of(reader: Reader, names: Sequence[str], *, anonymous: bool = Fal
             "With several objectives no single value is the best so far: compare the fronts and "
             "hypervolumes of the studies' own reports."
         )
-        return Comparison(studies, found, rows, None, None, None, None, tuple(notes))
-    return Comparison(
+        return StudyComparison(studies, found, rows, None, None, None, None, tuple(notes))
+    return StudyComparison(
         studies=studies,
         groups=found,
         settings=rows,

@@ -51,7 +51,7 @@ class GroupCurve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Curves:
+class BudgetCurves:
     """The best value so far of every group over one budget.
 
     Args:
@@ -85,14 +85,14 @@ class Curves:
 
 def trial_curves(
     studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
-) -> Curves:
+) -> BudgetCurves:
     """The best value so far against the number of finished trials."""
     return _curves("finished trials", studies, groups, level, _over_trials)
 
 
 def compute_curves(
     studies: Sequence[ComparedStudy], groups: Sequence[Group], level: float = 0.95
-) -> Curves:
+) -> BudgetCurves:
     """The best value so far against the hours that workers spent on attempts."""
     return _curves("worker-hours", studies, groups, level, _over_compute)
 
@@ -103,7 +103,7 @@ def _curves(
     groups: Sequence[Group],
     level: float,
     course: Callable[[Search], _Course | None],
-) -> Curves:
+) -> BudgetCurves:
     """Of the groups all of whose studies have a course: a mean over some would not be theirs."""
     found: list[GroupCurve] = []
     for group in groups:
@@ -111,7 +111,7 @@ def _curves(
         runs = [run for run in known if run is not None]
         if len(runs) == len(known):
             found += _group_curve(group, runs, level)
-    return Curves(budget, tuple(found), level)
+    return BudgetCurves(budget, tuple(found), level)
 
 
 def _over_trials(search: Search) -> _Course | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.comparison.comparison import Comparison
-from trialbook.analysis.comparison.curves import Curves
+from trialbook.analysis.comparison.comparison import StudyComparison
+from trialbook.analysis.comparison.curves import BudgetCurves
 from trialbook.analysis.comparison.studies import ComparedStudy
-from trialbook.report.charts import Axis, Band, Chart, Line, Mark, Panel, Role
-from trialbook.report.charts import Curves as Lines
+from trialbook.report.charts import Axis, Band, Chart, Curves, Line, Mark, Panel, Role
 from trialbook.report.figures.wording import objective_label
 
 
-def comparison_chart(found: Comparison, curves: Curves) -> Chart:
+def comparison_chart(found: StudyComparison, curves: BudgetCurves) -> Chart:
     """The best value so far of each group over one budget, with bands where studies repeat.
 
     Args:
@@ -57,14 +56,14 @@ def comparison_chart(found: Comparison, curves: Curves) -> Chart:
     )
 
 
-def _each(budgets: np.typing.NDArray[np.float64], each: np.typing.NDArray[np.float64]) -> Lines:
+def _each(budgets: np.typing.NDArray[np.float64], each: np.typing.NDArray[np.float64]) -> Curves:
     gap = np.array([np.nan])
     x = np.concatenate([part for _ in each for part in (budgets, gap)])
     y = np.concatenate([part for row in each for part in (row, gap)])
-    return Lines(x, y, Role.FAINT)
+    return Curves(x, y, Role.FAINT)
 
 
-def _absent(found: Comparison, curves: Curves) -> tuple[str, ...]:
+def _absent(found: StudyComparison, curves: BudgetCurves) -> tuple[str, ...]:
     shown = {curve.label for curve in curves.groups}
     return tuple(
         f"{group.label} is not shown: {curves.budget} are not known of all its studies"
