@@ -18,13 +18,8 @@ from typing import Any, BinaryIO
 
 from trialbook.records.figure_references import REFERENCE, FigureReference
 from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading
-from trialbook.report.carrying.pdf_objects import (
-    Name,
-    Objects,
-    Pointer,
-    Stream,
-    text_of,
-)
+from trialbook.report.carrying.pdf_objects import Objects, Stream
+from trialbook.report.carrying.pdf_values import Name, Pointer, text_of
 
 SIGNATURE = b"%PDF-"
 _TAG = "Trialbook"

@@ -2,8 +2,8 @@
 
 Objects are found by going through the file from its beginning, not by its cross-reference table:
 so a damaged or truncated file gives what is left of it. Later objects of the same number replace
-earlier ones, as incremental updates mean it. Values are parsed when they are asked for. All that
-can be made large on purpose (nesting, values, inflated streams) has a limit.
+earlier ones, as incremental updates mean it. Values are parsed when they are asked for, in
+``pdf_values.py``. All that can be made large on purpose (objects, inflated streams) has a limit.
 """
 
 from __future__ import annotations
@@ -15,49 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_VALUES = 4_000_000
-_BYTES_A_VALUE = 50
-_LONGEST_STRING = 256 * 1024
+from trialbook.report.carrying.pdf_values import DamagedError, Parser, Pointer, hexadecimal
+
 _MOST_OBJECTS = 1_000_000
-_DEEPEST = 60
+_LONGEST_CHAIN = 60
 _INFLATED_AT_MOST = 512 * 1024 * 1024
 _HELD_AT_MOST = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
-
-_SPACE = re.compile(rb"(?:[\x00\t\n\x0c\r ]+|%[^\r\n]*)*")
 _OBJECT = re.compile(
     rb"(?<![0-9])(\d{1,10})[\x00\t\n\x0c\r ]+(\d{1,5})[\x00\t\n\x0c\r ]+obj(?![a-z])"
 )
 _END = re.compile(rb"endobj|stream(?:\r\n|\n|\r)|(?<![d])obj(?![a-z])")
-_REFERENCE = re.compile(rb"(\d{1,10})[\x00\t\n\x0c\r ]+(\d{1,5})[\x00\t\n\x0c\r ]+R(?![A-Za-z0-9])")
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)")
-_NAME = re.compile(rb"/([^\x00\t\n\x0c\r ()<>\[\]{}/%]*)")
-_WORD = re.compile(rb"[^\x00\t\n\x0c\r ()<>\[\]{}/%]+")
-_NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
-_HEX = re.compile(rb"<([0-9A-Fa-f\x00\t\n\x0c\r ]{0,262144})>")
-_STRING_PART = re.compile(rb"[()\\]")
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|(\r\n|[\s\S]))")
-_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
-
-
 _TOO_MUCH = "its streams inflate to more than is read"
-
-
-class DamagedError(Exception):
-    """What stands here is no value, or a limit is passed; never leaves this package."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """An indirect reference: the number of an object."""
-
-    number: int
-
-
-class Name(str):
-    """A name, without its slash."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +54,13 @@ class Objects:
         self._streams: dict[int, tuple[int, int]] = {}  # offset of the value -> bytes of the stream
         self._unpacked: dict[int, tuple[bytes, list[tuple[int, int]]]] = {}
         self._values: dict[int, Any] = {}
-        self._left = _MOST_VALUES
+        self._parser = Parser()
         self._inflatable = _INFLATED_AT_MOST
         self._index()
 
     def value(self, value: Any) -> Any:
         """The value itself; what a pointer leads to, ``None`` where it leads nowhere."""
-        for _ in range(_DEEPEST):
+        for _ in range(_LONGEST_CHAIN):
             if not isinstance(value, Pointer):
                 return value
             value = self._object(value.number)
@@ -132,7 +101,7 @@ class Objects:
                 case "ASCII85Decode" | "A85":
                     data = self._ascii85(bytes(data))
                 case "ASCIIHexDecode" | "AHx":
-                    data = _hexadecimal(bytes(data).partition(b">")[0])
+                    data = hexadecimal(bytes(data).partition(b">")[0])
                 case "Crypt":
                     continue
                 case other:
@@ -202,7 +171,7 @@ class Objects:
         at = self.content.find(b"trailer", start, end)
         while at >= 0:
             try:
-                value, _ = self._parsed(self.content, at + len(b"trailer"))
+                value, _ = self._parser.parsed(self.content, at + len(b"trailer"))
             except DamagedError:
                 value = None
             if isinstance(value, dict):
@@ -224,7 +193,7 @@ class Objects:
 
     def _stream_end(self, at: int, start: int) -> int:
         try:
-            entries, _ = self._parsed(self.content, at)
+            entries, _ = self._parser.parsed(self.content, at)
         except DamagedError:
             entries = None
         length = entries.get("Length") if isinstance(entries, dict) else None
@@ -282,13 +251,13 @@ class Objects:
         try:
             if number in self.offsets:
                 at = self.offsets[number]
-                value, _ = self._parsed(self.content, at)
+                value, _ = self._parser.parsed(self.content, at)
                 if at in self._streams and isinstance(value, dict):
                     value = Stream(value, *self._streams[at])
             elif number in self._packed:
                 stream, index = self._packed[number]
                 content, pairs = self._unpacked[stream]
-                value, _ = self._parsed(content, pairs[index][1])
+                value, _ = self._parser.parsed(content, pairs[index][1])
             else:
                 value = None
         except DamagedError as error:
@@ -296,124 +265,3 @@ class Objects:
             value = None
         self._values[number] = value
         return value
-
-    def _parsed(self, data: bytes, at: int, depth: int = 0) -> tuple[Any, int]:
-        """The value that begins here, and where it ends."""
-        if depth > _DEEPEST:
-            raise DamagedError("it has values nested deeper than are read")
-        at = self._after_space(data, at)
-        head = data[at : at + 2]
-        if head == b"<<":
-            return self._dictionary(data, at + 2, depth)
-        match head[:1]:
-            case b"[":
-                return self._array(data, at + 1, depth)
-            case b"/":
-                name = _NAME.match(data, at)
-                assert name is not None
-                self._charge(name.end() - at)
-                plain = _NAME_ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), name[1])
-                return Name(plain.decode("latin-1")), name.end()
-            case b"(":
-                found_text = _literal(data, at)
-                self._charge(_LONGEST_STRING if found_text is None else found_text[1] - at)
-                if found_text is None:
-                    raise DamagedError("a string of it is damaged")
-                return found_text
-            case b"<":
-                found = _HEX.match(data, at)
-                self._charge(_LONGEST_STRING if found is None else found.end() - at)
-                if found is None:
-                    raise DamagedError("a string of it is damaged")
-                return _hexadecimal(found[1]), found.end()
-        if (found := _REFERENCE.match(data, at)) is not None:
-            return Pointer(int(found[1])), found.end()
-        return _word(data, at)
-
-    def _after_space(self, data: bytes, at: int) -> int:
-        found = _SPACE.match(data, at)
-        assert found is not None
-        self._charge(found.end() - at)
-        return found.end()
-
-    def _charge(self, size: int) -> None:
-        """Count a step of parsing over so many bytes.
-
-        Raises:
-            DamagedError: The file takes more of them than any honest one.
-        """
-        self._left -= 1 + size // _BYTES_A_VALUE
-        if self._left < 0:
-            raise DamagedError("it has more values than are read")
-
-    def _dictionary(self, data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
-        entries: dict[str, Any] = {}
-        while True:
-            at = self._after_space(data, at)
-            if data.startswith(b">>", at):
-                return entries, at + 2
-            key, at = self._parsed(data, at, depth + 1)
-            if not isinstance(key, Name):
-                raise DamagedError("a dictionary of it is damaged")
-            at = self._after_space(data, at)
-            if data.startswith(b">>", at):
-                return entries, at + 2
-            entries[str(key)], at = self._parsed(data, at, depth + 1)
-
-    def _array(self, data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
-        items: list[Any] = []
-        while True:
-            at = self._after_space(data, at)
-            if data.startswith(b"]", at):
-                return items, at + 1
-            item, at = self._parsed(data, at, depth + 1)
-            items.append(item)
-
-
-def text_of(value: Any) -> str:
-    """A text string; empty for anything else."""
-    if not isinstance(value, bytes):
-        return ""
-    if value.startswith(b"\xfe\xff"):
-        return value[2:].decode("utf-16-be", "replace")
-    if value.startswith(b"\xff\xfe"):
-        return value[2:].decode("utf-16-le", "replace")
-    return value.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
-
-
-def _word(data: bytes, at: int) -> tuple[Any, int]:
-    word = _WORD.match(data, at)
-    if word is None:
-        raise DamagedError("a value of it is damaged")
-    text = word[0]
-    if _NUMBER.fullmatch(text) and len(text) < 40:
-        return (float(text) if b"." in text else int(text)), word.end()
-    constant = {b"true": True, b"false": False, b"null": None}
-    if text not in constant:
-        raise DamagedError("a value of it is damaged")
-    return constant[text], word.end()
-
-
-def _literal(data: bytes, at: int) -> tuple[bytes, int] | None:
-    depth, start, at = 1, at + 1, at + 1
-    last = start + _LONGEST_STRING
-    while depth:
-        found = _STRING_PART.search(data, at, last)
-        if found is None:
-            return None
-        at = found.end() + (found[0] == b"\\")
-        depth += {b"(": 1, b")": -1}.get(found[0], 0)
-    return _ESCAPE.sub(_unescaped, data[start : at - 1]), at
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    if found[1] is not None:
-        return bytes([int(found[1], 8) & 0xFF])
-    if found[2] in (b"\r\n", b"\n", b"\r"):
-        return b""
-    return _ESCAPED.get(found[2], found[2])
-
-
-def _hexadecimal(text: bytes) -> bytes:
-    digits = re.sub(rb"[^0-9A-Fa-f]", b"", text)
-    return bytes.fromhex((digits + b"0" * (len(digits) % 2)).decode("ascii"))
