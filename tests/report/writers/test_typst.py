@@ -10,6 +10,7 @@ from pypdf import PdfReader
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.errors import MissingPackageError
 from trialbook.records.printable import printable
+from trialbook.report.carrying import reading
 from trialbook.report.document import Document, Paragraph, Section, TableBlock
 from trialbook.report.writers import typst_text
 from trialbook.report.writers.typst import write
@@ -41,7 +42,7 @@ def test_every_block_stands_hostile_texts(tmp_path):
     assert "MISSING" in shown
 
 
-def test_a_report_carries_its_reference_is_tagged_and_holds_no_time(tmp_path):
+def test_a_report_carries_references_with_their_pages_is_tagged_and_holds_no_time(tmp_path):
     (pdf,) = write(short_document(), tmp_path, GivenFigures(drawn_pdf()))
     reader = PdfReader(pdf)
     assert reader.metadata is not None
@@ -49,11 +50,14 @@ def test_a_report_carries_its_reference_is_tagged_and_holds_no_time(tmp_path):
     assert reader.metadata["/Title"] == "Title plain"
     assert "/CreationDate" not in reader.metadata
     assert "/StructTreeRoot" in reader.trailer["/Root"]
-    assert b"trialbook:1?shows=history" in b"".join(
-        form.get_object().get_data()
-        for page in reader.pages
-        for form in page["/Resources"].get("/XObject", {}).values()
-    )
+    with pdf.open("rb") as file:
+        carried = reading.read(file).reading.carried
+    assert [(each.reference.shows, each.page) for each in carried] == [
+        ("report", None),
+        ("table:params", 1),
+        ("table:empty", 1),
+        ("history", 2),
+    ]
 
 
 def test_the_same_document_gives_the_same_bytes(tmp_path):

@@ -46,6 +46,27 @@ def mark_digits(reference: FigureReference) -> str:
     return str(reference).encode("ascii").hex()
 
 
+def blank(reference: FigureReference) -> bytes:
+    """A page of one point that draws nothing but the mark.
+
+    For a program that writes no marks itself, and keeps those of a page that it includes.
+    """
+    drawn = mark(reference)
+    objects = (
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [ 3 0 R ] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [ 0 0 1 1 ] /Resources << >> /Contents 4 0 R >>",
+        b"<< /Length %d >>\nstream\n%sendstream" % (len(drawn), drawn),
+    )
+    content, offsets = b"%PDF-1.4\n", {}
+    for number, each in enumerate(objects, 1):
+        offsets[number] = len(content)
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, each)
+    size = len(objects) + 1
+    ending = b"trailer\n<< /Root 1 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n"
+    return content + _table(offsets, size) + ending % (size, len(content))
+
+
 def finished(content: bytes, reference: FigureReference) -> bytes:
     """A PDF with the mark on each of its pages.
 

@@ -1,7 +1,8 @@
 """The PDF writer: ``report.pdf``, set by Typst without TeX or a browser.
 
 A report becomes data (JSON) for ``templates/report.typ``, which knows how each block looks; no text
-of a book is ever Typst's markup. The file is tagged for screen readers, and holds no time.
+of a book is ever Typst's markup. The file is tagged for screen readers, and holds no time. Typst
+writes no marks: a figure brings its own, and a table gets that of an empty page put beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 from trialbook.analysis.columns import Cell, Holds
 from trialbook.errors import MissingPackageError
+from trialbook.report.carrying import pdf
 from trialbook.report.document import (
     Block,
     Checklist,
@@ -35,6 +37,8 @@ from trialbook.report.writers.typst_text import FONTS, plain, typst_text
 FILE = "report.pdf"
 LINE = 104
 """Characters of a line in a table."""
+_MARKS = "marks"
+"""The directory of the pages that mark tables."""
 _LONGEST_WHOLE_CELL = 400
 """Characters of a cell up to which no row breaks over pages."""
 
@@ -68,8 +72,13 @@ def write(
     drawn = figures if figures is not None else DrawnFigures()
     with TemporaryDirectory(prefix="trialbook-typst-") as temporary:
         root = Path(temporary)
-        for block in _figures(document):
-            (root / f"{block.name}.pdf").write_bytes(drawn.content(block, "pdf"))
+        (root / _MARKS).mkdir()
+        for block in _pictured(document):
+            (root / _file(block)).write_bytes(
+                drawn.content(block, "pdf")
+                if isinstance(block, FigureBlock)
+                else pdf.blank(block.reference)
+            )
         (root / "data.json").write_text(json.dumps(_data(document)), encoding="utf-8")
         compiler = Compiler(input=_template(), root=root, ignore_system_fonts=True)
         content = cast(bytes, compiler.compile(format="pdf", timestamp=0))
@@ -83,11 +92,18 @@ def _template() -> bytes:
     return resources.files(__package__).joinpath("templates", "report.typ").read_bytes()
 
 
-def _figures(document: Document) -> Iterator[FigureBlock]:
+def _pictured(document: Document) -> Iterator[FigureBlock | TableBlock]:
+    """The blocks that take in a page: a drawing, or one that is empty but for its mark."""
     for section in document.sections:
         for block in section.blocks:
-            if isinstance(block, FigureBlock):
+            if isinstance(block, (FigureBlock, TableBlock)):
                 yield block
+
+
+def _file(block: FigureBlock | TableBlock) -> str:
+    """The page that a block takes in, as the template names it."""
+    place = "" if isinstance(block, FigureBlock) else f"{_MARKS}/"
+    return f"{place}{block.name}.pdf"
 
 
 def _data(document: Document) -> Data:
@@ -133,7 +149,7 @@ def _block(block: Block) -> Data:
             chart = block.chart
             return {
                 "kind": "figure",
-                "file": f"{block.name}.pdf",
+                "file": _file(block),
                 "alt": plain(caption_of(chart)),
                 "caption": typst_text(caption_of(chart)),
                 "notes": [typst_text(ended(note)) for note in chart.notes],
@@ -166,6 +182,7 @@ def _table(block: TableBlock) -> Data:
         "caption": typst_text(ended(block.caption) if shown.note else block.caption),
         "note": typst_text(shown.note),
         "reference": typst_text(str(block.reference)),
+        "mark": _file(block),
         "parts": [
             {
                 "columns": [_column(column) for column in part],
