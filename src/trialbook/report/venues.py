@@ -5,15 +5,17 @@ Widths are those of the text block that the venue's own template sets, in inches
 
 - NeurIPS: ``neurips_2024.sty``, ``textwidth=5.5in``.
 - ICML: ``icml2024.sty``, ``textwidth 6.75in``, ``columnsep 0.25in``, so 3.25 in a column.
-- ICLR: ``iclr2024_conference.sty``, ``textwidth 5.5in``.
+- ICLR: ``iclr2026_conference.sty``, ``textwidth 5.5 true in``, as in the years before.
 - IEEE: ``IEEEtran.cls``, letter paper, two columns: ``textwidth 43pc`` with 1 pc between, so 21 pc
   a column (1 pc = 12 pt): 7.14 and 3.487 in. IEEE's guide for graphics says 7.16 and 3.5 in.
-- ACM: ``acmart.cls``, format ``sigconf``: letter paper with margins of 54 pt and ``columnsep``
-  2 pc (24 pt): 7.01 in, and 3.34 in a column.
-- JMLR: ``jmlr2e.sty``, ``textwidth 6.0in``.
+- ACM: ``acmart.dtx``, format ``sigconf``: ``paperwidth=8.5in``, ``inner=54pt``, ``outer=54pt`` and
+  ``columnsep=2pc`` (24 pt): 7.01 in, and 3.34 in a column.
+- JMLR: ``jmlr2e.sty`` of the journal's own repository, ``textwidth 6.0 true in``.
 - Springer LNCS: ``llncs.cls``, ``textwidth 12.2cm``.
-- Nature: its guide to authors on artwork: 89 mm for one column, 183 mm for two.
-- Elsevier: its artwork sizing guide: 90 mm for one column, 190 mm for two.
+- Nature: its research figure guide: 89 mm for one column, 183 mm for two.
+- Elsevier: its artwork sizing guide: 90 mm for one column, 190 mm for two. Its class for manuscripts
+  is narrower: ``elsarticle.cls`` with ``5p`` sets ``textwidth=522pt`` and ``columnsep=18pt``, so
+  88.6 mm a column and 183.5 mm for two.
 - A4: 210 mm with margins of 25 mm; the half of it with 8 mm between, and all of it.
 """
 
