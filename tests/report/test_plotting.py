@@ -9,8 +9,9 @@ from trialbook.analysis.opening import opened
 from trialbook.analysis.replication import replication
 from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
+from trialbook.report import plotting
 from trialbook.report.carrying import html
-from trialbook.report.figures.kinds import FigureOptions
+from trialbook.report.figures.kinds import FigureOptions, figure_kind
 from trialbook.report.plotting import PlotOptions, PlottedFigure, plot_all, plotted
 
 
@@ -64,14 +65,29 @@ def test_notes_and_captions_are_told(shelf):
     assert any("10 of" in note for note in found.notes)
 
 
-def test_all_figures_of_a_study_and_why_there_is_none_of_the_others(shelf, here):
-    found = list(plot_all("two objectives", "all", "html", storage=shelf.storage))
-    written = {one.kind: one.path for one in found if isinstance(one, PlottedFigure)}
-    refused = {one.kind: one.reason for one in found if not isinstance(one, PlottedFigure)}
-    assert {"front", "history"} <= set(written)
-    assert "replicates" in refused
-    assert all(refused.values())
-    assert {path.name for path in (here / "all").iterdir()} == {f"{kind}.html" for kind in written}
+@pytest.mark.parametrize(
+    ("objective", "names"),
+    [
+        (None, ["history-0", "history-1", "edf-0", "edf-1", "front"]),
+        (1, ["history", "edf", "front"]),
+    ],
+)
+def test_all_figures_of_a_study_and_why_there_is_none_of_the_others(
+    shelf, here, monkeypatch, objective, names
+):
+    few = ("history", "edf", "front", "curves", "replicates")  # the command's test draws them all
+    monkeypatch.setattr(plotting, "KINDS", [figure_kind(kind) for kind in few])
+    options = PlotOptions(FigureOptions(objective=objective))
+    found = list(plot_all("two objectives", "all", "html", options, storage=shelf.storage))
+    written = [one for one in found if isinstance(one, PlottedFigure)]
+    refused = [one for one in found if not isinstance(one, PlottedFigure)]
+    assert [one.path.stem for one in written] == names
+    assert {path.stem for path in (here / "all").iterdir()} == set(names)
+    last = written[len(names) - 2]
+    assert last.caption.startswith("Objective 1 (higher is better), one of 2. Share of")
+    # A reason that is the same for both objectives is given once.
+    assert [one.kind for one in refused] == ["curves", "replicates"]
+    assert all(one.reason for one in refused)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 )
 @click.option("--param", "params", multiple=True, metavar="NAME", help="Only these params.")
 @click.option(
-    "--objective", type=click.IntRange(min=0), default=0, help="Index of the objective, from 0."
+    "--objective",
+    type=click.IntRange(min=0),
+    help="Index of the objective, from 0. Default: the first; with --all each of them.",
 )
 @click.option("--metric", default="objective", help="Of learning curves: a metric that was logged.")
 @click.option(
@@ -125,7 +127,8 @@ def _all(
             written += 1
             _tell(found)
         else:
-            write_note(f"no {found.kind}: {found.reason}")
+            of = "" if found.objective is None else f" of objective {found.objective}"
+            write_note(f"no {found.kind}{of}: {found.reason}")
     if not written:
         raise NotApplicableError("the study has nothing that any kind of figure could show")
     return ExitCode.DONE

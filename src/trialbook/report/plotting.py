@@ -26,7 +26,9 @@ from trialbook.report.figures.kinds import (
     FigureKind,
     FigureOptions,
     FigureSource,
+    StudyFigure,
     figure_kind,
+    study_figures,
 )
 from trialbook.report.file_names import slug_of
 from trialbook.report.shown_studies import shown_studies
@@ -45,12 +47,15 @@ class PlottedFigure:
         path: Where it is.
         caption: What is seen, for the text below it.
         notes: What was left out, sampled or binned to draw it.
+        objective: Index of the objective that it shows, when ``plot_all`` drew one for each of
+            several; else ``None``.
     """
 
     kind: str
     path: Path
     caption: str
     notes: tuple[str, ...]
+    objective: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,12 @@ class RefusedFigure:
     Args:
         kind: The kind.
         reason: Why there is none.
+        objective: As in ``PlottedFigure``; ``None`` too when the reason is that of every objective.
     """
 
     kind: str
     reason: str
+    objective: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,7 @@ def plotted(
     place = Path(path) if path is not None else Path(f"{name}-{kind}.html")
     ending_of(place)
     with _study(study, storage, wanted) as sheet:
-        return sheet.written(found, place, width)
+        return sheet.written(StudyFigure(found), place, width)
 
 
 def plot_all(
@@ -173,6 +180,9 @@ def plot_all(
     storage: Storage = None,
 ) -> Iterator[PlottedFigure | RefusedFigure]:
     """Draw every kind of figure that a study has, each to ``DIRECTORY/KIND.ENDING``.
+
+    Of several objectives the kinds that show one are drawn for each, to
+    ``DIRECTORY/KIND-OBJECTIVE.ENDING``; ``options.figure.objective`` chooses one of them.
 
     Args:
         study: Its name, or an Optuna study that lies in a book.
@@ -201,11 +211,7 @@ def plot_all(
         _require_matplotlib()
     with _study(study, storage, wanted) as sheet:
         for kind in KINDS:
-            try:
-                yield sheet.written(kind, folder / f"{kind.name}.{ending}", width)
-            except (NotApplicableError, MissingPackageError) as error:
-                hint = f" ({error.hint})" if error.hint else ""
-                yield RefusedFigure(kind.name, f"{error.what}{hint}")
+            yield from sheet.of_kind(kind, folder, ending, width)
 
 
 def _require_matplotlib() -> None:
@@ -228,9 +234,27 @@ class _Sheet:
     shown: ShownStudy
     anonymous: bool
 
-    def written(self, kind: FigureKind, path: Path, width: Width | None) -> PlottedFigure:
+    def of_kind(
+        self, kind: FigureKind, folder: Path, ending: str, width: Width | None
+    ) -> Iterator[PlottedFigure | RefusedFigure]:
+        """Draw and write the figures of a kind; a reason that holds for all is given once."""
+        options = self.source.options
+        figures = study_figures(kind, self.source.search.objectives, options)
+        refused: list[RefusedFigure] = []
+        for figure in figures:
+            try:
+                yield self.written(figure, folder / f"{figure.name}.{ending}", width)
+            except (NotApplicableError, MissingPackageError) as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                refused.append(RefusedFigure(kind.name, f"{error.what}{hint}", figure.objective))
+        if len(refused) == len(figures) and len({one.reason for one in refused}) == 1:
+            refused = [RefusedFigure(kind.name, refused[0].reason)]
+        yield from refused
+
+    def written(self, figure: StudyFigure, path: Path, width: Width | None) -> PlottedFigure:
         """Draw and write one figure."""
-        found = kind.chart(self.source)
+        kind, options = figure.kind, figure.options(self.source.options)
+        found = kind.chart(replace(self.source, options=options))
         reference = FigureReference(
             kind.name,
             (self.shown, *shown_studies(self.source.reader, found.also)),
@@ -240,7 +264,7 @@ class _Sheet:
             reference = reference.opaque()
             found = _without_names(self.source, found, reference)
         notes = write_figure(found, reference, path, width)
-        return PlottedFigure(kind.name, path, found.caption, notes)
+        return PlottedFigure(kind.name, path, found.caption, notes, figure.objective)
 
 
 @contextmanager

@@ -27,11 +27,20 @@ from trialbook.records.references import TrialReference
 from trialbook.records.shell_words import arguments
 from trialbook.records.study import StudyRecord
 from trialbook.report.document import Command, FigureBlock, Notice, TableBlock
-from trialbook.report.figures.kinds import FigureOptions, FigureSource, figure_kind
+from trialbook.report.figures.kinds import (
+    FigureOptions,
+    FigureSource,
+    StudyFigure,
+    figure_kind,
+    study_figures,
+)
+from trialbook.report.figures.wording import objective_name
 from trialbook.report.shown_studies import shown_studies
 
 PLACEHOLDER = "STUDY"
 """What commands of an anonymous report call the study."""
+MOST_OBJECTIVES = 4
+"""Of so many objectives a report has the figures that show one: those of more would fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,27 +167,63 @@ class ReportSource:
         reference = self.reference(f"table:{name}", trials, also)
         return TableBlock(name, caption, table, reference, shown)
 
-    def figure(
-        self, kind: str, options: FigureOptions | None = None, name: str | None = None
-    ) -> FigureBlock | Notice:
-        """A figure of the study, or why there is none.
+    def figures(self, *kinds: str) -> list[FigureBlock | Notice | Command]:
+        """Figures of the study, or why there are none.
 
         Args:
-            kind: Its kind.
-            options: What it is drawn with, ``None`` for the report's own.
-            name: What the block is called, ``None`` for the kind.
+            *kinds: Their kinds. Those of one objective are there for each of the first
+                ``MOST_OBJECTIVES``, and how the others are drawn is told.
         """
-        found = figure_kind(kind)
-        if not self.options.figures:
-            return Notice(f"{found.title}: figures were left out.")
-        chosen = replace(options or self.options.figure, anonymous=self.anonymous)
-        source = FigureSource(self.reader, self.search, chosen)
-        try:
-            chart = found.chart(source)
-        except (NotApplicableError, MissingPackageError) as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            return Notice(f"{found.title}: not shown, because {error.what}{hint}.")
-        return FigureBlock(name or kind, chart, self.reference(kind, chart.trials, chart.also))
+        blocks: list[FigureBlock | Notice | Command] = []
+        left_out = False
+        for kind in map(figure_kind, kinds):
+            if not self.options.figures:
+                blocks.append(Notice(f"{kind.title}: figures were left out."))
+                continue
+            figures = study_figures(kind, self.search.objectives, self.options.figure)
+            left_out |= len(figures) > MOST_OBJECTIVES
+            blocks += self._of_kind(figures[:MOST_OBJECTIVES])
+        if left_out:
+            blocks += self._beyond()
+        return blocks
+
+    def _of_kind(self, figures: tuple[StudyFigure, ...]) -> list[FigureBlock | Notice]:
+        """Figures of one kind; why there is none is said once when it is the same for all."""
+        blocks: list[FigureBlock | Notice] = []
+        reasons: dict[StudyFigure, str] = {}
+        for figure in figures:
+            try:
+                blocks.append(self._figure(figure))
+            except (NotApplicableError, MissingPackageError) as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                reasons[figure] = f"{error.what}{hint}"
+        if not blocks and len(set(reasons.values())) == 1:
+            reasons = {StudyFigure(figures[0].kind): next(iter(reasons.values()))}
+        for figure, reason in reasons.items():
+            of = ""
+            if figure.objective is not None:
+                of = f" of {objective_name(self.search, figure.objective)}"
+            blocks.append(Notice(f"{figure.kind.title}{of}: not shown, because {reason}."))
+        return blocks
+
+    def _figure(self, figure: StudyFigure) -> FigureBlock:
+        options = replace(figure.options(self.options.figure), anonymous=self.anonymous)
+        chart = figure.kind.chart(FigureSource(self.reader, self.search, options))
+        reference = self.reference(figure.kind.name, chart.trials, chart.also)
+        return FigureBlock(figure.name, chart, reference)
+
+    def _beyond(self) -> tuple[Notice, Command]:
+        """What is said of objectives that have no figures, and how to draw those."""
+        return (
+            Notice(
+                f"Figures of one objective are there for the first {MOST_OBJECTIVES} of "
+                f"{self.search.objectives}."
+            ),
+            self.command(
+                f"plot --all DIR --objective {MOST_OBJECTIVES} {self.command_name}",
+                "draws those of another",
+            ),
+        )
 
     def command(self, text: str, says: str = "") -> Command:
         """A command of the program: ``text`` without its name."""

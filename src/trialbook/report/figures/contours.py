@@ -32,7 +32,7 @@ def contours(source: FigureSource) -> Chart:
     """The value over each pair of params."""
     slices, notes = chosen_slices(source, MOST_PARAMS)
     names = tuple(axis.name for axis in slices.axes)
-    found = analysis.contours(source.search, source.options.objective, names)
+    found = analysis.contours(source.search, source.objective, names)
     trials = found.judged
     drawn, thinned = drawn_trials(source, trials, len(found.pairs))
     color, clipped = _color(source, found)

@@ -15,7 +15,7 @@ from trialbook.report.wording import counted
 def edf(source: FigureSource) -> Chart:
     """Share of the trials whose value is not above each value."""
     search, options = source.search, source.options
-    found = value_distribution(search, options.objective)
+    found = value_distribution(search, source.objective)
     # The last of equal values has the share of them all; before the first it is 0.
     last = np.flatnonzero(np.append(np.diff(found.values) != 0, True))
     notes: list[str] = []

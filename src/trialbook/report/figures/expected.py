@@ -16,7 +16,7 @@ _DECADE = 20
 def expected(source: FigureSource) -> Chart:
     """The best value that each number of random trials is expected to give, with its band."""
     options = source.options
-    found = expected_performance(source.search, options.objective, seed=options.seed)
+    found = expected_performance(source.search, source.objective, seed=options.seed)
     budgets = found.budgets.astype(float)
     level = f"{found.level * 100:g} % band"
     scale = Scale.LOG if found.trials > _DECADE else Scale.LINEAR

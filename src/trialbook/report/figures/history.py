@@ -44,7 +44,7 @@ class _Course:
 def history(source: FigureSource) -> Chart:
     """The value of each complete trial and the best so far, in the order in which they finished."""
     search, options = source.search, source.options
-    found = best_so_far(search, options.objective)
+    found = best_so_far(search, source.objective)
     x = found.finished.astype(float)
     course = _Course(
         x, found.numbers, found.values, found.infeasible, found.best, found.best_number
@@ -66,7 +66,7 @@ def history(source: FigureSource) -> Chart:
         caption=(
             f"Value of each of {counted(count, 'complete trial')} and the best so far, in the "
             f"order in which {counted(len(x), 'trial')} finished. Pruned, failed and infeasible "
-            "trials take their place on the axis and do not count." + _alone(search, "value")
+            "trials take their place on the axis and do not count."
         ),
         notes=notes,
         trials=() if found.best_number is None else (found.best_number,),
@@ -77,7 +77,7 @@ def compute(source: FigureSource) -> Chart:
     """The best value so far against worker-hours, and against GPU-hours where there are GPUs."""
     search, options = source.search, source.options
     gpus = attempt_gpus_of(source.reader, search)
-    found = compute_history(search, options.objective, gpus=gpus)
+    found = compute_history(search, source.objective, gpus=gpus)
     nothing = np.full(len(found.values), np.nan)
     y = _y_axis(search, found.values, found.objective)
     hours = [("worker", found.worker_h)]
@@ -112,7 +112,7 @@ def compute(source: FigureSource) -> Chart:
         caption=(
             f"Best value so far against the time that workers spent on attempts "
             f"({_taken(found.worker_h[-1])} in {counted(len(nothing), 'attempt')}), "
-            "pruned, failed, lost and repeated attempts included." + _alone(search, "value")
+            "pruned, failed, lost and repeated attempts included."
         ),
         notes=tuple(notes),
         trials=() if found.best_number is None else (found.best_number,),
@@ -173,12 +173,3 @@ def _unit(hours: float) -> tuple[str, float]:
 def _taken(hours: float) -> str:
     unit, factor = _unit(hours)
     return f"{hours * factor:.3g} worker-{unit}"
-
-
-def _alone(search: Search, what: str) -> str:
-    if search.objectives == 1:
-        return ""
-    return (
-        f" This is one of {search.objectives} objectives alone: the best {what} of one may be "
-        "bad in the others."
-    )

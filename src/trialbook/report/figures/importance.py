@@ -15,7 +15,7 @@ MOST_PARAMS = 20
 def importance(source: FigureSource) -> Chart:
     """How much each param matters: one panel an evaluator, with the same params in both."""
     options = source.options
-    found = importances(source.search, options.objective, options.params, seed=options.seed)
+    found = importances(source.search, source.objective, options.params, seed=options.seed)
     names = found.parts[0].names  # PED-ANOVA's, when it says something: it takes every param
     notes = _notes(found)
     if len(names) > MOST_PARAMS:

@@ -60,18 +60,18 @@ def chosen_slices(source: FigureSource, most: int) -> tuple[Slices, tuple[str, .
         NotFoundError: The caller names a param that no trial has.
     """
     search, options = source.search, source.options
-    found = slices(search, options.objective, options.params)
+    found = slices(search, source.objective, options.params)
     notes = _other_best(search, found.judged)
     if options.params or len(found.axes) <= most:
         return found, notes
-    names, how = leading(search, options.objective, most)
+    names, how = leading(search, source.objective, most)
     left = [axis.name for axis in found.axes if axis.name not in names]
     note = (
         f"{len(names)} of {len(found.axes)} params are shown, {how}; left out: "
         + ", ".join(left[:10])
         + (f" and {len(left) - 10} more" if len(left) > 10 else "")
     )
-    return slices(search, options.objective, names), (*notes, note)
+    return slices(search, source.objective, names), (*notes, note)
 
 
 def _other_best(search: Search, trials: Judged) -> tuple[str, ...]:

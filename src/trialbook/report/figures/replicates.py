@@ -22,7 +22,7 @@ _APART = 0.07
 
 def replicates(source: FigureSource) -> Chart:
     """A row a configuration: every replicate, their mean, and what the search had."""
-    search, objective = source.search, source.options.objective
+    search, objective = source.search, source.objective
     found = replications(source.reader, search.study)
     if not found:
         name = "STUDY" if source.options.anonymous else search.study.name

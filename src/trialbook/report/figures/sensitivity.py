@@ -29,8 +29,7 @@ def sensitivity(source: FigureSource) -> Chart:
     """One panel a param: the near trials, the slope through them, the best and the tolerance."""
     slices, notes = chosen_slices(source, MOST_PARAMS)
     names = tuple(axis.name for axis in slices.axes)
-    options = source.options
-    found = analysis.sensitivity(source.search, options.objective, names)
+    found = analysis.sensitivity(source.search, source.objective, names)
     if all(one.effect is None for one in found.effects):
         most = max(len(one.near) for one in found.effects)
         raise NotApplicableError(
@@ -38,7 +37,7 @@ def sensitivity(source: FigureSource) -> Chart:
             f"within the Gower distance {found.radius:g} in all other params, and "
             f"{analysis.FEWEST} are needed"
         )
-    label = objective_label(source.search, options.objective)
+    label = objective_label(source.search, source.objective)
     panels = [_panel(source, found, one, label) for one in found.effects]
     trials = found.judged
     return Chart(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from trialbook.analysis.searches.search import Floats, Search
-from trialbook.report.charts import Scale
+from trialbook.report.charts import Chart, Scale
 
 _DECADES = 1e2
 NOT_TRACKED = (
@@ -30,6 +32,16 @@ def better(search: Search, objective: int = 0) -> str:
     """Which way is better."""
     maximize = search.study.directions[objective] == "maximize"
     return "higher is better" if maximize else "lower is better"
+
+
+def of_one_objective(chart: Chart, search: Search, objective: int) -> Chart:
+    """A figure of one objective of several: its title and its caption say of which."""
+    name = objective_name(search, objective)
+    text = f"Objective {name.removeprefix('objective ')} ({better(search, objective)})"
+    text += f", one of {search.objectives}"
+    if chart.trials:
+        text += "; what is best in it may be bad in another"
+    return replace(chart, title=f"{chart.title}: {name}", caption=f"{text}. {chart.caption}")
 
 
 def objective_scale(search: Search, values: Floats, objective: int = 0) -> Scale:

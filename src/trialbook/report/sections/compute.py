@@ -31,7 +31,7 @@ def compute(source: ReportSource) -> Section:
             Facts(tuple(_totals(use))),
             source.table("hardware", "Compute by host and hardware.", hosts_table(use)),
             *_missing(use),
-            source.figure("timeline"),
+            *source.figures("timeline"),
         ),
     )
 

@@ -39,7 +39,7 @@ def replicating(source: ReportSource) -> Section:
         if several:
             blocks.append(Paragraph(f"Replicates of the study {found.study}:"))
         blocks += _replication(source, found, end)
-    blocks.append(source.figure("replicates"))
+    blocks += source.figures("replicates")
     return Section("replicates", "Replicates", tuple(blocks))
 
 

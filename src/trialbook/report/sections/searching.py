@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from trialbook.report.document import FigureBlock, Notice, Section
+from trialbook.report.document import Notice, Section
 from trialbook.report.source import ReportSource
 
 _COURSE = ("history", "compute", "edf", "expected")
 _FRONT = ("front", "hypervolume")
 _TRAINING = ("curves", "pruning")
 _SPACE = ("importance", "sensitivity", "slice", "parallel", "contour", "rank")
-_OF_ONE_OBJECTIVE = ("history", "importance")
 _EMPTY = Notice("The study has no trial yet.")
 
 
@@ -34,14 +31,4 @@ def sensitivity(source: ReportSource) -> Section:
 def _figures(source: ReportSource, name: str, title: str, kinds: tuple[str, ...]) -> Section:
     if not len(source.search):
         return Section(name, title, (_EMPTY,))
-    return Section(name, title, tuple(b for kind in kinds for b in _of_kind(source, kind)))
-
-
-def _of_kind(source: ReportSource, kind: str) -> list[FigureBlock | Notice]:
-    """One figure; of the kinds that show one objective, one for each of several."""
-    if source.search.objectives == 1 or kind not in _OF_ONE_OBJECTIVE:
-        return [source.figure(kind)]
-    return [
-        source.figure(kind, replace(source.options.figure, objective=index), f"{kind}-{index}")
-        for index in range(source.search.objectives)
-    ]
+    return Section(name, title, tuple(source.figures(*kinds)))

@@ -1,0 +1,96 @@
+"""Which figures a report has of a study, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
+
+from trialbook.book.reading import Reader
+from trialbook.book.storage import BookStorage
+from trialbook.report.document import Command, FigureBlock, Notice
+from trialbook.report.figures.kinds import FigureOptions
+from trialbook.report.source import ReportOptions, ReportSource, report_source
+
+NAMES = ["accuracy", "latency", "memory", "energy", "cost"]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[BookStorage]:
+    storage = BookStorage(tmp_path / "book.db")
+    yield storage
+    storage.close()
+
+
+def source(storage: BookStorage, objectives: int, chosen: int | None = None) -> ReportSource:
+    """Twelve trials with so many objectives; each is the best in one of them."""
+    study = optuna.create_study(storage=storage, directions=["minimize"] * objectives)
+    storage.set_study_system_attr(study._study_id, "study:metric_names", NAMES[:objectives])
+    space = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+    study.add_trials(
+        create_trial(
+            params={"x": number / 12, "y": number / 12},
+            distributions=space,
+            values=[float((number - index) % 12) for index in range(objectives)],
+        )
+        for number in range(12)
+    )
+    storage.flush()
+    return report_source(
+        Reader(storage.book),
+        study.study_name,
+        ReportOptions(figure=FigureOptions(objective=chosen)),
+    )
+
+
+def test_a_figure_of_one_objective_is_there_for_each_of_several(storage: BookStorage) -> None:
+    blocks = source(storage, 2).figures("front", "slice", "edf")
+    figures = [block for block in blocks if isinstance(block, FigureBlock)]
+    assert [f.name for f in figures] == ["front", "slice-0", "slice-1", "edf-0", "edf-1"]
+    assert [f.reference.trials for f in figures[1:3]] == [(0,), (1,)]
+    for figure, name in zip(figures[1:], ["accuracy", "latency"] * 2, strict=True):
+        assert figure.chart.caption.startswith(f"Objective {name} (lower is better), one of 2")
+        assert figure.chart.title.endswith(f": {name}")
+
+
+def test_of_one_objective_nothing_is_told_apart(storage: BookStorage) -> None:
+    (figure,) = source(storage, 1).figures("slice")
+    assert isinstance(figure, FigureBlock)
+    assert (figure.name, figure.chart.title) == ("slice", "Value against each param")
+    assert "bjective" not in figure.chart.caption
+
+
+def test_a_chosen_objective_is_the_only_one(storage: BookStorage) -> None:
+    (figure,) = source(storage, 2, chosen=1).figures("slice")
+    assert isinstance(figure, FigureBlock)
+    assert (figure.name, figure.reference.trials) == ("slice", (1,))
+
+
+def test_of_many_objectives_the_first_four_are_drawn_and_the_way_to_others_is_told(
+    storage: BookStorage,
+) -> None:
+    *figures, said, how = source(storage, 5).figures("slice")
+    assert [f.name for f in figures if isinstance(f, FigureBlock)] == [
+        f"slice-{index}" for index in range(4)
+    ]
+    assert isinstance(said, Notice)
+    assert "the first 4 of 5" in said.text
+    assert isinstance(how, Command)
+    assert "plot --all DIR --objective 4 " in how.text
+
+
+def test_a_reason_is_given_once_where_it_is_that_of_all_objectives(storage: BookStorage) -> None:
+    small = source(storage, 2)
+    (same,) = small.figures("compute")
+    assert isinstance(same, Notice)
+    assert same.text.startswith("Best value so far against compute: not shown, because ")
+    own = [block.text for block in small.figures("sensitivity") if isinstance(block, Notice)]
+    assert [text.partition(":")[0] for text in own] == [
+        "Value around the best trial of accuracy",
+        "Value around the best trial of latency",
+    ]
+    assert own[0] != own[1].replace("latency", "accuracy")
