@@ -13,6 +13,7 @@ from trialbook import analysis
 from trialbook.analysis.exclusions import exclusions_of, numbers_text
 from trialbook.analysis.failures import failures
 from trialbook.analysis.gaps import gaps_of
+from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.searches.search import search
 from trialbook.analysis.selection import selection
 from trialbook.book.identifying import identifying
@@ -22,7 +23,7 @@ from trialbook.book.storage import BookStorage
 from trialbook.book.study_facts import SeededTrials, sealed, seeded, snapshot_uses
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage, Level
-from trialbook.records.execution import EndReason, OutcomeState, Seeds
+from trialbook.records.execution import EndReason, Isolation, OutcomeState, Seeds
 
 from ..report.tracked import COMMIT, HOME, HOST, JOB, REMOTE, STUDY, USER, tracked
 
@@ -60,6 +61,7 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
         (SeededTrials(7, None, ("random", "numpy"), 4),),
         4,
     )
+    assert isolation_of(reader, reader.study(STUDY)) == IsolationUse("auto", {"fork": 4})
     uses = snapshot_uses(storage.book, study_id)
     assert [(use.kind, use.trials) for use in uses] == [
         (kind, 4) for kind in Kind if kind is not Kind.EXECUTION
@@ -72,6 +74,30 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
     assert {HOME, f"{HOME}/data/train.csv", f"{HOME}/src/train.py"} <= set(found.paths)
     assert REMOTE in found.addresses
     assert COMMIT not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "trials", "unsupervised", "text"),
+    [
+        ("auto", {}, 0, "auto"),
+        ("auto", {"fork": 3}, 0, "a fork for each trial"),
+        ("auto", {"none": 3}, 3, "none: in the process that called study.optimize"),
+        (None, {"none": 3}, 3, "none: in the process that called study.optimize"),
+        ("none", {"none": 3}, 0, "none: trials shared their worker's process"),
+        (
+            "auto",
+            {"fork": 2, "none": 1},
+            1,
+            "a fork for each trial (2), none: in the process that called study.optimize (1)",
+        ),
+    ],
+)
+def test_how_trials_were_kept_apart_is_what_held_and_not_what_was_asked(
+    asked: str | None, trials: dict[Isolation, int], unsupervised: int, text: str
+) -> None:
+    use = IsolationUse(asked, trials)
+    assert (use.unsupervised, use.text) == (unsupervised, text)
+    assert use.is_unsupervised == (0 < unsupervised == sum(trials.values()))
 
 
 def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:

@@ -122,6 +122,7 @@ def test_show_study_has_its_head_and_every_trial(run, recorded):
     assert (code, err) == (0, "")
     assert "8: 6 complete, 1 pruned, 1 fail" in out
     assert re.search(r"sampler +TPESampler", out)
+    assert re.search(r"isolation +none: in the process that called study.optimize", out)
     assert re.search(r"seal +[0-9a-f]{64}\n", out)
     assert len(re.findall(r"^ +\d  [A-Z]+ ", out, re.MULTILINE)) == 8
     document = _strict(run("show", "digits", "--format", "json")[1])

@@ -192,6 +192,7 @@ def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     config = rows(section(document, "configuration"), "best-config")
     assert ("epochs", 3, "override") in config
     settings = said(section(document, "settings"))
+    assert "isolation: a fork for each trial" in settings
     assert "TPESampler(n_startup_trials=4)" in settings
     assert "trials: 3 -> 4" in settings
     metrics = rows(section(document, "metrics"), "best-metrics")

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import and_, case, func, null, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
+from trialbook.book.engine import is_sqlite
 from trialbook.book.verification import StudySeal, study_seal
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage
-from trialbook.records.execution import EndReason, Seeds
+from trialbook.records.execution import EndReason, Isolation, Seeds
 from trialbook.records.study import TrialState
 
 _t, _a, _n = schema.trial.c, schema.attempt.c, schema.snapshot.c
 _KIND = ',"kind":'
 """Behind the coverage in the canonical JSON of a snapshot; no text in it can hold these quotes."""
+_ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 _UNEVENTFUL = (EndReason.COMPLETE, EndReason.PRUNED)
 
 
@@ -195,6 +197,24 @@ def seeded(book: Book, study_id: int) -> tuple[tuple[SeededTrials, ...], int]:
     return tuple(SeededTrials(*way, trials) for way, trials in ways.items()), len(own)
 
 
+def isolations(book: Book, study_id: int) -> dict[Isolation, int]:
+    """How many tracked trials of a study were kept apart in which way, the first one's first."""
+    with book.reading() as connection:
+        place = func.instr if is_sqlite(connection) else func.strpos
+        # No other member of a launch with this name can have one of these values.
+        way = case(*((place(_n.document, f',"isolation":"{w}",') > 0, w) for w in _ISOLATIONS))
+        found = connection.execute(
+            select(way, func.count())
+            .select_from(schema.attempt)
+            .join(schema.trial, and_(_t.trial_id == _a.trial_id, _t.attempt == _a.number))
+            .join(schema.snapshot, _n.digest == _a.execution)
+            .where(_t.study_id == study_id, _t.deleted.is_(None))
+            .group_by(way)
+            .order_by(func.min(_t.number))
+        )
+        return {way: trials for way, trials in found if way is not None}
+
+
 def snapshot_uses(book: Book, study_id: int) -> tuple[SnapshotUse, ...]:
     """Which snapshots the trials of a study name, by kind, each kind's first one first.
 
@@ -224,8 +244,6 @@ def coverage_uses(book: Book, study_id: int) -> tuple[CoverageUse, ...]:
     """
     uses: list[CoverageUse] = []
     with book.reading() as connection:
-        from trialbook.book.engine import is_sqlite
-
         place = func.instr if is_sqlite(connection) else func.strpos
         end = place(_n.document, _KIND)
         text = case((end > 0, func.substr(_n.document, 1, end - 1)), else_=null())

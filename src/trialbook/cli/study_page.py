@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from trialbook.analysis.isolation import isolation_of
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
@@ -152,7 +153,7 @@ def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[t
         yield "pruner", _component(spec.search.pruner)
         yield "seed", "" if spec.search.seed is None else str(spec.search.seed)
         yield "budget", _budget(spec.search.trials, spec.search.hours)
-        yield "isolation", spec.isolation
+        yield "isolation", isolation_of(reader, study).text or ""
         for key, value in spec.tags.items():
             yield "tag", f"{key}={value}"
         for change in spec.changes:

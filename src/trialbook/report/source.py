@@ -14,6 +14,7 @@ from trialbook.analysis.details import TrialDetail, trial_detail
 from trialbook.analysis.exclusions import Exclusions, exclusions_of
 from trialbook.analysis.failures import Failures, failures_of
 from trialbook.analysis.gaps import Gaps, gaps_of
+from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.replication import Replication, replications
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import Space, space
@@ -72,6 +73,7 @@ class Account:
         seeds: How the trials were seeded.
         different_seeds: How many different seeds they had.
         space: The search space, ``None`` when no trial has asked for a param.
+        isolation: How trials were kept apart.
     """
 
     compute: ComputeUse
@@ -81,6 +83,7 @@ class Account:
     seeds: tuple[SeededTrials, ...]
     different_seeds: int
     space: Space | None
+    isolation: IsolationUse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,6 +277,7 @@ def _account(reader: Reader, search: Search) -> Account:
         seeds=seeds,
         different_seeds=different,
         space=space(search) if search.params else None,
+        isolation=isolation_of(reader, search.study),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
+from trialbook.analysis.isolation import IsolationUse
 from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
@@ -130,25 +131,37 @@ def _changes(spec: StudySpec) -> list[Block]:
 
 
 def _running_facts(source: ReportSource, spec: StudySpec) -> list[Fact]:
-    retries, limits = spec.retries, spec.limits
+    retries, limits, isolation = spec.retries, spec.limits, source.account.isolation
     workers = {a.worker_id for a in source.search.attempts if a.worker_id is not None}
     facts = [
         Fact("workers", len(workers), Holds.INTEGER, note="processes that ran trials"),
-        Fact("isolation", spec.isolation),
+        Fact("isolation", isolation.text, note=_not_kept_apart(isolation)),
         Fact(
             "tries again",
-            f"{retries.lost} after a lost worker, {retries.out_of_memory} out of memory, "
+            f"{retries.lost} after a lost worker"
+            if isolation.is_unsupervised
+            else f"{retries.lost} after a lost worker, {retries.out_of_memory} out of memory, "
             f"{retries.failed} after an exception",
         ),
-        _limit("limit of a trial", limits.trial_s),
-        _limit("limit without progress", limits.progress_s),
+        _limit("limit of a trial", limits.trial_s, isolation),
+        _limit("limit without progress", limits.progress_s, isolation),
     ]
     if spec.objective is not None and not source.anonymous:
         facts.insert(0, Fact("objective", spec.objective, Holds.CODE))
     return facts
 
 
-def _limit(label: str, seconds: float | None) -> Fact:
+def _not_kept_apart(isolation: IsolationUse) -> str:
+    """What is asked of workers, where no worker ran the trials."""
+    if not isolation.trials:
+        return "asked for; no trial was tracked"
+    return f"{isolation.asked} is asked of workers alone" if isolation.unsupervised else ""
+
+
+def _limit(label: str, seconds: float | None, isolation: IsolationUse) -> Fact:
     if seconds is None:
         return Fact(label, "none")
-    return Fact(label, seconds, Holds.EXACT, "s")
+    if isolation.is_unsupervised:
+        return Fact(label, "none", note=f"{seconds:g} s is asked of workers, and none ran a trial")
+    note = "trials in the process that called study.optimize had none"
+    return Fact(label, seconds, Holds.EXACT, "s", note if isolation.unsupervised else "")
