@@ -17,11 +17,11 @@ from trialbook.book.attempt import Attempt
 from trialbook.book.located import (
     Keeping,
     Use,
-    covered,
     identities,
     is_size_known,
     keepings,
     running_here,
+    seals_before,
     uses,
 )
 from trialbook.book.reading import Reader
@@ -204,8 +204,9 @@ def test_a_seal_is_found_for_as_many_trials_as_it_covers(storage, study_id):
         study.add_trial(optuna.trial.create_trial(value=float(value)))
     now = sealed(storage.book, study_id).seal
 
-    assert [covered(storage.book, study_id, seal) for seal in [*seals, now]] == list(range(8))
-    assert covered(storage.book, study_id, "0" * 64) is None
+    assert list(seals_before(storage.book, study_id).items()) == [
+        (seal, count) for count, seal in enumerate([*seals, now])
+    ]
 
 
 def test_studies_are_known_by_their_keys_also_when_they_are_gone(storage, study_id):

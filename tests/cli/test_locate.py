@@ -69,7 +69,7 @@ def test_the_page_says_what_the_file_shows_and_how_to_make_it_again(run, recorde
     assert f"run again    trialbook rerun --storage {url} digits/3" in out
     made = [line for line in out.splitlines() if "make again" in line]
     assert [line.split(maxsplit=2)[2] for line in made] == [
-        f"trialbook report --storage {url} digits"
+        f"trialbook report --format latex --storage {url} digits"
     ]
 
 

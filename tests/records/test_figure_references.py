@@ -12,6 +12,7 @@ from trialbook.errors import BadReferenceError
 from trialbook.records.figure_references import (
     REFERENCE,
     FigureReference,
+    MadeWith,
     ShownStudy,
     figure_reference,
     study_key,
@@ -26,11 +27,26 @@ _study = st.builds(
     st.text("0123456789abcdef", min_size=32, max_size=32),
     st.none() | _digest,
 )
+_made = st.builds(
+    MadeWith,
+    params=st.lists(_name, max_size=3).map(tuple),
+    objective=st.integers(0, 100),
+    metric=st.none() | _name,
+    reference_point=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=3).map(
+        tuple
+    ),
+    marks=st.none() | st.integers(0, 2**40),
+    seed=st.integers(-(2**70), 2**70),
+    width=st.none() | _name,
+    verified=st.booleans(),
+    cut=st.booleans(),
+)
 references = st.builds(
     FigureReference,
     _name,
     st.lists(_study, min_size=1, max_size=4).map(tuple),
     st.lists(st.integers(0, 2**31), max_size=5).map(tuple),
+    _made,
 )
 
 
@@ -62,6 +78,21 @@ def test_an_opaque_reference_names_no_study(reference):
     assert "uid=" not in str(opaque)
 
 
+def test_usual_options_are_not_carried_and_unknown_ones_are_passed_by():
+    study = ShownStudy.of("digits", "1" * 32, None)
+    old = f"trialbook:1?shows=slice&study=digits&uid={'1' * 32}&trial=3"
+    made = MadeWith(params=("lr", "units 1"), seed=5, width="icml")
+
+    assert str(FigureReference("slice", (study,), (3,))) == old
+    assert figure_reference(f"{old}&palette=gray&param=") == FigureReference(
+        "slice", (study,), (3,), MadeWith(params=("",))
+    )
+    assert (
+        str(FigureReference("slice", (study,), (3,), made))
+        == f"{old}&param=lr&param=units+1&seed=5&width=icml"
+    )
+
+
 @given(st.text(max_size=80) | references.map(str).map(lambda text: text[:-3]))
 def test_any_other_text_is_refused_or_says_what_it_says(text):
     try:
@@ -86,6 +117,10 @@ def test_any_other_text_is_refused_or_says_what_it_says(text):
         f"trialbook:1?shows=history&key={'1' * 31}",
         f"trialbook:1?shows=history&key={'X' * 32}",
         f"trialbook:1?shows=history&key={'1' * 32}&seal={'5' * 63}",
+        f"trialbook:1?shows=history&key={'1' * 32}&marks=-1",
+        f"trialbook:1?shows=history&key={'1' * 32}&objective=first",
+        f"trialbook:1?shows=history&key={'1' * 32}&seed=",
+        f"trialbook:1?shows=history&key={'1' * 32}&point=nan",
     ],
 )
 def test_what_is_no_reference_is_refused(text):

@@ -74,7 +74,7 @@ def test_a_figure_leads_to_study_trials_coordinates_and_commands(recorded, tmp_p
     assert len(trial.coordinates.code) == len(trial.coordinates.environment) == 64
     url = f"sqlite:///{recorded.storage}"
     assert trial.rerun == f"trialbook rerun --storage {url} digits/3"
-    assert shown.draw == f"trialbook plot --storage {url} digits history"
+    assert shown.draw == f"trialbook report --format latex --storage {url} digits"
     assert found.notes == ()
 
 
@@ -87,7 +87,7 @@ def test_the_book_is_named_in_commands_only_when_it_was_named_in_the_question(
     (shown,) = report.locate(path).shown
 
     assert shown.trials[0].rerun == "trialbook rerun digits/3"
-    assert shown.draw == "trialbook report --format csv digits"
+    assert shown.draw == "trialbook report --format latex digits"
 
 
 def test_an_opaque_reference_is_resolved_by_the_book_that_holds_the_study(recorded, tmp_path):
@@ -196,7 +196,7 @@ def test_a_comparison_leads_to_all_of_its_studies(recorded, tmp_path):
 
     assert [study.name for study in shown.studies] == ["digits", "two"]
     assert shown.draw.endswith(" digits two")
-    assert shown.draw.startswith("trialbook compare --write html ")
+    assert shown.draw.startswith("trialbook compare --write latex ")
 
 
 def test_a_reference_that_says_odd_things_gives_no_command(recorded, tmp_path):

@@ -302,10 +302,10 @@ def identities(book: Book, keys: Collection[str]) -> dict[str, StudyIdentity]:
         return {key: study for key, study in named if key in keys}
 
 
-def covered(book: Book, study_id: int, seal: str) -> int | None:
-    """How many of a study's trials, by number, a seal covers; ``None`` when it is none of theirs.
+def seals_before(book: Book, study_id: int) -> dict[str, int]:
+    """The seal over each beginning of a study's trials, by number, and how many it covers.
 
-    A seal that was taken while trials ran is found only while they have not finished.
+    A seal that was taken while trials ran is among them only while they have not finished.
     """
     with book.reading() as connection:
         found = connection.execute(
@@ -314,7 +314,7 @@ def covered(book: Book, study_id: int, seal: str) -> int | None:
             .order_by(_t.number)
         ).all()
     leaves = (leaf(row.number, rows.STATES[row.state], row.record_digest) for row in found)
-    return next((count for count, root in enumerate(roots(leaves)) if root == seal), None)
+    return {root: count for count, root in enumerate(roots(leaves))}
 
 
 def running_here(book: Book, number: int) -> tuple[Keeping, ...]:

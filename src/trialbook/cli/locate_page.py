@@ -18,13 +18,13 @@ from trialbook.cli.output import (
     write_table,
 )
 from trialbook.cli.wording import counted, short_digest, values_text
+from trialbook.report.making_again import is_whole
 
 if TYPE_CHECKING:
     from trialbook.book.located import Use
     from trialbook.report.located import Located, LocatedStudy, LocatedTrial, Shown
 
 _LABEL = 13
-_WHOLE = ("report", "comparison")
 _CSV = (
     "file", "sha256", "found", "by", "what", "page", "study", "standing", "trial", "attempt",
     "commit", "dirty", "data", "environment", "command",
@@ -70,7 +70,7 @@ def _write(located: Located) -> None:
     for trial in dict.fromkeys(trial for trial in best if trial not in trials):
         _write_trial(trial, "best now")
     # A report makes all of its figures and tables again.
-    made = [s for s in located.shown if s.shows in _WHOLE and s.page is None] or located.shown
+    made = [s for s in located.shown if is_whole(s.shows) and s.page is None] or located.shown
     for command in dict.fromkeys(shown.draw for shown in made if shown.draw is not None):
         _fact("make again", command)
     if not located.is_found:

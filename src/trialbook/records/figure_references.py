@@ -7,11 +7,17 @@ The second form is opaque: it names no study, and only somebody whose book holds
 which it is. Its key is the SHA-256 of the study's random identity. The grammar is that of a URL's
 query (RFC 3986, UTF-8); a figure of several studies repeats ``study``, ``uid`` or ``key``, and
 ``seal``, in the same order.
+
+Options that were not the usual ones follow, such as ``&param=lr&width=icml``: ``param`` and
+``point`` (of the hypervolume) once a value, ``objective``, ``metric``, ``marks``, ``seed`` and
+``width`` of a figure, ``verified=yes`` of a report, and ``options=cut`` where some were left out.
+A reader passes by what it does not know.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
@@ -47,18 +53,68 @@ class ShownStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeWith:
+    """The options that something was made with, where they were not the usual ones.
+
+    Args:
+        params: Only these, in this order; empty for the kind's own choice.
+        objective: Index of the objective; 0 is the usual one.
+        metric: Name of a series; ``None`` for what was reported.
+        reference_point: Of the hypervolume, one finite value for each objective; empty for the
+            worst.
+        marks: How many marks at the most; ``None`` for the usual limit.
+        seed: Of sampling and resampling; 0 is the usual one.
+        width: Name of a width on paper; ``None`` for that of the figure.
+        verified: Whether every digest was computed again for it.
+        cut: Whether params or a metric are left out here, because they are too long to be carried
+            or tell a name that must not be told.
+    """
+
+    params: tuple[str, ...] = ()
+    objective: int = 0
+    metric: str | None = None
+    reference_point: tuple[float, ...] = ()
+    marks: int | None = None
+    seed: int = 0
+    width: str | None = None
+    verified: bool = False
+    cut: bool = False
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Keys and values of a reference; none for the usual options."""
+        pairs = [("param", name) for name in self.params]
+        pairs += [("point", repr(value)) for value in self.reference_point]
+        single: tuple[tuple[str, object, bool], ...] = (
+            ("objective", self.objective, self.objective != 0),
+            ("metric", self.metric, self.metric is not None),
+            ("marks", self.marks, self.marks is not None),
+            ("seed", self.seed, self.seed != 0),
+            ("width", self.width, self.width is not None),
+            ("verified", "yes", self.verified),
+            ("options", "cut", self.cut),
+        )
+        return [*pairs, *((key, str(value)) for key, value, is_told in single if is_told)]
+
+
+USUAL = MadeWith()
+"""The usual options, of which a reference says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class FigureReference:
     """What a figure, a table or a report shows.
 
     Args:
-        shows: Kind of figure, ``table:NAME``, ``report`` or ``comparison``.
+        shows: Kind of figure, ``table:NAME``, ``report``, ``comparison`` or ``comparison:NAME``.
         studies: Which studies; the first is the one that ``trials`` belong to.
         trials: Numbers of the trials that it singles out, such as the best one.
+        made: The options that it was made with.
     """
 
     shows: str
     studies: tuple[ShownStudy, ...]
     trials: tuple[int, ...] = ()
+    made: MadeWith = USUAL
 
     def __str__(self) -> str:
         pairs = [("shows", self.shows)]
@@ -70,6 +126,7 @@ class FigureReference:
             if study.seal is not None:
                 pairs.append(("seal", study.seal))
         pairs += [("trial", str(number)) for number in self.trials]
+        pairs += self.made.pairs()
         return _PREFIX + urlencode(pairs)
 
     def opaque(self) -> FigureReference:
@@ -88,6 +145,20 @@ def _digits(text: str, count: int) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("it is negative")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("it is not finite")
+    return number
+
+
 def figure_reference(text: str) -> FigureReference:
     """Parse a reference.
 
@@ -96,30 +167,47 @@ def figure_reference(text: str) -> FigureReference:
     """
     if not text.startswith(_PREFIX):
         raise BadReferenceError(f"{text[:80]!r} is no reference of a figure")
-    shows, trials = "", []
-    studies: list[ShownStudy] = []
-    name: str | None = None
     try:
-        for key, value in parse_qsl(
-            text.removeprefix(_PREFIX), keep_blank_values=True, strict_parsing=True
-        ):
-            match key:
-                case "shows":
-                    shows = value
-                case "study":
-                    name = value
-                case "uid":
-                    studies.append(ShownStudy(name, value, study_key(value), None))
-                case "key":
-                    studies.append(ShownStudy(None, None, _digits(value, 32), None))
-                case "seal":
-                    studies[-1] = replace(studies[-1], seal=_digits(value, 64))
-                case "trial":
-                    trials.append(int(value))
-                case _:
-                    continue  # a later version may say more
+        pairs = parse_qsl(text.removeprefix(_PREFIX), keep_blank_values=True, strict_parsing=True)
+        shows = next((value for key, value in reversed(pairs) if key == "shows"), "")
+        studies = _studies(pairs)
+        trials = tuple(int(value) for key, value in pairs if key == "trial")
+        made = _made_with(pairs)
     except (ValueError, IndexError) as error:
         raise BadReferenceError(f"{text[:80]!r} is no reference of a figure") from error
     if not shows or not studies:
         raise BadReferenceError(f"{text[:80]!r} is no reference of a figure")
-    return FigureReference(shows, tuple(studies), tuple(trials))
+    return FigureReference(shows, studies, trials, made)
+
+
+def _studies(pairs: list[tuple[str, str]]) -> tuple[ShownStudy, ...]:
+    """The studies; a seal belongs to the one before it."""
+    studies: list[ShownStudy] = []
+    name: str | None = None
+    for key, value in pairs:
+        match key:
+            case "study":
+                name = value
+            case "uid":
+                studies.append(ShownStudy(name, value, study_key(value), None))
+            case "key":
+                studies.append(ShownStudy(None, None, _digits(value, 32), None))
+            case "seal":
+                studies[-1] = replace(studies[-1], seal=_digits(value, 64))
+    return tuple(studies)
+
+
+def _made_with(pairs: list[tuple[str, str]]) -> MadeWith:
+    """The options; those that a later version may know are passed by."""
+    found = dict(pairs)
+    return MadeWith(
+        params=tuple(value for key, value in pairs if key == "param"),
+        objective=_count(found.get("objective", "0")),
+        metric=found.get("metric"),
+        reference_point=tuple(_finite(value) for key, value in pairs if key == "point"),
+        marks=_count(found["marks"]) if "marks" in found else None,
+        seed=int(found.get("seed", "0")),
+        width=found.get("width"),
+        verified=found.get("verified") == "yes",
+        cut=found.get("options") == "cut",
+    )

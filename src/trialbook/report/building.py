@@ -8,9 +8,11 @@ from typing import TypeAlias
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
+from trialbook.records.figure_references import MadeWith
 from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.document import Document, Notice, Section, Tone
 from trialbook.report.macros import macros
+from trialbook.report.making_again import REPORT
 from trialbook.report.sections.checklists import checklists
 from trialbook.report.sections.compute import compute
 from trialbook.report.sections.configuration import configuration
@@ -84,13 +86,22 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         ),
         sections=tuple(sections),
         macros=macros(source),
-        reference=source.reference("report", () if selected is None else (selected.trial.number,)),
+        reference=source.reference(
+            REPORT,
+            () if selected is None else (selected.trial.number,),
+            made=MadeWith(verified=source.verification is not None),
+        ),
         anonymous=source.anonymous,
         verified=None if source.verification is None else not source.verification.mismatches,
     )
     if not source.anonymous:
         return document
-    linked = {name for one in source.replications for name in (one.study, one.link.study)}
+    linked = {
+        name
+        for one in source.replications
+        for name in (one.study, one.source.then, one.source.now)
+        if name is not None
+    }
     names = (study, *sorted(linked - {study}))
     found = identifying(reader.book, source.study.study_id)
     replaced = replacements(names, reader.book.url, found, _classes(source))

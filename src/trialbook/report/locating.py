@@ -1,52 +1,44 @@
 """From a file back to the run behind it.
 
-A file leads back in three ways: by the reference that it carries (``carrying/``), by its content
-(``book/located.py``), and, while the trial runs, by the directory it lies in. What each finds is
-put together here. Nothing of the file is executed, and nothing that it names is opened.
+A file leads back in three ways: by the references that it carries (``carrying/``; what they lead
+to, ``located_references.py``), by its content (``book/located.py``), and, while the trial runs, by
+the directory it lies in. What each finds is put together here. Nothing of the file is executed, and
+nothing that it names is opened.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from trialbook.analysis.opening import Storage, opened
 from trialbook.book import located as in_book
 from trialbook.book.checkpointed_files import saved_in_checkpoints
-from trialbook.book.located import StudyIdentity, Use
+from trialbook.book.located import Use
 from trialbook.book.reading import Reader
-from trialbook.book.study_facts import sealed
-from trialbook.errors import BookCorruptError, NotFoundError, TrialbookError
-from trialbook.records.coordinates import CoordinateDigests
-from trialbook.records.figure_references import FigureReference, ShownStudy
-from trialbook.records.references import TrialReference
-from trialbook.records.shell_words import arguments, shell_word
-from trialbook.records.study import TrialRecord
+from trialbook.errors import TrialbookError
+from trialbook.records.figure_references import FigureReference
 from trialbook.report.carrying import reading as carrying
-from trialbook.report.carrying.carried import Carried
-from trialbook.report.located import (
-    CoordinatesInShort,
-    Kept,
-    Located,
-    LocatedStudy,
-    LocatedTrial,
-    RunningPlace,
-    Shown,
-    Standing,
-)
+from trialbook.report.carrying.carried import Reading
+from trialbook.report.located import Kept, Located, RunningPlace
+from trialbook.report.located_references import LocatedReferences
+from trialbook.report.located_studies import LocatedStudies
+from trialbook.report.located_trials import LocatedTrials
+from trialbook.report.making_again import Commands
 from trialbook.report.opened_files import digest_of_file, opened_file, spooled
 
 STREAM = "-"
-_State = TypeVar("_State")
 _KEPT_SHOWN = 20
-_TRIALS_SHOWN = 50
 _HASHED_ANYWAY = 64 * 1024 * 1024
 _DIRECTORY = re.compile(r"trialbook-([0-9]{1,9})-[a-z0-9_]{8}")
 _EMPTY = "it is empty, and so are many files: its content leads nowhere"
+_CONTENT = (
+    "its content among the artifacts, checkpoints, console output, code, data and configuration of "
+    "all trials"
+)
 
 
 def locate(file: str | Path | BinaryIO, *, storage: Storage = None) -> Located:
@@ -94,11 +86,9 @@ class Locating:
 
     def __init__(self, reader: Reader, *, named: bool) -> None:
         self._reader = reader
-        self._named = named
-        self._trials: dict[tuple[str, int, int | None], LocatedTrial] = {}
-        self._leaders: dict[str, tuple[int, ...]] = {}
-        self._studies: dict[ShownStudy, LocatedStudy] = {}
-        self._coordinates: dict[CoordinateDigests, CoordinatesInShort] = {}
+        commands = Commands(reader.book.url if named else None)
+        self._trials = LocatedTrials(reader, commands)
+        self._references = LocatedReferences(LocatedStudies(reader.book), self._trials, commands)
 
     def of(self, file: str | Path | BinaryIO) -> Located:
         """The answer for one file, as ``locate`` gives it.
@@ -118,180 +108,51 @@ class Locating:
     def _of_content(self, file: BinaryIO, name: str, path: Path | None) -> Located:
         size = file.seek(0, os.SEEK_END)
         found = carrying.read(file)
-        carried, notes = list(found.reading.carried), list(found.reading.notes)
+        read = found.reading
         looked_for = [found.looked_for] if found.looked_for else []
         digest = None
+        kept = _Kept()
+        uses: tuple[Use, ...] = ()
         if size <= _HASHED_ANYWAY or in_book.is_size_known(self._reader.book, size):
             digest = digest_of_file(file)
-        kept: tuple[Kept, ...] = ()
-        kept_in_all = 0
-        uses: tuple[Use, ...] = ()
         if digest is None:
             looked_for.append(f"anything of {size:,} bytes in the book")
-        elif size:
-            keepings, kept_in_all = in_book.keepings(self._reader.book, digest, _KEPT_SHOWN)
-            if not keepings:
-                keepings = saved_in_checkpoints(self._reader.book, digest, size)
-                kept_in_all = len(keepings)
-            kept = tuple(Kept(k, self._trial(k.study, k.number, k.attempt)) for k in keepings)
-            uses = in_book.uses(self._reader.book, digest)
-            looked_for.append(
-                "its content among the artifacts, checkpoints, console output, code, data and "
-                "configuration of all trials"
-            )
-            if path is not None and not carried:
-                listed, said = _listed_beside(path, digest)
-                carried, notes = [*carried, *listed], [*notes, *said]
-                looked_for.append(f"its content in an {carrying.INDEX} beside it")
+        elif not size:
+            read = replace(read, notes=(*read.notes, _EMPTY))
         else:
-            notes.append(_EMPTY)
-        place = None if path is None else self._place(path)
+            kept, uses = self._kept(digest, size), in_book.uses(self._reader.book, digest)
+            looked_for.append(_CONTENT)
+            if path is not None and not read.carried:
+                listed = _listed_beside(path, digest)
+                read = Reading(listed.carried, (*read.notes, *listed.notes))
+                looked_for.append(f"its content in an {carrying.INDEX} beside it")
+        shown, said = self._references.of(read.carried, found.format)
         located = Located(
             file=name,
             format=found.format,
             size_bytes=size,
             digest=digest,
-            shown=tuple(self._shown(each) for each in carried),
-            kept=kept,
-            kept_in_all=kept_in_all,
+            shown=shown,
+            kept=kept.first,
+            kept_in_all=kept.in_all,
             uses=uses,
-            place=place,
+            place=None if path is None else self._place(path),
             book=self._reader.book.url,
             looked_for=tuple(looked_for),
-            notes=tuple(notes),
+            notes=(*read.notes, *said),
         )
         return _with_advice(located)
 
-    # What a reference leads to
-
-    def _shown(self, carried: Carried) -> Shown:
-        reference = carried.reference
-        studies = tuple(self._study(shown) for shown in reference.studies)
-        first = studies[0]
-        trials: tuple[LocatedTrial, ...] = ()
-        if first.is_here and first.name is not None:
-            numbers = reference.trials[:_TRIALS_SHOWN] or self._best(first.name)
-            trials = tuple(self._trial(first.name, number) for number in numbers)
-        names = [study.name for study in studies if study.is_here and study.name is not None]
-        draw = self._drawing(reference, names) if len(names) == len(studies) else None
-        return Shown(
-            shows=reference.shows,
-            page=carried.page,
-            studies=studies,
-            trials=trials,
-            singled_out=bool(reference.trials),
-            draw=draw,
-            reference=str(reference),
+    def _kept(self, digest: str, size: int) -> _Kept:
+        """The attempts that kept a content."""
+        found, in_all = in_book.keepings(self._reader.book, digest, _KEPT_SHOWN)
+        if not found:
+            found = saved_in_checkpoints(self._reader.book, digest, size)
+            in_all = len(found)
+        kept = (
+            Kept(each, self._trials.of(each.study, each.number, each.attempt)) for each in found
         )
-
-    def _best(self, study: str) -> tuple[int, ...]:
-        """The number of a study's best trial now; none without one."""
-        if study not in self._leaders:
-            leader = self._reader.leader(self._reader.study(study))
-            self._leaders[study] = () if leader is None else (leader.number,)
-        return self._leaders[study]
-
-    def _study(self, shown: ShownStudy) -> LocatedStudy:
-        if shown not in self._studies:
-            identity = in_book.identities(self._reader.book, {shown.key}).get(shown.key)
-            self._studies[shown] = self._standing(shown, identity)
-        return self._studies[shown]
-
-    def _standing(self, shown: ShownStudy, identity: StudyIdentity | None) -> LocatedStudy:
-        book = self._reader.book
-        if identity is None:
-            return LocatedStudy(None, shown.name, shown.key, Standing.NOT_HERE, shown.seal)
-        now = sealed(book, identity.study_id)
-        standing, added = Standing.UNCHANGED, None
-        if identity.deleted_s is not None:
-            standing = Standing.DELETED
-        elif shown.seal is None:
-            standing = Standing.NOT_SEALED
-        elif shown.seal != now.seal:
-            covered = in_book.covered(book, identity.study_id, shown.seal)
-            standing = Standing.DIFFERENT if covered is None else Standing.GROWN
-            added = None if covered is None else now.trials - covered
-        return LocatedStudy(
-            name=identity.name,
-            carried_name=shown.name,
-            key=shown.key,
-            standing=standing,
-            seal=shown.seal,
-            seal_now=now.seal,
-            trials=now.trials,
-            added=added,
-            deleted_s=identity.deleted_s,
-        )
-
-    def _drawing(self, reference: FigureReference, names: Sequence[str]) -> str | None:
-        """The command that makes the same of the studies as they are now."""
-        from trialbook.report.figures.kinds import KINDS
-
-        shows = reference.shows
-        if shows == "comparison":
-            return self._command("compare", *names, options=("--write", "html"))
-        if shows == "report":
-            return self._command("report", names[0])
-        if shows.startswith("table:"):
-            return self._command("report", names[0], options=("--format", "csv"))
-        if shows in [kind.name for kind in KINDS]:
-            return self._command("plot", names[0], shows)
-        return None
-
-    # What a trial is
-
-    def _trial(self, study: str, number: int, attempt: int | None = None) -> LocatedTrial:
-        """A trial, with the coordinates of this attempt; of the one that counts by default."""
-        key = (study, number, attempt)
-        if key not in self._trials:
-            name = TrialReference(study, number)
-            try:
-                self._trials[key] = self._of_record(self._reader.trial(name), attempt)
-            except NotFoundError as error:
-                self._trials[key] = LocatedTrial(str(name), None, missing=error.what)
-        return self._trials[key]
-
-    def _of_record(self, record: TrialRecord, number: int | None) -> LocatedTrial:
-        attempt = record.attempt
-        if number is not None:
-            attempt = next((a for a in record.attempts if a.number == number), attempt)
-        tracked = attempt is not None and attempt.seeds is not None
-        coordinates = None
-        if attempt is not None and tracked:
-            coordinates = self._in_short(attempt.coordinates)
-        return LocatedTrial(
-            reference=record.reference,
-            state=record.state,
-            values=record.values,
-            attempt=None if attempt is None else attempt.number,
-            coordinates=coordinates,
-            rerun=self._command("rerun", record.reference) if tracked else None,
-            missing="" if tracked else "it was not tracked, so it cannot be run again",
-        )
-
-    def _in_short(self, digests: CoordinateDigests) -> CoordinatesInShort:
-        key = CoordinateDigests(digests.code, digests.data, None, digests.environment, None)
-        if key not in self._coordinates:
-            git = self._state(key.code, _Code).git
-            inputs = self._state(key.data, _Data).inputs
-            self._coordinates[key] = CoordinatesInShort(
-                commit=None if git is None else git.commit,
-                dirty=None if git is None else git.dirty,
-                code=key.code,
-                data=tuple((each.name, each.digest) for each in inputs),
-                environment=key.environment,
-            )
-        return self._coordinates[key]
-
-    def _state(self, digest: str | None, kind: type[_State]) -> _State:
-        if digest is None:
-            return kind()
-        try:
-            return self._reader.snapshot(digest).state_as(kind)
-        except (NotFoundError, BookCorruptError):
-            return kind()  # 'verify' names it; here it is not known
-
-    # Where a file lies
+        return _Kept(tuple(kept), in_all)
 
     def _place(self, path: Path) -> RunningPlace | None:
         """The attempt in whose own directory a file lies; trials' directories go when they end."""
@@ -303,52 +164,26 @@ class Locating:
                 return RunningPlace(str(directory), number, running)
         return None
 
-    def _command(self, command: str, *of: str, options: Sequence[str] = ()) -> str:
-        """A command line, quoted for a POSIX shell."""
-        words = ["trialbook", command, *options]
-        if self._named:
-            words += ["--storage", self._reader.book.url]
-        return " ".join([*map(shell_word, words), arguments(*of)])
-
 
 @dataclass(frozen=True, slots=True)
-class _Git:
-    commit: str | None = None
-    dirty: bool | None = None
+class _Kept:
+    """The first of the attempts that kept a content, and how many there are."""
+
+    first: tuple[Kept, ...] = ()
+    in_all: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """Of the code's state only what git said; the files are long to read."""
-
-    git: _Git | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    name: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """Of the data's state only the declared inputs."""
-
-    inputs: tuple[_Input, ...] = ()
-
-
-def _listed_beside(path: Path, digest: str) -> tuple[tuple[Carried, ...], tuple[str, ...]]:
+def _listed_beside(path: Path, digest: str) -> Reading:
     """What the index of a report beside a file says of its content."""
     index = carrying.index_beside(path)
     if index is None:
-        return (), ()
+        return Reading()
     try:
         with opened_file(index) as file:
             asked = None if path.name == carrying.INDEX else digest
-            found = carrying.indexed(file, asked, path.name)
+            return carrying.indexed(file, asked, path.name)
     except (TrialbookError, OSError) as error:
-        return (), (f"{carrying.INDEX} beside it cannot be read: {error}",)
-    return found.carried, found.notes
+        return Reading(notes=(f"{carrying.INDEX} beside it cannot be read: {error}",))
 
 
 _ADVICE = {

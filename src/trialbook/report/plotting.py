@@ -17,7 +17,7 @@ from trialbook.book.replicates import linked_studies
 from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, MissingPackageError, NotApplicableError
 from trialbook.records.figure_references import FigureReference, ShownStudy
-from trialbook.report.anonymous import replacements, without_names
+from trialbook.report.anonymous import Replacements, replacements, without_names
 from trialbook.report.charts import Chart
 from trialbook.report.document import FigureBlock
 from trialbook.report.figure_files import ENDINGS, ending_of, one_figure, write_figure
@@ -31,6 +31,7 @@ from trialbook.report.figures.kinds import (
     study_figures,
 )
 from trialbook.report.file_names import slug_of
+from trialbook.report.making_again import made_with
 from trialbook.report.shown_studies import shown_studies
 from trialbook.report.venues import Width, width_of
 
@@ -255,14 +256,16 @@ class _Sheet:
         """Draw and write one figure."""
         kind, options = figure.kind, figure.options(self.source.options)
         found = kind.chart(replace(self.source, options=options))
-        reference = FigureReference(
-            kind.name,
-            (self.shown, *shown_studies(self.source.reader, found.also)),
-            found.trials,
-        )
+        studies = (self.shown, *shown_studies(self.source.reader, found.also))
+        # A page is as wide as its window, and the same whatever width was asked for.
+        on_paper = None if width is None or ending_of(path) == "html" else width.name
+        made = made_with(options, on_paper)
+        reference = FigureReference(kind.name, studies, found.trials, made)
         if self.anonymous:
-            reference = reference.opaque()
-            found = _without_names(self.source, found, reference)
+            telling = _telling(self.source)
+            made = made_with(options, on_paper, lambda name: telling.applied(name) != name)
+            reference = replace(reference, made=made).opaque()
+            found = _without_names(telling, found, reference)
         notes = write_figure(found, reference, path, width)
         return PlottedFigure(kind.name, path, found.caption, notes, figure.objective)
 
@@ -280,12 +283,16 @@ def _study(study: StudyOrName, storage: Storage, options: PlotOptions) -> Iterat
         yield _Sheet(FigureSource(reader, search, figure), shown, options.anonymous)
 
 
-def _without_names(source: FigureSource, found: Chart, reference: FigureReference) -> Chart:
-    """The chart without what tells of people, machines and places, as in an anonymous report."""
+def _telling(source: FigureSource) -> Replacements:
+    """What tells of people, machines and places, as in an anonymous report."""
     reader: Reader = source.reader
     study = source.search.study
     names: Sequence[str] = (study.name, *linked_studies(reader.book, study.uid))
-    telling = replacements(names, reader.book.url, identifying(reader.book, study.study_id))
+    return replacements(names, reader.book.url, identifying(reader.book, study.study_id))
+
+
+def _without_names(telling: Replacements, found: Chart, reference: FigureReference) -> Chart:
+    """The chart without what is telling."""
     document = without_names(one_figure(found, reference, anonymous=True), telling)
     block = document.sections[0].blocks[0]
     assert isinstance(block, FigureBlock)

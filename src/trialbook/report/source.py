@@ -23,7 +23,7 @@ from trialbook.book.study_facts import SeededTrials, sealed, seeded
 from trialbook.book.verification import StudySeal, Verification, verify
 from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicableError
 from trialbook.records.coordinates import Kind, State
-from trialbook.records.figure_references import FigureReference, ShownStudy
+from trialbook.records.figure_references import USUAL, FigureReference, MadeWith, ShownStudy
 from trialbook.records.references import TrialReference
 from trialbook.records.shell_words import arguments
 from trialbook.records.study import StudyRecord
@@ -36,6 +36,7 @@ from trialbook.report.figures.kinds import (
     study_figures,
 )
 from trialbook.report.figures.wording import objective_name
+from trialbook.report.making_again import made_with
 from trialbook.report.shown_studies import shown_studies
 
 PLACEHOLDER = "STUDY"
@@ -145,11 +146,15 @@ class ReportSource:
         return arguments(f"{self.study.name}/{number}")
 
     def reference(
-        self, shows: str, trials: tuple[int, ...] = (), also: tuple[str, ...] = ()
+        self,
+        shows: str,
+        trials: tuple[int, ...] = (),
+        also: tuple[str, ...] = (),
+        made: MadeWith = USUAL,
     ) -> FigureReference:
         """What something of this report carries; ``also`` names further studies that it shows."""
         shown = ShownStudy.of(self.study.name, self.study.uid, self.seal.seal)
-        found = FigureReference(shows, (shown, *shown_studies(self.reader, also)), trials)
+        found = FigureReference(shows, (shown, *shown_studies(self.reader, also)), trials, made)
         return found.opaque() if self.anonymous else found
 
     def class_name(self, dotted: str) -> str:
@@ -212,7 +217,8 @@ class ReportSource:
     def _figure(self, figure: StudyFigure) -> FigureBlock:
         options = replace(figure.options(self.options.figure), anonymous=self.anonymous)
         chart = figure.kind.chart(FigureSource(self.reader, self.search, options))
-        reference = self.reference(figure.kind.name, chart.trials, chart.also)
+        made = made_with(options)
+        reference = self.reference(figure.kind.name, chart.trials, chart.also, made)
         return FigureBlock(figure.name, chart, reference)
 
     def _beyond(self) -> tuple[Notice, Command]:

@@ -12,6 +12,8 @@ from trialbook.records.figure_references import REFERENCE, FigureReference, figu
 
 LONGEST_REFERENCE = 64 * 1024
 """Bytes; a comparison of a dozen studies with long names takes a tenth of it."""
+MOST_REFERENCES = 1000
+"""Of a file; a report has some fifty."""
 
 _CHUNK = 1024 * 1024
 
@@ -23,10 +25,22 @@ class Carried:
     Args:
         reference: What it says.
         page: The page it lies on, from 1; ``None`` for the whole file.
+        writer: The format of a report, ``md``, ``latex`` or ``csv``, that has references like this
+            one; empty where the file's own format tells.
     """
 
     reference: FigureReference
     page: int | None = None
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A text that may be a reference; the rest is as in ``Carried``."""
+
+    text: str
+    page: int | None = None
+    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +56,8 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-def reading(found: Iterable[tuple[str, int | None]], notes: Iterable[str] = ()) -> Reading:
-    """From texts and their pages; a text that is no reference becomes a note.
+def reading(found: Iterable[Found], notes: Iterable[str] = ()) -> Reading:
+    """From texts; one that is no reference becomes a note. Those after the first thousand are left.
 
     Args:
         found: The texts.
@@ -51,9 +65,12 @@ def reading(found: Iterable[tuple[str, int | None]], notes: Iterable[str] = ()) 
     """
     carried: dict[Carried, None] = {}
     wrong: list[str] = []
-    for text, page in found:
+    for each in found:
+        if len(carried) == MOST_REFERENCES:
+            wrong.append(f"it carries more than the {MOST_REFERENCES:,} references that are read")
+            break
         try:
-            carried[Carried(figure_reference(text), page)] = None
+            carried[Carried(figure_reference(each.text), each.page, each.writer)] = None
         except BadReferenceError as error:
             wrong.append(error.what)
     return Reading(tuple(carried), tuple(dict.fromkeys([*notes, *wrong])))
@@ -78,15 +95,15 @@ def windows(file: BinaryIO, overlap: int) -> Iterator[tuple[bytes, bool]]:
         piece = piece[-overlap:] + following
 
 
-def found_in(file: BinaryIO, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
-    """What a pattern of one group finds in a file; a reference across pieces is found too.
+def found_in(file: BinaryIO, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    """What a pattern finds in a file; a reference across pieces is found too.
 
     Args:
         file: At its beginning.
         pattern: Matches at most about ``LONGEST_REFERENCE`` bytes.
     """
     for piece, _ in windows(file, LONGEST_REFERENCE):
-        yield from pattern.findall(piece)
+        yield from pattern.finditer(piece)
 
 
 def plain_reference(text: bytes) -> str | None:

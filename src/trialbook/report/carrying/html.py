@@ -12,7 +12,7 @@ from html import escape, unescape
 from typing import BinaryIO
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying.carried import Reading, found_in, reading
+from trialbook.report.carrying.carried import Found, Reading, found_in, reading
 
 NAME = "trialbook"
 ATTRIBUTE = "data-reference"
@@ -35,5 +35,5 @@ def carried(file: BinaryIO) -> Reading:
     Args:
         file: At its beginning.
     """
-    values = found_in(file, _VALUE)
-    return reading((unescape(value.decode("ascii", "replace")), None) for value in values)
+    values = (found[1].decode("ascii", "replace") for found in found_in(file, _VALUE))
+    return reading(Found(unescape(value)) for value in values)

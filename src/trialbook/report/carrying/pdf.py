@@ -17,7 +17,7 @@ from html import unescape
 from typing import Any, BinaryIO
 
 from trialbook.records.figure_references import REFERENCE, FigureReference
-from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, reading
+from trialbook.report.carrying.carried import LONGEST_REFERENCE, Found, Reading, reading
 from trialbook.report.carrying.pdf_objects import Objects, Stream
 from trialbook.report.carrying.pdf_values import Name, Pointer, text_of
 
@@ -151,9 +151,8 @@ def carried(file: BinaryIO) -> Reading:
     own = list(dict.fromkeys(_of_document(objects)))
     placed = list(_Drawn(objects).by_page())
     if not own and not placed:
-        placed = [(text, None) for text in _of_streams(objects)]
-    found: list[tuple[str, int | None]] = [(text, None) for text in own]
-    found += [(text, page) for text, page in placed if text not in own]
+        placed = list(map(Found, _of_streams(objects)))
+    found = [*map(Found, own), *(each for each in placed if each.text not in own)]
     return reading(found, [f"the PDF: {note}" for note in objects.notes])
 
 
@@ -189,7 +188,7 @@ class _Drawn:
         self._resources: dict[int, tuple[str, ...]] = {}
         self._steps = _MOST_STEPS
 
-    def by_page(self) -> Iterator[tuple[str, int | None]]:
+    def by_page(self) -> Iterator[Found]:
         """The references of each page, and of what it includes."""
         for number, page in enumerate(_pages(self._objects), 1):
             if number > _MOST_PAGES:
@@ -197,7 +196,7 @@ class _Drawn:
                 return
             found = dict.fromkeys([*self._of_contents(page), *self._of_resources(page)])
             for text in found:
-                yield text, number
+                yield Found(text, number)
 
     def _of_contents(self, page: dict[str, Any]) -> Iterator[str]:
         contents = self._objects.value(page.get("Contents"))

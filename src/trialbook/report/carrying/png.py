@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying.carried import LONGEST_REFERENCE, Reading, plain_reference, reading
+from trialbook.report.carrying.carried import (
+    LONGEST_REFERENCE,
+    Found,
+    Reading,
+    plain_reference,
+    reading,
+)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"trialbook"
@@ -58,7 +64,7 @@ def carried(file: BinaryIO) -> Reading:
         file: Seekable, at its beginning.
     """
     notes: list[str] = []
-    return reading(((text, None) for text in _texts(file, notes)), notes)
+    return reading(map(Found, _texts(file, notes)), notes)
 
 
 def _texts(file: BinaryIO, notes: list[str]) -> Iterator[str]:

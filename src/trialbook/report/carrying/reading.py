@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trialbook.report.carrying import html, pdf, png, svg, text
-from trialbook.report.carrying.carried import Reading, reading
+from trialbook.report.carrying.carried import Found, Reading, reading
 
 _HEAD = 4096
 _SEARCHED_AT_MOST = 4 * 1024 * 1024 * 1024
@@ -107,13 +107,14 @@ def indexed(index: BinaryIO, digest: str | None, name: str) -> Reading:
     if len(content) > _LARGEST_INDEX:
         return Reading()
     rows = csv.DictReader(io.StringIO(content.decode("utf-8", "replace"), newline=""))
-    found, notes = [], []
+    found: list[Found] = []
+    notes: list[str] = []
     try:
         if not _COLUMNS.issubset(rows.fieldnames or ()):
             return Reading()
         for row in rows:
             if digest is None or row["sha256"] == digest:
-                found.append((str(row["reference"]), None))
+                found.append(Found(str(row["reference"]), None, "csv"))
             elif row["file"] == name:
                 notes.append(f"{INDEX} beside it knows {name} with other content: it was changed")
     except csv.Error as error:

@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 from trialbook.records.figure_references import FigureReference
 from trialbook.report.carrying.carried import (
     LONGEST_REFERENCE,
+    Found,
     Reading,
     plain_reference,
     reading,
@@ -39,7 +40,7 @@ def carried(file: BinaryIO) -> Reading:
         file: At its beginning.
     """
     notes: list[str] = []
-    return reading(((text, None) for text in _texts(file, notes)), notes)
+    return reading(map(Found, _texts(file, notes)), notes)
 
 
 def _texts(file: BinaryIO, notes: list[str]) -> Iterator[str]:

@@ -10,10 +10,10 @@ import re
 from typing import BinaryIO
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.report.carrying.carried import Reading, found_in, reading
+from trialbook.report.carrying.carried import Found, Reading, found_in, reading
 
 _LINE = re.compile(
-    rb"^[ \t]{0,80}(?:<!--|%+|//|#)[ \t]{0,80}(trialbook:1\?[A-Za-z0-9_.~%=&+*-]{1,65536}?)"
+    rb"^[ \t]{0,80}(<!--|%+|//|#)[ \t]{0,80}(trialbook:1\?[A-Za-z0-9_.~%=&+*-]{1,65536}?)"
     rb"[ \t]{0,80}(?:-->)?[ \t]{0,80}\r?$",
     re.MULTILINE,
 )
@@ -40,4 +40,9 @@ def carried(file: BinaryIO) -> Reading:
     Args:
         file: At its beginning.
     """
-    return reading((text.decode("ascii"), None) for text in found_in(file, _LINE))
+    lines = found_in(file, _LINE)
+    return reading(Found(line[2].decode("ascii"), None, _writer(line[1])) for line in lines)
+
+
+def _writer(sign: bytes) -> str:
+    return "md" if sign == b"<!--" else "latex" if sign.startswith(b"%") else ""
