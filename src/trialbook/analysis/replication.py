@@ -24,9 +24,9 @@ from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.replicated_runs import Runs, runs_of, same_runs
 from trialbook.analysis.test_metrics import shown
 from trialbook.book.reading import Reader
-from trialbook.book.replicates import link, linked_studies
+from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.errors import NotApplicableError
-from trialbook.records.replicates import ReplicationLink
+from trialbook.records.replicates import ReplicationLink, ReplicationSource
 from trialbook.records.shell_words import arguments
 from trialbook.records.study import Direction, SeriesSummary, StudyRecord
 from trialbook.records.test_metrics import is_test
@@ -116,6 +116,7 @@ class Replication:
     Args:
         study: Name of the study of replicates.
         link: What it is linked to.
+        source: What that study is called now, or what became of it.
         directions: One for each objective.
         objectives: What they are called.
         configurations: The chosen one first.
@@ -125,6 +126,7 @@ class Replication:
 
     study: str
     link: ReplicationLink
+    source: ReplicationSource
     directions: tuple[Direction, ...]
     objectives: tuple[str, ...]
     configurations: tuple[ReplicatedConfiguration, ...]
@@ -259,6 +261,7 @@ def _replication(
     return Replication(
         record.name,
         linked,
+        source_of(reader.book, linked),
         record.directions,
         names,
         configurations,

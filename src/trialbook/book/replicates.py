@@ -19,6 +19,7 @@ from trialbook.records.replicates import (
     REPLICATES,
     Replicate,
     ReplicationLink,
+    ReplicationSource,
     as_attribute,
     link_of,
     replicate_of,
@@ -86,6 +87,19 @@ def link(book: Book, study_id: int) -> ReplicationLink | None:
             )
         )
     return None if value is None else link_of({REPLICATES: json.loads(value)})
+
+
+def source_of(book: Book, linked: ReplicationLink) -> ReplicationSource:
+    """The study that a link leads to. Another study may have its name by now."""
+    with book.reading() as connection:
+        row = connection.execute(
+            select(_s.name, _s.deleted).where(_s.uid == linked.uid)
+        ).one_or_none()
+    if row is None:
+        return ReplicationSource(linked.study, None)
+    if row.deleted is not None:
+        return ReplicationSource(linked.study, None, deleted=True)
+    return ReplicationSource(linked.study, row.name)
 
 
 def linked_studies(book: Book, uid: str) -> list[str]:

@@ -121,7 +121,7 @@ def _write(found: StudyComparison, *, whole: bool) -> None:
         if found.replicated.pairs:
             write_line()
             write_result(found.replicated.pairs_table())
-    for note in found.notes:
+    for note in (*found.notes, *(found.replicated.notes if found.replicated else ())):
         write_note(note)
 
 

@@ -79,7 +79,7 @@ def write_replication(
 
 
 def _write_summary(found: Replication) -> None:
-    write_heading(f"{found.study}: replicates of {found.link.study}")
+    write_heading(f"{found.study}: replicates of {found.source.text}")
     several = len(found.objectives) > 1
     columns = [
         Column("CONFIGURATION", wide=True),

@@ -10,7 +10,7 @@ from trialbook.analysis.isolation import isolation_of
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.book.reading import Reader
-from trialbook.book.replicates import link, linked_studies
+from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.book.verification import seal_of
 from trialbook.cli.compute_page import compute_json, compute_text, write_hosts
 from trialbook.cli.output import (
@@ -142,7 +142,7 @@ def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[t
     own = link(reader.book, study.study_id)
     if own is not None:
         chosen = f"{own.chosen}, chosen among {counted(own.trials, 'trial')}"
-        yield "source", f"study {own.study}: {chosen}"
+        yield "source", f"study {source_of(reader.book, own).text}: {chosen}"
     yield "created", time_text(study.created_s)
     spec = study.spec
     if spec is None:

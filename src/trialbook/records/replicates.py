@@ -118,6 +118,31 @@ class ReplicationLink:
     trials: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicationSource:
+    """The study that replicates are of, as a book has it now: found by its identity.
+
+    Args:
+        then: Its name when the link was made.
+        now: Its name now; ``None`` when the book has no living study of that identity.
+        deleted: Whether the book says that it was deleted.
+    """
+
+    then: str
+    now: str | None
+    deleted: bool = False
+
+    @property
+    def text(self) -> str:
+        """Its name, and what became of it if it is not as it was."""
+        if self.now is not None:
+            same = self.now == self.then
+            return self.now if same else f"{self.now} (called {self.then} when it was replicated)"
+        return (
+            f"{self.then}, which {'was deleted since' if self.deleted else 'is not in this book'}"
+        )
+
+
 def as_attribute(value: Replicate | ReplicationLink) -> dict[str, Any]:
     """The value as a JSON object, for an attribute."""
     plain: dict[str, Any] = msgspec.to_builtins(value)

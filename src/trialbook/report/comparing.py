@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.comparison.comparison import StudyComparison, comparison_of
 from trialbook.analysis.comparison.curves import BudgetCurves
+from trialbook.analysis.comparison.repeating import RULE
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import ASSUMED
 from trialbook.book.reading import Reader
@@ -23,9 +24,8 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.figures.comparison import comparison_chart, study_names
+from trialbook.report.making_again import COMPARISON
 from trialbook.report.shown_studies import shown_studies
-
-SHOWS = "comparison"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,11 @@ class _Source:
     reference: FigureReference
 
     def table(self, name: str, caption: str, table: Table) -> TableBlock:
-        return TableBlock(name, caption, table, self.reference)
+        return TableBlock(name, caption, table, self.part(name))
+
+    def part(self, name: str) -> FigureReference:
+        """The reference of a figure or a table of the comparison."""
+        return replace(self.reference, shows=f"{COMPARISON}:{name}")
 
 
 def comparison_document(
@@ -54,7 +58,7 @@ def comparison_document(
     """
     found = comparison_of(reader, names, anonymous=anonymous)
     shown = shown_studies(reader, names)
-    reference = FigureReference(SHOWS, shown)
+    reference = FigureReference(COMPARISON, shown)
     source = _Source(found, reference.opaque() if anonymous else reference)
     return Document(
         title="Comparison of studies",
@@ -68,7 +72,7 @@ def comparison_document(
             _tested(source),
             _best(source),
             _replicated(source),
-            _sealed(source, shown),
+            _sealed(source, shown, _replicates(reader, found)),
         ),
         macros=(),
         reference=source.reference,
@@ -91,6 +95,7 @@ def _asked(source: _Source) -> Section:
         )
     if not repeated:
         blocks.append(Paragraph("No study repeats another one under a seed of its own."))
+    blocks.append(Paragraph(RULE))
     blocks.append(
         source.table(
             "settings",
@@ -117,7 +122,7 @@ def _curve(source: _Source, name: str, curves: BudgetCurves | None) -> list[Bloc
     if not curves.groups:
         return [Notice(f"Against {curves.budget}: not known of any group of studies.")]
     chart = comparison_chart(source.found, curves)
-    return [FigureBlock(name, chart, source.reference)]
+    return [FigureBlock(name, chart, source.part(name))]
 
 
 def _tested(source: _Source) -> Section:
@@ -167,7 +172,7 @@ def _replicated(source: _Source) -> Section:
     if found is None:
         reason = "Several objectives: no single configuration was chosen."
         return Section("replicated", title, (Notice(reason),))
-    blocks: list[Block] = []
+    blocks: list[Block] = [Notice(note, Tone.WARNING) for note in found.notes]
     if found.choices:
         blocks.append(
             source.table(
@@ -195,12 +200,29 @@ def _replicated(source: _Source) -> Section:
     return Section("replicated", title, tuple(blocks))
 
 
-def _sealed(source: _Source, shown: Sequence[ShownStudy]) -> Section:
+def _replicates(reader: Reader, found: StudyComparison) -> list[tuple[str, str | None]]:
+    """The studies of replicates that are shown beside their sources, and their seals."""
+    choices = () if found.replicated is None else found.replicated.choices
+    compared = {study.search.study.name for study in found.studies}
+    beside = [choice for choice in choices if choice.linked not in compared]
+    sealed_ones = shown_studies(reader, [choice.linked for choice in beside])
+    return [
+        (f"{choice.study}, its replicates", one.seal)
+        for choice, one in zip(beside, sealed_ones, strict=True)
+    ]
+
+
+def _sealed(
+    source: _Source, shown: Sequence[ShownStudy], replicates: Sequence[tuple[str, str | None]]
+) -> Section:
     table = Table(
         (Column("study", Holds.CODE), Column("seal", Holds.DIGEST)),
-        tuple(
-            (study.name, sealed_one.seal)
-            for study, sealed_one in zip(source.found.studies, shown, strict=True)
+        (
+            *(
+                (study.name, sealed_one.seal)
+                for study, sealed_one in zip(source.found.studies, shown, strict=True)
+            ),
+            *replicates,
         ),
     )
     caption = "The seal of each study: one digest over all of its trials."

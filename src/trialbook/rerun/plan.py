@@ -17,8 +17,8 @@ from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
 from trialbook.records.execution import EndReason, LaunchState, Seeds
+from trialbook.records.recorded_command import RecordedCommand, recorded_command
 from trialbook.records.study import AttemptRecord, ParamRecord, StudyRecord, TrialRecord
-from trialbook.rerun.command import RecordedCommand, recorded_command
 
 FIXED_PARAMS = "fixed_params"
 """Optuna's system attribute of a trial that was enqueued."""

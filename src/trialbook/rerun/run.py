@@ -39,8 +39,6 @@ from trialbook.restoring.search_path import SearchPath
 from trialbook.restoring.tool import prepared_tool
 from trialbook.running.trust import require_trust
 
-_WORKERS_START = "/trialbook/running/start.py"
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -317,8 +315,7 @@ def _argv(plan: RerunPlan, code: CodePlaces) -> tuple[str, ...]:
     """
     if plan.entry.how == "script":
         return plan.command.argv
-    by_worker = plan.command.target.endswith(_WORKERS_START)
-    if plan.states.launch.isolation == "none" and not by_worker:
+    if plan.states.launch.isolation == "none" and not plan.command.is_worker:
         return plan.command.argv
     if plan.entry.path is None:
         return (str(plan.entry.module),)

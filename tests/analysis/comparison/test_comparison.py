@@ -19,9 +19,9 @@ import trialbook
 from trialbook import report
 from trialbook.analysis.comparison.comparison import compare
 from trialbook.analysis.comparison.curves import trial_curves
+from trialbook.analysis.comparison.repeating import groups
 from trialbook.analysis.comparison.settings import best_table, settings_table
 from trialbook.analysis.comparison.significance import holm
-from trialbook.analysis.comparison.studies import groups
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
@@ -273,13 +273,13 @@ def test_documents_are_written_whole_and_the_same_each_time(book, tmp_path, caps
     assert exit_code_of_command(["compare", *names, "-o", "x", "--storage", str(book)]) == 2
 
 
-def replicated(storage, source, reached):
+def replicated(storage, source, reached, name=None, trial=0):
     """A study linked to a source, whose replicates came to these values."""
-    study = storage.create_new_study([StudyDirection.MINIMIZE], f"{source}.replicates")
+    study = storage.create_new_study([StudyDirection.MINIMIZE], name or f"{source}.replicates")
     record = storage.get_study_record(storage.get_study_id_from_name(source))
-    link = ReplicationLink(record.uid, source, "trial 0", 1, "0" * 64, 8)
+    link = ReplicationLink(record.uid, source, f"trial {trial}", 1, "0" * 64, 8)
     storage.set_study_system_attr(study, REPLICATES, as_attribute(link))
-    best = Configuration("best", (), trial=0, rank=1, values=(0.0,))
+    best = Configuration("best", (), trial=trial, rank=1, values=(0.0,))
     storage.place_replicates(study, [Replicate(best, i, 100 + i) for i in range(len(reached))])
     for value in reached:
         claim = storage.claim(study, only_waiting=True)
@@ -312,3 +312,46 @@ def test_chosen_configurations_are_compared_by_their_replicates(tmp_path, capsys
     assert "UNDER FRESH SEEDS" in capsys.readouterr().out
     document = report.compare(["one", "two"], ["md"], tmp_path / "out", storage=path)
     assert "Chosen configurations under fresh seeds" in document.paths[0].read_text()
+
+
+def test_replicates_belong_to_a_study_by_its_identity(tmp_path, capsys):
+    path, other = tmp_path / "book.db", tmp_path / "other.db"
+    storage = trialbook.BookStorage(path)
+    space = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+    for name in ("one", "two"):
+        trials = [
+            optuna.trial.create_trial(params={"x": 0.5}, distributions=space, value=value)
+            for value in (0.0, 1.0)
+        ]
+        trialbook.create_study(storage=storage, study_name=name).add_trials(trials)
+    replicated(storage, "one", [0.1, 0.2, 0.3], name="a-one", trial=1)
+    replicated(storage, "one", [0.4, 0.5], name="b-one")
+    replicated(storage, "two", [0.6, 0.7], trial=1)
+    storage.close()
+    found = compare(["one", "two"], storage=path).replicated
+    # Of two studies of replicates that which holds the best trial, not the first by name.
+    assert [choice.linked for choice in found.choices] == ["b-one", "two.replicates"]
+    assert found.notes == (
+        "one has 2 studies of replicates; one of them is shown.",
+        "The replicates of two are of best (trial 1), which is not its best trial now.",
+    )
+    # Beside its source a study of replicates does not count twice.
+    both = compare(["one", "b-one"], storage=path).replicated
+    assert [choice.study for choice in both.choices] == ["one"]
+    # Another study has the source's name now.
+    where = ["--storage", str(path)]
+    assert exit_code_of_command(["rm", "one", "--yes", *where]) == 0
+    trialbook.create_study(storage=f"sqlite:///{path}", study_name="one")
+    found = compare(["one", "b-one"], storage=path).replicated
+    assert (found.absent, [choice.study for choice in found.choices]) == (("one",), ["b-one"])
+    assert "b-one holds replicates of one, which was deleted since:" in found.notes[0]
+    copied = ["storage", "copy", "--to", str(other), *where]
+    assert exit_code_of_command([*copied, "two.replicates"]) == 0
+    assert exit_code_of_command([*copied, "b-one"]) == 0
+    text = " ".join(compare(["two.replicates", "b-one"], storage=other).replicated.notes)
+    assert "replicates of two, which is not in this book:" in text
+    assert exit_code_of_command([*copied, "two", "--as", "second"]) == 0
+    capsys.readouterr()
+    assert exit_code_of_command(["show", "two.replicates", "--storage", str(other)]) == 0
+    page = capsys.readouterr().out
+    assert "study second (called two when it was replicated): trial 1, chosen among" in page

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trialbook.analysis.comparison.curves import BudgetCurves, compute_curves, trial_curves
+from trialbook.analysis.comparison.repeating import Group, groups, repetition_notes
 from trialbook.analysis.comparison.replicated import ReplicatedChoices, replicated_choices
 from trialbook.analysis.comparison.settings import SettingRow, settings
 from trialbook.analysis.comparison.significance import Significance, significance
-from trialbook.analysis.comparison.studies import (
-    ComparedStudy,
-    Group,
-    compared_studies,
-    groups,
-)
+from trialbook.analysis.comparison.studies import ComparedStudy, compared_studies
 from trialbook.analysis.opening import Storage, opened
 from trialbook.book.reading import Reader
 
@@ -73,7 +69,8 @@ def comparison_of(
     studies = compared_studies(reader, names, anonymous=anonymous)
     found = groups(studies, anonymous=anonymous)
     rows = settings(studies)
-    notes = list(_notes(studies, found, rows))
+    notes = list(_notes(studies, rows))
+    notes += repetition_notes(studies, found, anonymous=anonymous)
     if studies[0].search.objectives > 1:
         notes.append(
             "With several objectives no single value is the best so far: compare the fronts and "
@@ -87,14 +84,12 @@ def comparison_of(
         trials=trial_curves(studies, found, LEVEL),
         compute=compute_curves(studies, found, LEVEL),
         significance=significance(studies, found, LEVEL),
-        replicated=replicated_choices(reader, studies),
+        replicated=replicated_choices(reader, studies, anonymous=anonymous),
         notes=tuple(notes),
     )
 
 
-def _notes(
-    studies: Sequence[ComparedStudy], found: Sequence[Group], rows: Sequence[SettingRow]
-) -> list[str]:
+def _notes(studies: Sequence[ComparedStudy], rows: Sequence[SettingRow]) -> list[str]:
     notes = []
     other = [row.what for row in rows if row.matters and row.differs]
     if other:
@@ -112,11 +107,6 @@ def _notes(
             f"Trials ran with other code, data or configuration than their study: "
             f"{', '.join(mixed)}."
         )
-    for group in found:
-        if group.same_seed:
-            notes.append(
-                f"Studies of {group.label} share a seed, so they are no independent repetitions."
-            )
     open_ones = [
         study.name
         for study in studies

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
-from trialbook.analysis.comparison.studies import ComparedStudy, Group
+from trialbook.analysis.comparison.repeating import Group
+from trialbook.analysis.comparison.studies import ComparedStudy
 from trialbook.analysis.searches.compute_history import compute_history
 from trialbook.analysis.searches.history import history
 from trialbook.analysis.searches.search import Floats, Search

@@ -7,7 +7,7 @@ Welch's t, its p-values adjusted by Holm's method.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,7 +17,7 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table, number_cell
 from trialbook.analysis.comparison.significance import holm
 from trialbook.analysis.comparison.studies import ComparedStudy
 from trialbook.analysis.estimates import Difference, Estimate, ends_of, unpaired_difference
-from trialbook.analysis.replication import replications
+from trialbook.analysis.replication import Replication, replications
 from trialbook.analysis.searches.search import Floats
 from trialbook.book.reading import Reader
 
@@ -28,6 +28,7 @@ class ReplicatedChoice:
 
     Args:
         study: What the study is called.
+        linked: Name of the study that holds the replicates.
         configuration: What the configuration is called.
         values: Shape (n,): of the complete replicates.
         estimate: Their mean with its interval.
@@ -36,6 +37,7 @@ class ReplicatedChoice:
     """
 
     study: str
+    linked: str
     configuration: str
     values: Floats
     estimate: Estimate
@@ -68,11 +70,13 @@ class ReplicatedChoices:
         choices: Of the studies that were replicated, in their order.
         pairs: Each pair of them.
         absent: What the studies are called that were not replicated.
+        notes: Of which replicates these are where that may be taken amiss, one sentence each.
     """
 
     choices: tuple[ReplicatedChoice, ...]
     pairs: tuple[ReplicatedPair, ...]
     absent: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def choices_table(self) -> Table:
         """One row a study."""
@@ -118,22 +122,40 @@ class ReplicatedChoices:
         )
 
 
-def replicated_choices(reader: Reader, studies: Sequence[ComparedStudy]) -> ReplicatedChoices:
+def replicated_choices(
+    reader: Reader, studies: Sequence[ComparedStudy], *, anonymous: bool = False
+) -> ReplicatedChoices:
     """The chosen configurations of studies with one objective, where they were replicated.
 
-    Of a study with several studies of replicates the first by name counts.
+    Replicates belong to the study whose identity their link has, whatever it is called now. Of
+    several studies of replicates the first by name counts that holds the study's best trial, else
+    the first. One that is compared beside its own source is that source's and is not counted twice.
     """
-    choices, absent = [], []
+    choices, absent, notes = [], [], []
+    uids = {study.search.study.uid for study in studies}
     for study in studies:
         found = replications(reader, study.search.study)
         if not found:
             absent.append(study.name)
             continue
-        chosen = found[0].chosen
+        if found[0].study == study.search.study.name:
+            shown = found[0]
+            of = "" if anonymous else f" of {shown.source.text}"
+            notes.append(
+                f"{study.name} holds replicates{of}: its trials run given configurations, and "
+                "nothing was searched."
+            )
+            if shown.link.uid in uids:
+                continue  # they are listed with that study
+        else:
+            shown = min(found, key=lambda one: not _holds_best(study, one))
+            notes += _of_which(study, shown, len(found))
+        chosen = shown.chosen
         values = chosen.runs.values[chosen.runs.complete, 0]
         choices.append(
             ReplicatedChoice(
                 study.name,
+                shown.study,
                 chosen.name,
                 values[~np.isnan(values)],
                 chosen.estimates[0],
@@ -151,7 +173,22 @@ def replicated_choices(reader: Reader, studies: Sequence[ComparedStudy]) -> Repl
         ReplicatedPair(first, second, d, None if d.p_value is None else next(adjusted))
         for first, second, d in differences
     )
-    return ReplicatedChoices(tuple(choices), pairs, tuple(absent))
+    return ReplicatedChoices(tuple(choices), pairs, tuple(absent), tuple(notes))
+
+
+def _holds_best(study: ComparedStudy, found: Replication) -> bool:
+    best = study.search.best
+    return best is not None and found.chosen.runs.configuration.trial == study.search.numbers[best]
+
+
+def _of_which(study: ComparedStudy, shown: Replication, count: int) -> Iterator[str]:
+    if count > 1:
+        yield f"{study.name} has {count} studies of replicates; one of them is shown."
+    if not _holds_best(study, shown):
+        yield (
+            f"The replicates of {study.name} are of {shown.chosen.name}, which is not its best "
+            "trial now."
+        )
 
 
 def _choice_row(choice: ReplicatedChoice) -> tuple[Cell, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
-from trialbook.analysis.comparison.studies import ComparedStudy, Group, differences
+from trialbook.analysis.comparison.repeating import Group
+from trialbook.analysis.comparison.studies import ComparedStudy, differences
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState

@@ -22,7 +22,8 @@ from itertools import combinations
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table, number_cell
-from trialbook.analysis.comparison.studies import ComparedStudy, Group
+from trialbook.analysis.comparison.repeating import Group
+from trialbook.analysis.comparison.studies import ComparedStudy
 from trialbook.analysis.searches.history import history
 from trialbook.analysis.searches.search import Floats
 from trialbook.errors import NotApplicableError

@@ -1,4 +1,7 @@
-"""The studies that are compared, and which of them repeat one another under other seeds."""
+"""The studies that are compared, with what their trials recorded.
+
+Which of them repeat one another is in ``repeating.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import SpaceParam, space
 from trialbook.book.reading import Reader
 from trialbook.book.studies import Studies
+from trialbook.book.study_facts import seeded
 from trialbook.errors import (
     BookCorruptError,
     InvalidInputError,
@@ -19,10 +23,11 @@ from trialbook.errors import (
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.execution import LaunchState
+from trialbook.records.recorded_command import recorded_command
 from trialbook.records.verdict import CoordinateDifference
 
-_SAME_IN = (Kind.CODE, Kind.DATA, Kind.CONFIG)
-"""Coordinates that studies of one group share; machines may differ, and the settings say so."""
+PROBLEM = (Kind.CODE, Kind.DATA, Kind.CONFIG)
+"""Coordinates that say what problem a study searched."""
 _SEED = "search.seed"
 
 
@@ -36,6 +41,8 @@ class ComparedStudy:
         space: The params of its space, in the order in which they were first asked.
         snapshots: Those of its newest tracked trial; a coordinate that was not captured is absent.
         mixed: How many of its trials ran with other code, data or configuration than the study.
+        trial_seeds: What the seeds of its trials were derived from, where it was not the study's
+            own random identity: the study's seed, else the decorator's.
     """
 
     name: str
@@ -43,6 +50,7 @@ class ComparedStudy:
     space: tuple[SpaceParam, ...]
     snapshots: Mapping[Kind, Snapshot]
     mixed: int = 0
+    trial_seeds: frozenset[int] = frozenset()
 
     @property
     def seed(self) -> int | None:
@@ -51,27 +59,29 @@ class ComparedStudy:
         return None if spec is None else spec.search.seed
 
     @property
-    def objective(self) -> str | None:
-        """Name of the objective inside its module or file; ``None`` when it is not recorded."""
+    def launch(self) -> LaunchState | None:
+        """How the process of its newest tracked trial was started; ``None`` when unknown."""
         snapshot = self.snapshots.get(Kind.EXECUTION)
-        entry = None if snapshot is None else snapshot.state_as(LaunchState).entry
-        return None if entry is None else entry.name
+        return None if snapshot is None else snapshot.state_as(LaunchState)
 
+    @property
+    def objective(self) -> str | None:
+        """The objective in its module or file; ``None`` when that is not recorded."""
+        if self.launch is None or self.launch.entry.name is None:
+            return None
+        entry = self.launch.entry
+        return f"{entry.module or entry.path or '?'}:{entry.name}"
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Studies that asked the same of the same code and data, each under its own seed.
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the user gave the interpreter and the program on the command line.
 
-    Args:
-        label: What it is called.
-        studies: Index of each of its studies.
-        same_seed: Whether some of them have the same seed: they are no independent repetitions, and
-            nothing can be said of how such studies spread.
-    """
-
-    label: str
-    studies: tuple[int, ...]
-    same_seed: bool = False
+        Empty where a worker ran the trials: no argument reaches an objective there.
+        """
+        if self.launch is None:
+            return ()
+        command = recorded_command(self.launch.argv)
+        return () if command.is_worker else (*command.options, *command.arguments)
 
 
 def compared_studies(
@@ -122,12 +132,16 @@ def _study(reader: Reader, name: str, called: str) -> ComparedStudy:
             except (NotFoundError, BookCorruptError):
                 continue  # told as not recorded; 'verify' names it
     params = space(search).params if search.params else ()
-    kinds = tuple(f"{kind}:" for kind in _SAME_IN)
+    kinds = tuple(f"{kind}:" for kind in PROBLEM)
     mixed = sum(
         any(text.startswith(kinds) for text in trial.differs)
         for trial in differing_trials(reader, name)
     )
-    return ComparedStudy(called, search, params, snapshots, mixed)
+    ways, _ = seeded(reader.book, search.study.study_id)
+    trial_seeds = {way.decorator if way.study is None else way.study for way in ways}
+    return ComparedStudy(
+        called, search, params, snapshots, mixed, frozenset(s for s in trial_seeds if s is not None)
+    )
 
 
 def differences(
@@ -142,72 +156,3 @@ def differences(
         return None
     found = coordinate_differences(first.snapshots[kind], other.snapshots[kind])
     return tuple(d for d in found if d.what != _SEED)
-
-
-def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tuple[Group, ...]:
-    """Which studies repeat one another, in the order of their first studies.
-
-    Two studies do when sampler, pruner and space are the same, and what their newest trials
-    recorded of code, data and configuration too, and the name of the objective: one file may hold
-    several. A study that recorded none of it is alone, and so is one whose trials did not all run
-    the same.
-
-    Args:
-        studies: The studies.
-        anonymous: Whether to call groups by numbers too.
-    """
-    members: list[list[int]] = []
-    for index, study in enumerate(studies):
-        for group in members:
-            if _repeats(studies[group[0]], study):
-                group.append(index)
-                break
-        else:
-            members.append([index])
-    if anonymous:
-        labels = [f"group {place}" for place in range(1, len(members) + 1)]
-    else:
-        given = [_label([studies[index].name for index in group]) for group in members]
-        labels = [
-            label if given.count(label) == 1 else f"{label} (group {place})"
-            for place, label in enumerate(given, start=1)
-        ]
-    return tuple(
-        Group(label, tuple(group), _same_seed([studies[index].seed for index in group]))
-        for label, group in zip(labels, members, strict=True)
-    )
-
-
-def _same_seed(seeds: Sequence[int | None]) -> bool:
-    known = [seed for seed in seeds if seed is not None]
-    return len(set(known)) < len(known)
-
-
-def _repeats(first: ComparedStudy, other: ComparedStudy) -> bool:
-    specs = (first.search.study.spec, other.search.study.spec)
-    if specs[0] is None or specs[1] is None:
-        return False
-    asked, again = specs[0].search, specs[1].search
-    if asked.sampler is None or (asked.sampler, asked.pruner) != (again.sampler, again.pruner):
-        return False
-    if specs[0].changes or specs[1].changes or _ranges(first) != _ranges(other):
-        return False
-    if first.objective != other.objective or first.mixed or other.mixed:
-        return False
-    return all(differences(first, other, kind) == () for kind in _SAME_IN)
-
-
-def _ranges(study: ComparedStudy) -> dict[str, tuple[str, ...]]:
-    return {param.name: tuple(r.text for r in param.ranges) for param in study.space}
-
-
-def _label(names: list[str]) -> str:
-    """What the names of a group have in common, else the first one."""
-    if len(names) == 1:
-        return names[0]
-    least, greatest = min(names), max(names)
-    until = next(
-        (at for at, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]),
-        len(least),
-    )
-    return least[:until].rstrip("-_./ ~#:0123456789") or names[0]

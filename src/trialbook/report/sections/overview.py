@@ -32,7 +32,7 @@ def overview(source: ReportSource) -> Section:
     if source.holds_replicates:
         blocks.append(
             Notice(
-                f"This study holds replicates of {source.replications[0].link.study}: its trials "
+                f"This study holds replicates of {source.replications[0].source.text}: its trials "
                 "run a few given configurations under fresh seeds, and nothing was searched. The "
                 "best of them had the luckiest seed; what a configuration reaches is told by the "
                 "section on replicates.",

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from trialbook.rerun.command import RecordedCommand, recorded_command
+from trialbook.records.recorded_command import RecordedCommand, recorded_command
 
 
 @pytest.mark.parametrize(

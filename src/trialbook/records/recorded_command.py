@@ -8,6 +8,7 @@ from dataclasses import dataclass
 _WITH_VALUE = ("W", "X", "c", "m")
 _KEPT_FLAGS = "bBOu"
 _KEPT_WITH_VALUE = ("W", "X")
+_START = "/trialbook/running/start.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class RecordedCommand:
     def argv(self) -> tuple[str, ...]:
         """``sys.argv`` as the program saw it; with ``-m`` the first item is filled in later."""
         return (self.target, *self.arguments)
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it started a process of Trialbook: its arguments are not the user's."""
+        return self.target.endswith(_START)
 
 
 def recorded_command(argv: Sequence[str]) -> RecordedCommand:

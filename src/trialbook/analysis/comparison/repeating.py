@@ -1,0 +1,199 @@
+"""Which of the compared studies repeat one another under other seeds, and why others do not.
+
+Studies are pooled when what they asked and what their newest trials recorded is the same, see
+``RULE``. Nothing that can change a result is passed over: where studies look like repetitions and
+are none, the difference is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from trialbook.analysis.comparison.studies import PROBLEM, ComparedStudy, differences
+from trialbook.records.coordinates import Kind
+from trialbook.records.marks import difference_text, named
+
+RULE = (
+    "Studies count as repetitions of one another when these are the same: sampler and pruner with "
+    "their settings, the search space, the objective and its file or module, the contents of all "
+    "code files that were loaded, data, configuration, and the arguments of the program, apart "
+    "from the study's own name and seed. Machines, environments, budgets and numbers of workers "
+    "may differ."
+)
+_PARTS = re.compile(r"([=/,:])")
+"""What separates the parts of an argument: ``--seed=3``, ``runs/tpe-3``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Studies that asked the same of the same code and data, each under its own seed.
+
+    Args:
+        label: What it is called.
+        studies: Index of each of its studies.
+        same_seed: Whether some of them have the same seed: they are no independent repetitions, and
+            nothing can be said of how such studies spread.
+    """
+
+    label: str
+    studies: tuple[int, ...]
+    same_seed: bool = False
+
+
+def groups(studies: Sequence[ComparedStudy], *, anonymous: bool = False) -> tuple[Group, ...]:
+    """Which studies repeat one another by ``RULE``, in the order of their first studies.
+
+    A study that recorded no code and data is alone, and so is one whose trials did not all run the
+    same, or whose objective is in no file of the record.
+
+    Args:
+        studies: The studies.
+        anonymous: Whether to call groups by numbers too.
+    """
+    members: list[list[int]] = []
+    for index, study in enumerate(studies):
+        for group in members:
+            if _same_search(studies[group[0]], study) and not _apart(studies[group[0]], study):
+                group.append(index)
+                break
+        else:
+            members.append([index])
+    if anonymous:
+        labels = [f"group {place}" for place in range(1, len(members) + 1)]
+    else:
+        given = [_label([studies[index].name for index in group]) for group in members]
+        labels = [
+            label if given.count(label) == 1 else f"{label} (group {place})"
+            for place, label in enumerate(given, start=1)
+        ]
+    return tuple(
+        Group(label, tuple(group), _same_seed([studies[index].seed for index in group]))
+        for label, group in zip(labels, members, strict=True)
+    )
+
+
+def repetition_notes(
+    studies: Sequence[ComparedStudy], found: Sequence[Group], *, anonymous: bool = False
+) -> Iterator[str]:
+    """What a reader must know of who repeats whom, one sentence each.
+
+    Args:
+        studies: The studies.
+        found: Their groups.
+        anonymous: Whether to leave out what arguments and files are called.
+    """
+    for group in found:
+        yield from _pooled(group, [studies[index] for index in group.studies])
+    heads = [studies[group.studies[0]] for group in found]
+    for at, other in enumerate(heads):
+        for first in heads[:at]:
+            reasons = _apart(first, other) if _same_search(first, other) else ()
+            if reasons and first.snapshots and other.snapshots:
+                what = [reason if anonymous else f"{reason}{said}" for reason, said in reasons]
+                yield (
+                    f"{first.name} and {other.name} searched alike and are not taken for "
+                    f"repetitions of one another: they differ in {', '.join(what)}."
+                )
+                break
+
+
+def _pooled(group: Group, studies: Sequence[ComparedStudy]) -> Iterator[str]:
+    first, *others = studies
+    seeds = [study.trial_seeds for study in studies]
+    if group.same_seed:
+        yield f"Studies of {group.label} share a seed, so they are no independent repetitions."
+    elif len(frozenset[int]().union(*seeds)) < sum(map(len, seeds)):
+        yield (
+            f"Trials of one number have the same seed in studies of {group.label}, that of the "
+            "decorator: how these studies spread tells of the search, and not of training."
+        )
+    if any(study.arguments != first.arguments for study in others):
+        yield (
+            f"The arguments of the studies of {group.label} differ where they give the study's "
+            "name or its seed, and nowhere else."
+        )
+    environment = {
+        difference.what: None
+        for other in others
+        for difference in differences(first, other, Kind.ENVIRONMENT) or ()
+    }
+    if environment:
+        yield (
+            f"Studies of {group.label} ran in different environments: they differ in "
+            f"{named(list(environment))}."
+        )
+
+
+def _same_seed(seeds: Sequence[int | None]) -> bool:
+    known = [seed for seed in seeds if seed is not None]
+    return len(set(known)) < len(known)
+
+
+def _same_search(first: ComparedStudy, other: ComparedStudy) -> bool:
+    """Whether sampler, pruner and space are known and the same."""
+    specs = (first.search.study.spec, other.search.study.spec)
+    if specs[0] is None or specs[1] is None:
+        return False
+    asked, again = specs[0].search, specs[1].search
+    if asked.sampler is None or (asked.sampler, asked.pruner) != (again.sampler, again.pruner):
+        return False
+    return not (specs[0].changes or specs[1].changes) and _ranges(first) == _ranges(other)
+
+
+def _apart(first: ComparedStudy, other: ComparedStudy) -> tuple[tuple[str, str], ...]:
+    """Why studies that searched alike are no repetitions: each reason, and what exactly."""
+    return tuple(_reasons(first, other))
+
+
+def _reasons(first: ComparedStudy, other: ComparedStudy) -> Iterator[tuple[str, str]]:
+    mixed = [study.name for study in (first, other) if study.mixed]
+    if mixed:
+        yield "what their own trials ran with", f" ({', '.join(mixed)})"
+    if first.objective != other.objective:
+        yield "objective", f" ({first.objective}, {other.objective})"
+    elif any(
+        study.launch is not None and study.launch.entry.how == "none" for study in (first, other)
+    ):
+        yield "code", " (the objective is in no file of the record)"
+    for kind in PROBLEM:
+        found = differences(first, other, kind)
+        called = "configuration" if kind is Kind.CONFIG else str(kind)
+        if found is None:
+            yield called, " (not recorded)"
+        elif found:
+            yield called, f" ({named([difference_text(one) for one in found])})"
+    if _unnamed(first) != _unnamed(other):
+        yield "arguments", f" ({_shown(first)}; {_shown(other)})"
+
+
+def _unnamed(study: ComparedStudy) -> tuple[str, ...]:
+    """Its arguments, with words in the place of its name and its seed."""
+    own = {study.search.study.name: "STUDY"}
+    if study.seed is not None:
+        own[str(study.seed)] = "SEED"
+    return tuple(
+        "".join(own.get(part, part) for part in _PARTS.split(argument))
+        for argument in study.arguments
+    )
+
+
+def _shown(study: ComparedStudy) -> str:
+    return " ".join(study.arguments) or "none"
+
+
+def _ranges(study: ComparedStudy) -> dict[str, tuple[str, ...]]:
+    return {param.name: tuple(r.text for r in param.ranges) for param in study.space}
+
+
+def _label(names: list[str]) -> str:
+    """What the names of a group have in common, else the first one."""
+    if len(names) == 1:
+        return names[0]
+    least, greatest = min(names), max(names)
+    until = next(
+        (at for at, pair in enumerate(zip(least, greatest, strict=False)) if pair[0] != pair[1]),
+        len(least),
+    )
+    return least[:until].rstrip("-_./ ~#:0123456789") or names[0]
