@@ -189,7 +189,7 @@ def _color_bar(
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     from trialbook.report.paper.axes import PowerLabels
-    from trialbook.report.paper.marks import color_map, norm_of
+    from trialbook.report.paper.looks import color_map, norm_of
 
     rows = {axes.get_subplotspec().rowspan.start for axes in owners}  # type: ignore[union-attr]
     length_in = room.height_in * (len(rows) if whole else 1)

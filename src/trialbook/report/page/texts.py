@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from trialbook.report.charts import Axis, Floats, Scale
 from trialbook.report.geometry import finite
-from trialbook.report.labels import one_line, shortened
+from trialbook.report.labels import one_line, shortened, wrapped
 
+LETTER_PX = 6.8
+X_LETTERS = 16
+"""Of the names of categories on an x axis."""
 _ENTITIES = str.maketrans({c: f"&#{ord(c)};" for c in "&<>$%{}"})
 _PLAIN = re.compile(r"[A-Za-z0-9_ .,:;()=+/\[\]'\"-]{0,100}")
 _HOVER_COLUMNS = 90
@@ -32,6 +35,12 @@ def escaped(text: str) -> str:
 def label(text: str, limit: int) -> str:
     """A text for a title, tick or legend, shortened to so many columns."""
     return escaped(shortened(text, limit))
+
+
+def wrapped_lines(text: str, width_px: float, lines: int = 2) -> str:
+    """A text on a few lines of a width."""
+    found = wrapped(text, max(int(width_px / LETTER_PX), 8), lines)
+    return "<br>".join(escaped(line) for line in found.split("\n"))
 
 
 def hovered(text: str) -> str:
