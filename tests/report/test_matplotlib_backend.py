@@ -186,7 +186,15 @@ def test_ticks_of_a_log_axis_are_powers_in_plain_text():
     axis = Axis("lr", Scale.LOG)
     drawn = _rendered(one(Points(np.array([1e-6, 1.0]), np.zeros(2)), x=axis))
     ticks = {text.get_text() for text in drawn.axes[0].get_xticklabels()}
-    assert {"10⁻⁶", "10⁻⁴", "0.01", "1"} <= ticks
+    assert {"10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"} <= ticks
+
+
+def test_a_colour_bar_of_logarithms_is_labelled_as_a_log_axis():
+    points = Points(np.zeros(2), np.zeros(2), colors=np.array([1e-5, 1e-1]))
+    drawn = _rendered(one(points, color=ColorScale("time", (1e-5, 1e-1), log=True)), "a4")
+    labels = [text.get_text() for text in drawn.axes[1].get_yticklabels()]
+    assert labels[0] == "10⁻⁵"
+    assert labels[-1] == "10⁻¹"
 
 
 def test_a_log_axis_without_a_positive_number_is_linear():

@@ -123,6 +123,23 @@ def test_few_whole_numbers_have_no_ticks_between_them():
     assert "dtick" not in layout["yaxis"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "form"),
+    [(0.1, 3.0, "~r"), (1.0, 1e4, "~r"), (1e-5, 5e-4, "~e"), (1e-5, 1.0, None)],
+)
+def test_labels_of_a_log_axis_have_one_format(low, high, form):
+    points = Points(np.array([low, high]), np.zeros(2))
+    axis = described(one(points, x=Axis("lr", Scale.LOG)))["layout"]["xaxis"]
+    assert axis.get("tickformat") == form
+    assert axis["exponentformat"] == "power"
+
+
+def test_few_whole_numbers_on_a_log_axis_have_ticks():
+    points = Points(np.array([4.0, 8.0]), np.zeros(2))
+    axis = Axis("units", Scale.LOG, integer=True)
+    assert "dtick" not in described(one(points, x=axis))["layout"]["xaxis"]
+
+
 def test_rows_differ_in_height():
     panel = Panel(Axis(), Axis(), (Points(np.array([0.0]), np.array([0.0])),))
     tall = replace(chart(panel), panels=((panel,), (panel,)), row_heights=(3.0, 1.0))

@@ -56,11 +56,15 @@ def _above_0(axis: Axis) -> bool:
     return axis.limits is not None and axis.limits[0] > 0
 
 
-def extent(panel: Panel, which: str) -> float:
-    """From the least to the greatest number on the axis ``x`` or ``y``; 0 without numbers."""
+def ends(panel: Panel, which: str) -> tuple[float, float]:
+    """The least and the greatest number on the axis ``x`` or ``y``; NaN without numbers.
+
+    Of a LOG axis only numbers above 0 count.
+    """
     numbers = _numbers(panel, which)
-    seen = numbers[np.isfinite(numbers)]
-    return float(seen.max() - seen.min()) if len(seen) else 0.0
+    log = (panel.x if which == "x" else panel.y).scale is Scale.LOG
+    seen = numbers[np.isfinite(numbers) & ((numbers > 0) | (not log))]
+    return (float(seen.min()), float(seen.max())) if len(seen) else (np.nan, np.nan)
 
 
 def _numbers(panel: Panel, which: str) -> Floats:

@@ -186,10 +186,11 @@ def _color_bar(
     drawn: Figure, scale: ColorScale, owners: list[Axes], whole: bool, room: Room
 ) -> None:
     from matplotlib.cm import ScalarMappable
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
-    from trialbook.report.paper.axes import PowerLabels
+    from trialbook.report.paper.axes import mark_log_ticks
     from trialbook.report.paper.looks import color_map, norm_of
+    from trialbook.report.paper.settings import TICK_PT
 
     rows = {axes.get_subplotspec().rowspan.start for axes in owners}  # type: ignore[union-attr]
     length_in = room.height_in * (len(rows) if whole else 1)
@@ -200,14 +201,13 @@ def _color_bar(
         aspect=min(max(length_in * 9, 12), 40),
         shrink=1.0 if length_in < 4 else 0.6,
     )
-    count = max(int(length_in / 0.35), 2)
     if scale.log:
-        bar.locator = LogLocator(numticks=max(count, 3))
-        bar.formatter = PowerLabels(labelOnlyBase=False, minor_thresholds=(1, 0.4))
+        drawn_in = length_in * (1.0 if length_in < 4 else 0.6)
+        mark_log_ticks(bar.ax.yaxis, drawn_in - 0.35, TICK_PT)
     else:
-        bar.locator = MaxNLocator(nbins=min(count, 7))
+        bar.locator = MaxNLocator(nbins=min(max(int(length_in / 0.35), 2), 7))
+        bar.update_ticks()
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.update_ticks()
     bar.outline.set_visible(False)
     bar.ax.set_ylabel(wrapped(scale.label, room.letters(length_in - 0.2)), parse_math=False)
 

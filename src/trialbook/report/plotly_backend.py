@@ -15,7 +15,7 @@ from trialbook.report.charts import Cells, Chart, ColorScale, Panel, Rule
 from trialbook.report.geometry import (
     color_scales,
     drawable,
-    extent,
+    ends,
     is_bare,
     marks_count,
     panels_of,
@@ -147,12 +147,10 @@ def _set_axes(
     above = [p for r, c, p in places if c == column and r <= row]
     before = [p for r, c, p in places if r == row and c <= column]
     last = not any(c == column and r > row for r, c, _ in places)
-    x = axis_json(panel.x, grid.panel_px, shown=last or not chart.share_x, vertical=False)
+    shown = last or not chart.share_x
+    x = axis_json(panel.x, ends(panel, "x"), grid.panel_px, shown=shown, vertical=False)
     shown = len(before) == 1 or not chart.share_y
-    y = axis_json(panel.y, grid.rows_px[row], shown=shown, vertical=True)
-    for which, axis, found in (("x", panel.x, x), ("y", panel.y, y)):
-        if axis.integer and not axis.ticks and extent(panel, which) < found["nticks"]:
-            found["dtick"] = 1  # plotly would set ticks between whole numbers too
+    y = axis_json(panel.y, ends(panel, "y"), grid.rows_px[row], shown=shown, vertical=True)
     title_axis(x, panel.x, [p.x.label for p in panels_of(chart)], grid.panel_px)
     title_axis(y, panel.y, [p.y.label for p in panels_of(chart)], grid.rows_px[row])
     # What is between panels pushes no margin of the whole.

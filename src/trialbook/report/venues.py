@@ -13,7 +13,7 @@ Widths are those of the text block that the venue's own template sets, in inches
 - JMLR: ``jmlr2e.sty`` of the journal's own repository, ``textwidth 6.0 true in``.
 - Springer LNCS: ``llncs.cls``, ``textwidth 12.2cm``.
 - Nature: its research figure guide: 89 mm for one column, 183 mm for two.
-- Elsevier: its artwork sizing guide: 90 mm for one column, 190 mm for two. Its class for manuscripts
+- Elsevier: its artwork sizing guide: 90 mm for one column, 190 mm for two. Its class for papers
   is narrower: ``elsarticle.cls`` with ``5p`` sets ``textwidth=522pt`` and ``columnsep=18pt``, so
   88.6 mm a column and 183.5 mm for two.
 - A4: 210 mm with margins of 25 mm; the half of it with 8 mm between, and all of it.

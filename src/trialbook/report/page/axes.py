@@ -8,6 +8,7 @@ import numpy as np
 
 from trialbook.report.charts import Axis, Scale
 from trialbook.report.labels import axis_labels, distinct
+from trialbook.report.log_ticks import is_plain
 from trialbook.report.page.drawn import Json
 from trialbook.report.page.texts import LETTER_PX, X_LETTERS, escaped, label, numbers, placed
 
@@ -17,11 +18,14 @@ _Y_LETTERS = 26
 _GRID, _SOFT = "#e5e5e5", "#767676"
 
 
-def axis_json(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> Json:
+def axis_json(
+    axis: Axis, ends: tuple[float, float], length_px: float, *, shown: bool, vertical: bool
+) -> Json:
     """An axis without its title and its place.
 
     Args:
         axis: The axis.
+        ends: The least and the greatest number on it, NaN without numbers.
         length_px: How long it is.
         shown: Whether it has labels at its ticks.
         vertical: Whether it is a y axis.
@@ -44,8 +48,12 @@ def axis_json(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> J
         found["hoverformat"] = "%Y-%m-%d %H:%M:%S"
     if axis.integer:
         found["tickformat"] = "d"
+    elif axis.scale is Scale.LOG:
+        found |= _log_format(ends)
     if axis.ticks is not None:
         _name_ticks(found, axis, length_px, vertical)
+    elif axis.integer and axis.scale is Scale.LINEAR and not ends[1] - ends[0] >= found["nticks"]:
+        found["dtick"] = 1  # plotly would set ticks between whole numbers too
     elif axis.scale is Scale.CATEGORY:
         labels = distinct(axis.categories, _Y_LETTERS if vertical else X_LETTERS)
         step = max(-(-len(labels) * 15 // max(int(length_px), 1)), 1)
@@ -56,9 +64,9 @@ def axis_json(axis: Axis, length_px: float, *, shown: bool, vertical: bool) -> J
             "autotickangles": [0, 90],  # slanted ones reach into the next panel
             "showgrid": False,
         }
-    ends = _range(axis)
-    if ends is not None:
-        found |= {"range": ends[::-1] if axis.reverse else ends, "autorange": False}
+    shown_ends = _range(axis)
+    if shown_ends is not None:
+        found |= {"range": shown_ends[::-1] if axis.reverse else shown_ends, "autorange": False}
     elif axis.reverse:
         found["autorange"] = "reversed"
     return found
@@ -71,6 +79,19 @@ def title_axis(found: Json, axis: Axis, labels: list[str], length_px: float) -> 
         drawn = axis_labels(labels, letters, 2)[axis.label]
         text = "<br>".join(escaped(line) for line in drawn.split("\n"))
         found["title"] = {"text": text, "standoff": 8, "font": {"size": _TITLE_PX}}
+
+
+def _log_format(ends: tuple[float, float]) -> Json:
+    """The form of all labels of a LOG axis: by itself plotly.js would write 2 for 0.0002.
+
+    Labels stay plotly.js's own, so that there are some wherever a reader zooms to.
+    """
+    low, high = ends
+    if not 0 < low <= high:
+        return {}
+    if is_plain(low, high):
+        return {"tickformat": "~r"}
+    return {"tickformat": "~e"} if high < 100 * low else {}
 
 
 def _name_ticks(found: Json, axis: Axis, length_px: float, vertical: bool) -> None:

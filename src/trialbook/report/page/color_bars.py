@@ -6,10 +6,14 @@ import numpy as np
 
 from trialbook.report.charts import ColorScale
 from trialbook.report.geometry import limits_of
+from trialbook.report.log_ticks import log_ticks
 from trialbook.report.page.colors import colored, colorscale
 from trialbook.report.page.drawn import Drawn, Json, Place
 from trialbook.report.page.grid import Grid
 from trialbook.report.page.texts import wrapped_lines
+
+_TICK_PX = 40
+"""Room of a label along a bar."""
 
 
 def color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, grid: Grid) -> Json:
@@ -38,10 +42,10 @@ def color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, gri
         "len": round(length_px),
         "title": {"text": wrapped_lines(scale.label, length_px), "side": "right"},
         "exponentformat": "power",
-        "nticks": max(int(length_px / 40), 3),
+        "nticks": max(int(length_px / _TICK_PX), 3),
     }
     if scale.log:
-        bar |= _log_ticks(low, high)
+        bar |= _log_ticks(low, high, length_px)
     return {
         "cmin": low,
         "cmax": high,
@@ -50,20 +54,13 @@ def color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, gri
     }
 
 
-def _log_ticks(low: float, high: float) -> Json:
+def _log_ticks(low: float, high: float, length_px: float) -> Json:
     """Ticks of a colour bar whose numbers are logarithms."""
-    factors = (1, 2, 5) if high - low < 3 else (1,)
-    places = [
-        (exponent + float(np.log10(factor)), factor * 10.0**exponent)
-        for exponent in range(int(np.floor(low)), int(np.ceil(high)) + 1)
-        for factor in factors
-    ]
-    shown = [(place, value) for place, value in places if low - 1e-9 <= place <= high + 1e-9]
-    step = max(len(shown) // 8, 1)
+    found = log_ticks(10.0**low, 10.0**high, length_px, lambda _: _TICK_PX).labelled
     return {
         "tickmode": "array",
-        "tickvals": [round(place, 6) for place, _ in shown[::step]],
-        "ticktext": [f"{value:.4g}" for _, value in shown[::step]],
+        "tickvals": [round(float(np.log10(value)), 6) for value, _ in found],
+        "ticktext": [label for _, label in found],
     }
 
 

@@ -14,10 +14,10 @@ from matplotlib.axis import YAxis
 from trialbook.report.charts import Axis, Floats, Panel, Scale
 from trialbook.report.geometry import finite, is_bare
 from trialbook.report.labels import cells_of, distinct, shortened, wrapped
+from trialbook.report.log_ticks import log_ticks
 from trialbook.report.paper.settings import LABEL_PT, SMALL_PT, TICK_PT
 
 _DAY_S = 86400.0
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LETTER = 0.56
 """Width of a letter relative to the size of its font."""
 _NARROW_IN = 2.2
@@ -142,11 +142,7 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
     elif axis.scale is Scale.CATEGORY:
         _categories(which, axis, room, length_in)
     elif axis.scale is Scale.LOG:
-        which.set_major_locator(ticker.LogLocator(numticks=max(count, 3)))
-        which.set_minor_locator(ticker.LogLocator(subs="auto", numticks=max(count, 3)))
-        which.set_major_formatter(PowerLabels())
-        which.set_minor_formatter(PowerLabels(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
-        which.set_tick_params(which="minor", labelsize=size)
+        mark_log_ticks(which, length_in, size)
     elif axis.scale is Scale.TIME:
         form, _ = _time_form(which)
         most = max(int(length_in / (0.7 if form.endswith("%f") else 0.55)), 2)
@@ -162,6 +158,20 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
                 min_n_ticks=1 if axis.integer and not _holds_two(which) else 2,
             )
         )
+
+
+def mark_log_ticks(which: DrawnAxis, length_in: float, size_pt: float) -> None:
+    """Set the ticks of a LOG axis whose limits are final."""
+    low, high = sorted(which.get_view_interval())
+    letter_in = size_pt * _LETTER / 72
+    if isinstance(which, YAxis):
+        found = log_ticks(low, high, length_in, lambda _: 2 * size_pt / 72)
+    else:
+        found = log_ticks(low, high, length_in, lambda text: (cells_of(text) + 1.5) * letter_in)
+    which.set_major_locator(ticker.FixedLocator([value for value, _ in found.labelled]))
+    which.set_major_formatter(ticker.FixedFormatter([label for _, label in found.labelled]))
+    which.set_minor_locator(ticker.FixedLocator(list(found.marks)))
+    which.set_minor_formatter(ticker.NullFormatter())
 
 
 def _holds_two(which: DrawnAxis) -> bool:
@@ -223,16 +233,3 @@ def _turn(axes: Axes, room: Room) -> None:
 
 def _stride(count: int, room: int) -> int:
     return max(math.ceil(count / max(room, 1)), 1)
-
-
-class PowerLabels(ticker.LogFormatter):
-    """Labels of a log axis: plain numbers near 1, powers of ten in Unicode elsewhere."""
-
-    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
-        """The text of a tick (called by the base class)."""
-        if 1e-3 <= x < 1e4:
-            return f"{x:.6g}"
-        exponent = math.floor(math.log10(x) + 1e-9)
-        factor = x / 10.0**exponent
-        power = f"10{str(exponent).translate(_POWERS)}"
-        return power if abs(factor - 1) < 1e-6 else f"{factor:.3g}×{power}"
