@@ -52,6 +52,7 @@ def test_a_figure_of_one_objective_is_there_for_each_of_several(storage: BookSto
     figures = [block for block in blocks if isinstance(block, FigureBlock)]
     assert [f.name for f in figures] == ["front", "slice-0", "slice-1", "edf-0", "edf-1"]
     assert [f.reference.trials for f in figures[1:3]] == [(0,), (1,)]
+    assert [f.reference.made.objective for f in figures] == [0, 0, 1, 0, 1]
     for figure, name in zip(figures[1:], ["accuracy", "latency"] * 2, strict=True):
         assert figure.chart.caption.startswith(f"Objective {name} (lower is better), one of 2")
         assert figure.chart.title.endswith(f": {name}")
@@ -65,9 +66,11 @@ def test_of_one_objective_nothing_is_told_apart(storage: BookStorage) -> None:
 
 
 def test_a_chosen_objective_is_the_only_one(storage: BookStorage) -> None:
-    (figure,) = source(storage, 2, chosen=1).figures("slice")
-    assert isinstance(figure, FigureBlock)
-    assert (figure.name, figure.reference.trials) == ("slice", (1,))
+    blocks = source(storage, 2, chosen=1).figures("slice", "hypervolume")
+    figures = [block for block in blocks if isinstance(block, FigureBlock)]
+    assert [f.name for f in figures] == ["slice", "hypervolume"]
+    assert figures[0].reference.trials == (1,)
+    assert [f.reference.made.objective for f in figures] == [1, 0]
 
 
 def test_of_many_objectives_the_first_four_are_drawn_and_the_way_to_others_is_told(

@@ -154,8 +154,10 @@ class StudyFigure:
         return self.kind.name if self.objective is None else f"{self.kind.name}-{self.objective}"
 
     def options(self, given: FigureOptions) -> FigureOptions:
-        """What it is drawn with, where the caller chose these."""
-        return given if self.objective is None else replace(given, objective=self.objective)
+        """What it is drawn with, where the caller chose these: no objective that it has not."""
+        if self.objective is None and self.kind.one_objective:
+            return given
+        return replace(given, objective=self.objective)
 
 
 def study_figures(
