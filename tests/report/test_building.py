@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import optuna
 import pytest
@@ -18,6 +19,7 @@ from trialbook.book.removal import remove_trial
 from trialbook.book.storage import BookStorage
 from trialbook.book.verification import seal_of
 from trialbook.errors import NotFoundError
+from trialbook.report import shown_studies
 from trialbook.report.building import SECTIONS, build
 from trialbook.report.document import (
     Command,
@@ -291,10 +293,14 @@ def test_a_copied_study_has_the_same_report_but_for_its_book(
     copy.close()
 
 
-def test_what_replicates_show_leads_to_their_study_too(storage: BookStorage) -> None:
+def test_what_replicates_show_leads_to_their_study_too(
+    storage: BookStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tracked(storage)
     assert report(storage, STUDY).verified is None
     linked = replicated(storage)
+    taken = Mock(wraps=shown_studies.seal_of)
+    monkeypatch.setattr(shown_studies, "seal_of", taken)
     with opened(storage) as reader:
         uid = reader.study(linked).uid
         document = build(reader, STUDY)
@@ -304,6 +310,7 @@ def test_what_replicates_show_leads_to_their_study_too(storage: BookStorage) -> 
         for block in blocks
         if isinstance(block, (FigureBlock, TableBlock))
     }
-    for name in ("replicates", "replicates-summary", "replicates-runs"):
-        assert shown[name][1:] == [uid], name
+    for name in ("", "-summary", "-metrics", "-runs"):
+        assert shown[f"replicates{name}"][1:] == [uid], name
     assert len(shown["history"]) == 1
+    assert taken.call_count == 1

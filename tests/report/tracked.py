@@ -130,6 +130,7 @@ def replicated(
         replicate = Replicate(configuration, index, 500 + index)
         template = create_trial(
             value=value,
+            intermediate_values={0: value},
             params={param.name: param.value for param in chosen.params},
             distributions={p.name: distribution_of(p.distribution) for p in chosen.params},
             system_attrs={REPLICATE: as_attribute(replicate)},

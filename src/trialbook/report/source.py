@@ -19,6 +19,7 @@ from trialbook.analysis.replication import Replication, replications
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import Space, space
 from trialbook.book.reading import Reader
+from trialbook.book.replicates import linked_studies
 from trialbook.book.study_facts import SeededTrials, sealed, seeded
 from trialbook.book.verification import StudySeal, Verification, verify
 from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicableError
@@ -100,6 +101,7 @@ class ReportSource:
         shown: The trial whose coordinates are shown: the selected one, else the first of the front,
             else the newest that was tracked; ``None`` without any.
         replications: What its replicates came to; empty without any.
+        linked: The studies that hold them, with their seals before they were read.
         untold: Why test metrics of the replicates are not shown; empty when they are, or are not
             there.
         account: What several sections count.
@@ -114,6 +116,7 @@ class ReportSource:
     selected: TrialDetail | None
     shown: TrialDetail | None
     replications: tuple[Replication, ...]
+    linked: tuple[ShownStudy, ...]
     untold: str
     account: Account
     verification: Verification | None
@@ -154,7 +157,8 @@ class ReportSource:
     ) -> FigureReference:
         """What something of this report carries; ``also`` names further studies that it shows."""
         shown = ShownStudy.of(self.study.name, self.study.uid, self.seal.seal)
-        found = FigureReference(shows, (shown, *shown_studies(self.reader, also)), trials, made)
+        beside = (one for one in self.linked if one.name in also)
+        found = FigureReference(shows, (shown, *beside), trials, made)
         return found.opaque() if self.anonymous else found
 
     def class_name(self, dotted: str) -> str:
@@ -230,7 +234,7 @@ class ReportSource:
             ),
             self.command(
                 f"plot --all DIR --objective {MOST_OBJECTIVES} {self.command_name}",
-                "draws those of another",
+                "Draws those of another objective.",
             ),
         )
 
@@ -256,6 +260,7 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
     if shown is None:
         index = _shown_index(search)
         shown = None if index is None else _detail(reader, search, index)
+    linked = shown_studies(reader, linked_studies(reader.book, record.uid))
     replicated, untold = _replications(reader, record, seal)
     return ReportSource(
         reader=reader,
@@ -265,6 +270,7 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
         selected=selected,
         shown=shown,
         replications=replicated,
+        linked=linked,
         untold=untold,
         account=_account(reader, search),
         verification=verify(reader.book, study, artifacts=True) if options.verify else None,

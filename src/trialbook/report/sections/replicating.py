@@ -124,6 +124,7 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
             "metrics.",
             metrics,
             shown=_SHOWN,
+            also=_also(source, found),
         )
     yield source.table(
         f"replicates-runs{end}",
