@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from trialbook.report.charts import Axis, Chart, ColorScale, Panel, Points, Role, Scale
+from trialbook.report.charts import Axis, Chart, ColorScale, Labels, Panel, Points, Role, Scale
 from trialbook.report.labels import texts_of
 from trialbook.report.matplotlib_backend import figure
 from trialbook.report.paper.settings import drawing, families, without_glyph
@@ -136,6 +136,19 @@ def test_long_categories_of_bars_leave_room_for_the_bars():
     (axes,) = drawn.axes
     assert axes.bbox.width > 0.4 * drawn.bbox.width
     assert len({text.get_text() for text in axes.get_yticklabels()}) == 10
+
+
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_texts_at_the_ends_of_many_axes_do_not_run_together(side):
+    names = tuple(f"param {index}" for index in range(11))
+    places = np.arange(11.0)
+    texts = Labels(places, np.zeros(11), ("1e-06", "0.0001", *("choice",) * 9), side)
+    lines = Points(places, np.zeros(11))
+    axis = Axis("", Scale.CATEGORY, names, (-0.5, 10.5))
+    drawn = _rendered(one(lines, texts, x=axis, y=Axis(limits=(-1, 1))), "ieee")
+    boxes = [text.get_window_extent() for text in drawn.axes[0].texts]
+    assert len(boxes) == 11
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def test_a_label_is_in_the_legend_once():

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _RATIO = 0.64
 _ROW_IN = (1.3, 2.8)
 """Lowest and highest usual height of a row."""
+_ALONE_IN = 1.7
+"""Lowest height of a row that is alone: its labels are as long as those of many."""
 _LEGEND_ROW_IN = 0.16
 _COLOR_BAR_IN = 0.55
 """What a colour bar with its label takes from the panels beside it."""
@@ -55,7 +57,7 @@ def figure(chart: Chart, width: Width | None = None) -> Figure:
 
     inches = (width or usual_width(chart)).inches
     rows, columns = len(chart.panels), max((len(row) for row in chart.panels), default=1)
-    lowest = _ROW_IN[0] if columns > 1 else _ROW_IN[0] + 0.3
+    lowest = _ROW_IN[0] if rows > 1 else _ALONE_IN
     usual_in = min(max(inches / columns * _RATIO, lowest), _ROW_IN[1])
     heights = chart.heights
     width_in = (inches - _COLOR_BAR_IN * len(color_scales(chart))) / columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib import dates, ticker
@@ -18,7 +19,7 @@ from trialbook.report.log_ticks import log_ticks
 from trialbook.report.paper.settings import LABEL_PT, SMALL_PT, TICK_PT
 
 _DAY_S = 86400.0
-_LETTER = 0.56
+LETTER = 0.56
 """Width of a letter relative to the size of its font."""
 _NARROW_IN = 2.2
 
@@ -42,7 +43,7 @@ class Room:
 
     def letters(self, length_in: float, size_pt: float = LABEL_PT) -> int:
         """How many letters of a font fit into a length."""
-        return max(int(length_in * 72 / (size_pt * _LETTER)), 6)
+        return max(int(length_in * 72 / (size_pt * LETTER)), 6)
 
 
 def drawn(values: Floats, axis: Axis) -> Floats:
@@ -163,7 +164,7 @@ def _ticks(which: DrawnAxis, axis: Axis, room: Room, length_in: float) -> None:
 def mark_log_ticks(which: DrawnAxis, length_in: float, size_pt: float) -> None:
     """Set the ticks of a LOG axis whose limits are final."""
     low, high = sorted(which.get_view_interval())
-    letter_in = size_pt * _LETTER / 72
+    letter_in = size_pt * LETTER / 72
     if isinstance(which, YAxis):
         found = log_ticks(low, high, length_in, lambda _: 2 * size_pt / 72)
     else:
@@ -220,8 +221,9 @@ def _turn(axes: Axes, room: Room) -> None:
     labels = axes.get_xticklabels()
     if not labels:
         return
-    each = room.letters((room.width_in - 0.5) / len(labels), TICK_PT)
-    if max(cells_of(label.get_text()) for label in labels) + 1 <= each:
+    each = (room.width_in - 0.5) / len(labels) / (TICK_PT * LETTER / 72)
+    widths = [cells_of(label.get_text()) for label in labels]
+    if all((one + other) / 2 + 1 <= each for one, other in pairwise(widths)):
         return
     # Slanted labels reach to the left, out of a narrow panel.
     upright = room.width_in < _NARROW_IN

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from trialbook.report.charts import Axis, Curves, Labels, Line, Panel, Points, Rule
+from trialbook.report.charts import Axis, Curves, Floats, Labels, Line, Panel, Points, Rule
 from trialbook.report.geometry import curve_slices
-from trialbook.report.labels import distinct
+from trialbook.report.labels import cells_of, distinct
 from trialbook.report.palette import look
-from trialbook.report.paper.axes import Room, drawn, include
+from trialbook.report.paper.axes import LETTER, Room, drawn, include
 from trialbook.report.paper.looks import (
     DASHES,
     MARKERS,
@@ -129,18 +131,20 @@ def draw_rule(axes: Axes, panel: Panel, mark: Rule, order: float) -> Artist:
 
 
 def draw_labels(axes: Axes, panel: Panel, mark: Labels, room: Room) -> None:
-    """Short texts at places of the panel."""
+    """Short texts at places of the panel, in two rows where one has no room for them."""
     beside = len(panel.x.categories) or 4
-    limit = min(room.letters((room.width_in - 0.6) / beside, SMALL_PT), 20)
+    letters = (room.width_in - 0.6) / beside / (SMALL_PT * LETTER / 72)
+    stacked = mark.side in ("above", "below")
+    texts = distinct(mark.texts, min(max(int(letters * (1 + stacked)) - 1, 5), 20))
+    crowded = stacked and _run_together(mark.x, texts, letters if panel.x.categories else np.inf)
     x, y = drawn(mark.x, panel.x), drawn(mark.y, panel.y)
     (dx, dy), horizontal, vertical = _SIDES[mark.side]
-    for place_x, place_y, text in zip(
-        x.tolist(), y.tolist(), distinct(mark.texts, limit), strict=True
-    ):
+    for place, (at_x, at_y, text) in enumerate(zip(x.tolist(), y.tolist(), texts, strict=True)):
+        row = place % 2 if crowded else 0
         axes.annotate(
             text,
-            (place_x, place_y),
-            (dx, dy),
+            (at_x, at_y),
+            (dx, dy + row * np.sign(dy) * SMALL_PT * 1.2),
             textcoords="offset points",
             fontsize=SMALL_PT,
             horizontalalignment=horizontal,
@@ -150,3 +154,12 @@ def draw_labels(axes: Axes, panel: Panel, mark: Labels, room: Room) -> None:
             zorder=4,
             parse_math=False,
         )
+
+
+def _run_together(x: Floats, texts: Sequence[str], letters: float) -> bool:
+    """Whether texts centred at categories touch, with so many letters from one to the next."""
+    widths = list(map(cells_of, texts))
+    return any(
+        (widths[at] + widths[at + 1]) / 2 + 0.8 > (x[at + 1] - x[at]) * letters
+        for at in range(len(texts) - 1)
+    )
