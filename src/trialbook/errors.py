@@ -29,6 +29,7 @@ caller would expect::
     │   ├── ArtifactLocationError (OSError)    where larger contents go: none, or not to be reached
     │   └── AttemptFencedError                 a write of an attempt that is no longer current
     ├── OutputError (OSError)                a report or figure that cannot be written there
+    ├── UnreadableFileError (OSError)        a file that is there and cannot be read
     ├── MissingPackageError (ImportError)    a package that this function needs is not installed
     ├── NotABookError (TypeError)            a tracked objective under another storage
     ├── CaptureError (RuntimeError)          a coordinate that could not be observed: no run
@@ -234,6 +235,10 @@ class AttemptFencedError(BookError):
 
 class OutputError(TrialbookError, OSError):
     """A report or figure cannot be written where it was asked for."""
+
+
+class UnreadableFileError(TrialbookError, OSError):
+    """A file is there, and the operating system does not let it be read."""
 
 
 class MissingPackageError(TrialbookError, ImportError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -21,7 +23,7 @@ from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_study, remove_trial
 from trialbook.book.storage import BookStorage
 from trialbook.book.study_facts import sealed
-from trialbook.errors import InvalidInputError, NotFoundError
+from trialbook.errors import InvalidInputError, NotFoundError, UnreadableFileError
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.report.carrying import text
 from trialbook.report.located import Standing
@@ -302,15 +304,35 @@ def test_only_plain_files_are_opened(recorded, tmp_path):
         (Path(recorded.storage), "a file of the book itself"),
         (Path("nul\0"), "names no file"),
     ):
-        with pytest.raises(InvalidInputError, match=words):
+        with pytest.raises(InvalidInputError, match=words) as told:
             report.locate(path, storage=recorded.storage)
-    for path, words in (
-        (dangling, "leads nowhere"),
-        (tmp_path / "no", "is not there"),
-        (link / "below", "is not there"),
+        assert told.value.hint
+    for path, words, hint in (
+        (dangling, "leads nowhere", "where it is now"),
+        (tmp_path / "lnk", "is not there", "did you mean '.*/link'"),
+        (tmp_path / "no", "is not there", "look what is in"),
+        (link / "below", "is not there", "there is no directory"),
     ):
-        with pytest.raises(NotFoundError, match=words):
+        with pytest.raises(NotFoundError, match=words) as told:
             report.locate(path, storage=recorded.storage)
+        assert re.search(hint, told.value.hint)
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_reason(recorded, tmp_path, monkeypatch):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UnreadableFileError, match="cannot be read: .*symbolic links") as told:
+        report.locate(loop, storage=recorded.storage)
+    assert told.value.where == str(loop)
+
+    monkeypatch.setattr(os, "open", _refusing)  # root may read everything
+    with pytest.raises(UnreadableFileError, match="Permission denied") as told:
+        report.locate(recorded.directory / "train.csv", storage=recorded.storage)
+    assert "ask its owner" in told.value.hint
+
+
+def _refusing(path, flags):
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 def test_a_file_of_the_book_under_another_name_is_not_opened(own, tmp_path):

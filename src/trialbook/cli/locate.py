@@ -71,6 +71,11 @@ def _tell_carried(files: tuple[str, ...]) -> None:
 
 
 def _located(locating: Locating, file: str) -> Located:
+    from trialbook.errors import InvalidInputError
     from trialbook.report.locating import STREAM
 
-    return locating.of(sys.stdin.buffer if file == STREAM else Path(file))
+    if file != STREAM:
+        return locating.of(Path(file))
+    if sys.stdin is None:  # Python has none when the shell closed it
+        raise InvalidInputError("stdin is closed", hint="pipe a file into the command, or name one")
+    return locating.of(sys.stdin.buffer)

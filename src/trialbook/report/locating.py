@@ -56,7 +56,7 @@ def locate(file: str | Path | BinaryIO, *, storage: Storage = None) -> Located:
     Raises:
         NotFoundError: There is no such file.
         InvalidInputError: It is a directory, a pipe, a device, or a file of the book itself.
-        OSError: It cannot be read.
+        UnreadableFileError: It cannot be read.
         BookNotFoundError: There is no book at that place.
     """
     with opened(storage) as reader:
@@ -69,7 +69,7 @@ def references_in(file: str | Path) -> tuple[FigureReference, ...]:
     Raises:
         NotFoundError: There is no such file.
         InvalidInputError: It is a directory, a pipe, a device, or a file of a book.
-        OSError: It cannot be read.
+        UnreadableFileError: It cannot be read.
     """
     with opened_file(Path(file)) as content:
         found = carrying.read(content).reading.carried
@@ -96,7 +96,7 @@ class Locating:
         Raises:
             NotFoundError: There is no such file.
             InvalidInputError: It is a directory, a pipe, a device, or a file of the book itself.
-            OSError: It cannot be read.
+            UnreadableFileError: It cannot be read.
         """
         if isinstance(file, (str, Path)):
             path = Path(file)
@@ -182,8 +182,8 @@ def _listed_beside(path: Path, digest: str) -> Reading:
         with opened_file(index) as file:
             asked = None if path.name == carrying.INDEX else digest
             return carrying.indexed(file, asked, path.name)
-    except (TrialbookError, OSError) as error:
-        return Reading(notes=(f"{carrying.INDEX} beside it cannot be read: {error}",))
+    except TrialbookError as error:
+        return Reading(notes=(f"{carrying.INDEX} beside it was not read: {error.what}",))
 
 
 _ADVICE = {
