@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from trialbook.analysis.estimates import estimate
 from trialbook.analysis.replication import Replication, replication, replications
 from trialbook.analysis.replication_tables import (
     comparison_table,
@@ -196,6 +198,38 @@ def test_equal_values_of_other_metrics_are_told_apart_from_equal_runs(told: Told
     found = told.found()
     assert found.chosen.unchanged == "values"
     assert "came to the same value" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        ((0.1, 0.97, 0.96, 0.97, 0.95), "between 0 and 1"),
+        ((0.1, 7.0, 0.2, 0.1, 0.1), "at 0 or above"),
+        ((0.93, 0.94, 0.95, 0.94, 0.93), None),
+        ((-0.1, 0.97, 0.96, 0.97, 0.95), None),
+    ],
+)
+def test_an_interval_that_leaves_where_all_values_lie_is_told(told: Told, values, where):
+    told.place(BEST, 5)
+    told.tell(*values)
+    notes = told.found().notes
+    assert told.found(method="bootstrap").notes == ()
+    if where is None:
+        assert notes == ()
+        return
+    (note,) = notes
+    assert note.startswith(f"All values of best (trial 7) lie {where}, and the interval of their")
+    other = estimate(np.array(values), method="bootstrap").interval
+    assert other is not None
+    assert min(values) <= other.low < other.high <= max(values)
+    assert f"report the bootstrap's, {other.low:.4g} to {other.high:.4g} (95 %, boots" in note
+
+
+def test_too_few_replicates_for_a_bootstrap_ask_for_more_seeds(told: Told):
+    told.place(BEST, 3)
+    told.tell(0.1, 0.97, 0.96)
+    (note,) = told.found().notes
+    assert note.endswith("the interval is too wide at that end: replicate under more seeds.")
 
 
 def test_an_abandoned_replicate_makes_way_for_the_one_that_took_its_place(told: Told):

@@ -22,6 +22,7 @@ from trialbook.analysis.estimates import (
 )
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.replicated_runs import Runs, runs_of, same_runs
+from trialbook.analysis.replication_notes import replication_notes
 from trialbook.analysis.test_metrics import shown
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
@@ -266,7 +267,7 @@ def _replication(
         names,
         configurations,
         comparisons,
-        tuple(_notes(configurations)),
+        tuple(replication_notes(configurations, names)),
     )
 
 
@@ -336,32 +337,3 @@ def _differences(
 def _complete(runs: Runs, objective: int) -> Floats:
     found: Floats = runs.values[runs.complete, objective]
     return found
-
-
-def _notes(configurations: Sequence[ReplicatedConfiguration]) -> Iterable[str]:
-    for one in configurations:
-        runs = one.runs
-        if one.unchanged == "runs":
-            yield (
-                f"The seeds changed nothing: all {one.estimates[0].count} replicates of {one.name} "
-                "are bit-identical, metrics too. The objective sets its own seed or is "
-                "deterministic, so their spread says nothing about the noise of training."
-            )
-        elif one.unchanged == "values":
-            yield (
-                f"All {one.estimates[0].count} replicates of {one.name} came to the same value, "
-                "though their metrics differ."
-            )
-        if runs.failed:
-            yield (
-                f"{runs.failed} of {len(runs)} replicates of {one.name} did not complete and are "
-                "in no mean."
-            )
-        if runs.unfinished:
-            yield f"{runs.unfinished} of {len(runs)} replicates of {one.name} are still to run."
-        if runs.strayed:
-            yield (
-                f"{runs.strayed} of {len(runs)} replicates of {one.name} asked for other params "
-                "than its trial did: what a param decides depends on the seed."
-            )
-        yield from (f"{one.name}: {remark}." for remark in runs.configuration.remarks)
