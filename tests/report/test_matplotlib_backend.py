@@ -216,6 +216,12 @@ def test_a_log_axis_without_a_positive_number_is_linear():
     assert drawn.axes[0].get_xscale() == "linear"
 
 
+def test_a_colour_bar_of_whole_numbers_has_no_ticks_between_them():
+    points = Points(np.zeros(2), np.zeros(2), colors=np.array([0.0, 1.0]))
+    drawn = _rendered(one(points, color=ColorScale("trial", (0.0, 1.0), integer=True)))
+    assert all(tick == round(tick) for tick in drawn.axes[1].get_yticks())
+
+
 def test_equal_colour_scales_have_one_bar():
     points = Points(np.zeros(2), np.zeros(2), colors=np.array([0.0, 1.0]))
     panel = Panel(Axis(), Axis(), (points,), color=ColorScale("c", (0.0, 1.0)))

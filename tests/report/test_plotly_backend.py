@@ -134,6 +134,12 @@ def test_labels_of_a_log_axis_have_one_format(low, high, form):
     assert axis["exponentformat"] == "power"
 
 
+def test_a_colour_bar_of_few_whole_numbers_has_no_ticks_between_them():
+    points = Points(np.zeros(2), np.zeros(2), colors=np.array([0.0, 3.0]))
+    drawn = described(one(points, color=ColorScale("trial", (0.0, 3.0), integer=True)))
+    assert drawn["layout"]["coloraxis"]["colorbar"]["dtick"] == 1
+
+
 def test_few_whole_numbers_on_a_log_axis_have_ticks():
     points = Points(np.array([4.0, 8.0]), np.zeros(2))
     axis = Axis("units", Scale.LOG, integer=True)

@@ -85,12 +85,14 @@ class ColorScale:
         limits: The numbers at both ends.
         log: Whether it is logarithmic.
         reverse: Whether the brightest colour stands for the lowest number.
+        integer: Whether its ticks are whole numbers.
     """
 
     label: str
     limits: tuple[float, float]
     log: bool = False
     reverse: bool = False
+    integer: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -213,9 +213,10 @@ def panels_of(chart: Chart) -> list[Panel]:
 
 def same_scale(one: ColorScale, other: ColorScale) -> bool:
     """Whether one colour bar says it for both."""
-    return (one.label, one.limits, one.log, one.reverse) == (
+    return (one.label, one.limits, one.log, one.reverse, one.integer) == (
         other.label,
         other.limits,
         other.log,
         other.reverse,
+        other.integer,
     )

@@ -207,7 +207,9 @@ def _color_bar(
         drawn_in = length_in * (1.0 if length_in < 4 else 0.6)
         mark_log_ticks(bar.ax.yaxis, drawn_in - 0.35, TICK_PT)
     else:
-        bar.locator = MaxNLocator(nbins=min(max(int(length_in / 0.35), 2), 7))
+        count = min(max(int(length_in / 0.35), 2), 7)
+        least = 1 if scale.integer else 2
+        bar.locator = MaxNLocator(nbins=count, integer=scale.integer, min_n_ticks=least)
         bar.update_ticks()
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.outline.set_visible(False)

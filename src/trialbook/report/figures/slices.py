@@ -124,6 +124,6 @@ def _panel(
         y,
         tuple(marks),
         title=f"in {len(trials) - missing} of {len(trials)} trials" if missing else "",
-        color=ColorScale("trial", (0.0, max(last, 1.0))),
+        color=ColorScale("trial", (0.0, max(last, 1.0)), integer=True),
         empty="" if missing < len(trials) else "no complete trial has it",
     )

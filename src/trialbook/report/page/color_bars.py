@@ -46,6 +46,8 @@ def color_bar(scale: ColorScale, owners: list[tuple[int, int]], panels: int, gri
     }
     if scale.log:
         bar |= _log_ticks(low, high, length_px)
+    elif scale.integer:
+        bar |= {"tickformat": "d"} | ({"dtick": 1} if high - low < bar["nticks"] else {})
     return {
         "cmin": low,
         "cmax": high,
