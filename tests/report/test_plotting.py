@@ -37,6 +37,14 @@ def test_a_figure_carries_the_study_its_seal_and_the_trials_it_singles_out(shelf
     assert reference.trials == report.chart("plain", "history", storage=shelf.storage).trials
 
 
+def test_an_objective_after_the_first_has_a_file_of_its_own(shelf):
+    study, place = "two objectives", shelf.storage
+    paths = [report.plot(study, "edf", objective=index, storage=place) for index in (0, 1)]
+    paths.append(report.plot(study, "front", objective=1, storage=place))
+    stem = paths[0].name.removesuffix("edf.html")
+    assert [path.name for path in paths[1:]] == [f"{stem}edf-1.html", f"{stem}front.html"]
+
+
 def test_a_hostile_name_of_a_study_makes_a_harmless_name_of_a_file(shelf, here):
     path = report.plot(shelf.names["hostile"], "history", storage=shelf.storage)
     assert path.parent.resolve() == here

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 from trialbook.records.figure_references import FigureReference, MadeWith
 from trialbook.records.shell_words import arguments, shell_word
-from trialbook.report.figures.kinds import KINDS, FigureOptions
+from trialbook.report.figures.kinds import KINDS, FigureOptions, StudyFigure, figure_kind
 from trialbook.report.file_names import slug_of
 from trialbook.report.venues import WIDTHS
 
@@ -118,7 +118,8 @@ class Commands:
         options = [*_figure_options(made), *anonymous]
         if file in _PICTURES:
             stem = "study" if anonymous else slug_of(name)
-            options += ["-o", f"{stem}-{reference.shows}.{file}"]
+            shown = StudyFigure(figure_kind(reference.shows), made.objective or None)
+            options += ["-o", f"{stem}-{shown.name}.{file}"]
         return self._line("plot", (name, reference.shows), options)
 
     def _line(self, command: str, of: Sequence[str], options: Sequence[str] = ()) -> str:

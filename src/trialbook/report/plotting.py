@@ -105,7 +105,8 @@ def plot(
         study: Its name, or an Optuna study that lies in a book.
         kind: As ``trialbook plot --list`` names it.
         path: Where to, ending in ``.html``, ``.png``, ``.svg`` or ``.pdf``; ``None`` for a page in
-            the current directory that is named for the study and the kind.
+            the current directory that is named for the study and the kind, and for the objective
+            when it is not the first.
         width: Width on paper, such as ``neurips`` or ``ieee``; ``None`` for the usual one.
         anonymous: Leave out the study's name, people, hosts and paths.
         storage: Where the book is; not with an Optuna study.
@@ -166,7 +167,8 @@ def plotted(
     found = figure_kind(kind)
     width = None if wanted.width is None else width_of(wanted.width)
     name = "study" if wanted.anonymous else slug_of(name_of(study))
-    place = Path(path) if path is not None else Path(f"{name}-{kind}.html")
+    chosen = wanted.figure.objective if found.one_objective else None
+    place = Path(path or f"{name}-{StudyFigure(found, chosen or None).name}.html")
     ending_of(place)
     with _study(study, storage, wanted) as sheet:
         return sheet.written(StudyFigure(found), place, width)
