@@ -1,19 +1,26 @@
-"""Which figures a report has of a study, and what they are called."""
+"""Which figures a report has of a study, what they are called, and which settings it tells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
 from optuna.trial import create_trial
 
+from trialbook.analysis.isolation import IsolationUse
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
-from trialbook.report.document import Command, FigureBlock, Notice
+from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.retries import TrialLimits
+from trialbook.records.study import StudySpec
+from trialbook.report.document import Command, Facts, FigureBlock, Notice
 from trialbook.report.figures.kinds import FigureOptions
+from trialbook.report.sections.settings import settings
 from trialbook.report.source import ReportOptions, ReportSource, report_source
 
 NAMES = ["accuracy", "latency", "memory", "energy", "cost"]
@@ -97,3 +104,18 @@ def test_a_reason_is_given_once_where_it_is_that_of_all_objectives(storage: Book
         "Value around the best trial of latency",
     ]
     assert own[0] != own[1].replace("latency", "accuracy")
+
+
+def test_settings_that_did_not_hold_are_not_told_as_if_they_had(storage: BookStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE] * 2, "two")
+    search = SearchSettings(pruner=ComponentSettings("MedianPruner", {}))
+    storage.set_study_spec(study_id, StudySpec(search, limits=TrialLimits(trial_s=60.0)))
+    storage.flush()
+    read = report_source(Reader(storage.book), "two", ReportOptions())
+    own = replace(read.account, isolation=IsolationUse("auto", {"none": 3}))
+    blocks = settings(replace(read, account=own)).blocks
+    told = {f.label: f for block in blocks if isinstance(block, Facts) for f in block.facts}
+    assert "without effect" in told["pruner"].note
+    assert told["isolation"].value == "none: in the process that called study.optimize"
+    assert told["tries again"].value == "3 after a lost worker"
+    assert (told["limit of a trial"].value, told["limit of a trial"].note[:4]) == ("none", "60 s")

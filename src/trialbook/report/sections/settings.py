@@ -51,6 +51,8 @@ def _search_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
         note = "" if component is None or component.by_name else "an object that the user made"
         if component is None:
             note = _UNKNOWN
+        elif label == "pruner" and source.search.objectives > 1:
+            note = "without effect: Optuna prunes trials of studies with one objective only"
         facts.append(Fact(label, _component_text(source, component), Holds.CODE, note=note))
     seed = None if search is None else search.seed
     if search is not None and seed is None:
