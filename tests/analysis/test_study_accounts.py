@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import optuna
 import pytest
 from hypothesis import given
@@ -98,6 +100,32 @@ def test_how_trials_were_kept_apart_is_what_held_and_not_what_was_asked(
     use = IsolationUse(asked, trials)
     assert (use.unsupervised, use.text) == (unsupervised, text)
     assert use.is_unsupervised == (0 < unsupervised == sum(trials.values()))
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (float("nan"), "returned NaN"),
+        ([1.0, float("nan")], "returned NaN"),
+        (None, "returned None"),
+        ([1.0, 2.0], "returned 2 values"),
+        ("high", "returned no number"),
+    ],
+)
+def test_a_trial_that_failed_for_what_it_returned_has_a_reason(
+    tmp_path: Path, returned: object, reason: str
+) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+    trial_id = storage.create_new_trial(study_id)
+    attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(1))
+    attempt.returned(returned)
+    attempt.end(OutcomeState(EndReason.COMPLETE))
+    storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    storage.flush()
+    (group,) = failures("s", storage=storage).groups
+    assert (group.reason, group.attempts) == (reason, 1)
+    storage.close()
 
 
 def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:

@@ -20,7 +20,8 @@ class FailureGroup:
     Args:
         became: What became of their trials: ``failed`` when the attempt is the one that counts,
             else ``tried again``.
-        reason: Why they ended; ``None`` where nobody recorded it.
+        reason: Why they ended, such as ``lost`` or ``returned NaN``; ``None`` where nobody recorded
+            it.
         exception: Dotted type of the exception, ``None`` without one.
         signal: Name of the signal that killed the process, ``None`` without one.
         attempts: How many.
@@ -102,7 +103,7 @@ def failures_of(reader: Reader, study_id: int) -> Failures:
     for ending in endings(reader.book, study_id):
         key = (
             "failed" if ending.counts and ending.state == "FAIL" else "tried again",
-            "" if ending.reason is None else str(ending.reason),
+            ending.returned or ("" if ending.reason is None else str(ending.reason)),
             ending.exception or "",
             ending.signal or "",
         )

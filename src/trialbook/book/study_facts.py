@@ -21,6 +21,7 @@ from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage
 from trialbook.records.execution import EndReason, Isolation, Seeds
+from trialbook.records.returned import unusable_return
 from trialbook.records.study import TrialState
 
 _t, _a, _n = schema.trial.c, schema.attempt.c, schema.snapshot.c
@@ -59,6 +60,7 @@ class Ending:
         exception: Dotted type of the exception, ``None`` without one.
         message: The exception's text.
         signal: Name of the signal that killed the process.
+        returned: What the objective returned that is no result, as in ``unusable_return``.
     """
 
     trial: int
@@ -68,6 +70,7 @@ class Ending:
     exception: str | None = None
     message: str | None = None
     signal: str | None = None
+    returned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,10 @@ def endings(book: Book, study_id: int) -> tuple[Ending, ...]:
     failed = rows.STATES.index("FAIL")
     with book.reading() as connection:
         found = connection.execute(
-            select(_t.number, _t.state, _a.number, _t.attempt, _a.end_reason, _a.outcome)
+            select(
+                *(_t.number, _t.state, _a.number, _t.attempt),
+                *(_a.end_reason, _a.outcome, _a.returned),
+            )
             .select_from(schema.trial)
             .outerjoin(schema.attempt, _a.trial_id == _t.trial_id)
             .where(
@@ -154,23 +160,27 @@ def endings(book: Book, study_id: int) -> tuple[Ending, ...]:
 class _Outcome:
     """Of an outcome what says why."""
 
+    reason: EndReason | None = None
     exception: str | None = None
     message: str | None = None
     signal: str | None = None
 
 
 def _ending(row: Any) -> Ending:
-    number, state, attempt, current, reason, outcome = row
+    number, state, attempt, current, reason, outcome, text = row
     with rows.readable(f"an attempt of trial {number}"):
         said = _Outcome() if outcome is None else msgspec.convert(parsed(outcome), _Outcome)
+        end = None if reason is None else EndReason(reason)
+        returned = None if text is None else parsed(text)
         return Ending(
             trial=number,
             state=rows.STATES[state],
             counts=attempt is None or attempt == current,
-            reason=None if reason is None else EndReason(reason),
+            reason=end,
             exception=said.exception,
             message=said.message,
             signal=said.signal,
+            returned=unusable_return(end, said.reason, returned),
         )
 
 

@@ -37,6 +37,7 @@ from trialbook.cli.wording import (
     verdict_text,
 )
 from trialbook.records.retries import QUARANTINED
+from trialbook.records.returned import unusable_return
 from trialbook.records.study import AttemptRecord, TrialRecord
 from trialbook.records.test_metrics import WITHHELD
 
@@ -147,9 +148,15 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
     _write_console(detail, lines)
 
 
+def _why_failed(attempt: AttemptRecord) -> str:
+    outcome = None if attempt.outcome is None else attempt.outcome.reason
+    return unusable_return(attempt.end_reason, outcome, attempt.returned)
+
+
 def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
     trial, attempt = detail.trial, detail.attempt
-    yield "state", trial.state
+    why = "" if attempt is None else _why_failed(attempt)
+    yield "state", f"{trial.state}: {why}" if why else trial.state
     yield "differs", differs_text(detail.differs)
     yield "quarantine", str(trial.system_attrs.get(QUARANTINED, ""))
     yield "values", values_text(trial.values, brief=False)
