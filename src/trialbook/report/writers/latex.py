@@ -19,7 +19,6 @@ from importlib import resources
 from pathlib import Path
 
 from trialbook.records.figure_references import FigureReference
-from trialbook.records.shell_words import arguments
 from trialbook.report.carrying.text import latex as reference_comment
 from trialbook.report.document import (
     Answer,
@@ -37,6 +36,7 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.drawn_figures import DrawnFigures
+from trialbook.report.making_again import Commands
 from trialbook.report.writers.captions import caption_of, ended
 from trialbook.report.writers.tex_tables import tex_table
 from trialbook.report.writers.tex_text import comment_text, tex, tex_caption, tex_cell
@@ -107,13 +107,12 @@ def _preamble() -> bytes:
 
 def _fragment(document: Document, reference: FigureReference, body: str) -> str:
     """A body under the lines that say what it shows and how it is made again."""
-    studies = [study.name for study in document.reference.studies if study.name is not None]
-    names = arguments(*studies) if studies else "STUDY"
-    several = len(document.reference.studies) > 1
-    command, option = ("compare", "--write") if several else ("report", "--format")
+    names = [study.name or "STUDY" for study in document.reference.studies]
+    command = Commands(None).make(document.reference, names, "latex")
+    again = () if command is None else (f"% To make it again: {comment_text(command)}",)
     lines = (
         reference_comment(reference),
-        f"% To make it again: {comment_text(f'trialbook {command} {option} latex {names}')}",
+        *again,
         "% Which run it shows: trialbook locate THIS-FILE",
         body,
     )
