@@ -114,7 +114,9 @@ def with_test_metrics(reader: Reader, detail: TrialDetail, *, by: str) -> TrialD
     """
     if not detail.counts:
         raise NotApplicableError(
-            "test metrics are shown of the attempt that counts", where=detail.trial.reference
+            "test metrics are shown of the attempt that counts",
+            where=detail.trial.reference,
+            hint="name the trial without an attempt",
         )
     metrics = shown(reader, [detail.trial], by=by)[detail.trial.reference]
     if not metrics:

@@ -130,7 +130,10 @@ def _all(
             of = "" if found.objective is None else f" of objective {found.objective}"
             write_note(f"no {found.kind}{of}: {found.reason}")
     if not written:
-        raise NotApplicableError("the study has nothing that any kind of figure could show")
+        raise NotApplicableError(
+            "the study has nothing that any kind of figure could show",
+            hint="what each lacks is said above",
+        )
     return ExitCode.DONE
 
 

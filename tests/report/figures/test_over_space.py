@@ -82,10 +82,11 @@ def marks(chart, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("study", STUDIES)
-def test_each_study_is_drawn_or_refused_with_a_reason(source, study, kind):
+def test_each_study_is_drawn_or_refused_with_a_reason_and_a_next_step(source, study, kind):
     if study in REFUSED[kind]:
-        with pytest.raises(NotApplicableError, match=REFUSED[kind][study]):
+        with pytest.raises(NotApplicableError, match=REFUSED[kind][study]) as refused:
             figure_kind(kind).chart(source(study))
+        assert refused.value.hint
         return
     chart = figure_kind(kind).chart(source(study))
     assert chart.kind == kind

@@ -115,7 +115,8 @@ def compared_studies(
             raise NotApplicableError(
                 "studies with other directions have nothing to compare: "
                 f"{first.name!r} is to {' and '.join(first.directions)}, "
-                f"{other.name!r} to {' and '.join(directions)}"
+                f"{other.name!r} to {' and '.join(directions)}",
+                hint="name studies with the same directions",
             )
     return studies
 

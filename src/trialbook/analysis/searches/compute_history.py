@@ -113,7 +113,9 @@ def compute_history(
     order = ended_attempts(search)
     if not len(order):
         raise NotApplicableError(
-            "no attempt has ended under tracking: what the trials took is not known"
+            "no attempt has ended under tracking: what the trials took is not known",
+            hint="decorate the objective with @tracked_objective and run trials; see 'history' for "
+            "the values without the time",
         )
     chosen = [search.attempts[at] for at in order]
     trials = search.attempt_trial[order]

@@ -160,7 +160,8 @@ def contours(search: Search, objective: int = 0, params: Sequence[str] = ()) -> 
     if len(axes) < 2:
         raise NotApplicableError(
             f"pairs need two params that vary, and there {'is' if len(axes) == 1 else 'are'} "
-            f"{len(axes) or 'none'}"
+            f"{len(axes) or 'none'}",
+            hint="see 'slice' for the value against one param",
         )
     return Contours(
         found.judged, axes, tuple(_contour(found, x, y) for x, y in combinations(axes, 2))

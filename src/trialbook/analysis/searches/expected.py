@@ -111,10 +111,14 @@ def expected_performance(
     values = search.values[chosen, objective]
     if len(values) < FEWEST:
         raise NotApplicableError(
-            f"{len(values)} independent trials with a value are too few; {FEWEST} are needed"
+            f"{len(values)} independent trials with a value are too few; {FEWEST} are needed",
+            hint="run more trials",
         )
     if not np.isfinite(values).all():
-        raise NotApplicableError("an infinite value has no expectation")
+        raise NotApplicableError(
+            "an infinite value has no expectation",
+            hint="see 'edf' for the distribution of the others",
+        )
     maximize = search.study.directions[objective] == "maximize"
     gains = np.sort(values if maximize else -values)
     budgets = _budgets(len(gains))
@@ -179,7 +183,8 @@ def refuse_dependent(search: Search) -> None:
     if any(len(param.distributions) > 1 for param in search.params):
         raise NotApplicableError(
             "the search space was changed in mid-study: the trials are not draws from one "
-            "distribution"
+            "distribution",
+            hint=hint,
         )
     pruned = _count(search.states == "PRUNED")
     if pruned:

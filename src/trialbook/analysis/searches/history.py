@@ -79,7 +79,9 @@ def history(search: Search, objective: int = 0) -> History:
     require_objective(search, objective)
     order = search.finished
     if not len(order):
-        raise NotApplicableError("no trial has finished yet")
+        raise NotApplicableError(
+            "no trial has finished yet", hint="run trials, or wait for those that run"
+        )
     given = search.values[order, objective]
     values = np.where(search.eligible[order], given, np.nan)
     infeasible = search.complete[order] & ~search.feasible[order]

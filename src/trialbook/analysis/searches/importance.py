@@ -214,7 +214,8 @@ def _enough(
     if len(trials) < FEWEST:
         raise NotApplicableError(
             f"importances need at least {FEWEST} complete, feasible trials with a finite value, "
-            f"and there are {len(trials)}"
+            f"and there are {len(trials)}",
+            hint="run more trials; see 'slice' for the value against each param",
         )
     if np.all(trials.losses == trials.losses[0]):
         raise NotApplicableError("all trials have the same value")

@@ -61,6 +61,17 @@ class Judged:
         return ", ".join(f"{count} {reason}" for reason, count in self.left_out)
 
 
+def next_of_none(search: Search) -> str:
+    """What to do about a study in which no trial counts."""
+    if not len(search.numbers):
+        return "run trials"
+    if (search.states == "FAIL").all():
+        return f"see why they failed with 'trialbook show STUDY/{search.numbers[0]}'"
+    if (search.states == "PRUNED").any():
+        return "see 'curves' for what pruned trials had reached"
+    return "see 'history' for every trial that has finished"
+
+
 def judged(search: Search, objective: int = 0) -> Judged:
     """The trials of a study that count.
 
@@ -90,7 +101,8 @@ def judged(search: Search, objective: int = 0) -> Judged:
         said = ", ".join(f"{count} {reason}" for reason, count in left_out)
         raise NotApplicableError(
             "there is no complete, feasible trial with a finite value"
-            + (f" ({said})" if said else "")
+            + (f" ({said})" if said else ""),
+            hint=next_of_none(search),
         )
     losses = search.losses[indices, objective]
     return Judged(

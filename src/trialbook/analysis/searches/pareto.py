@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.searches.history import cells
+from trialbook.analysis.searches.judged import next_of_none
 from trialbook.analysis.searches.search import Flags, Floats, Ints, Search
 from trialbook.errors import InvalidInputError, NotApplicableError
 
@@ -159,7 +160,9 @@ def hypervolume(search: Search, reference_point: tuple[float, ...] = ()) -> Hype
     eligible = search.eligible[order]
     counts = eligible & np.isfinite(losses).all(axis=1)
     if not counts.any():
-        raise NotApplicableError("there is no feasible complete trial with finite values")
+        raise NotApplicableError(
+            "there is no feasible complete trial with finite values", hint=next_of_none(search)
+        )
     reference = _reference(search, losses[counts], reference_point)
     inside = counts & (losses < reference).all(axis=1)
     signs = np.array([-1.0 if d == "maximize" else 1.0 for d in search.study.directions])
@@ -178,9 +181,12 @@ def hypervolume(search: Search, reference_point: tuple[float, ...] = ()) -> Hype
 
 def _require_several(search: Search) -> None:
     if search.objectives == 1:
-        raise NotApplicableError("the study has one objective: there is a best trial and no front")
+        raise NotApplicableError(
+            "the study has one objective: there is a best trial and no front",
+            hint="see 'history' for the best value so far, 'edf' for all values",
+        )
     if not search.complete.any():
-        raise NotApplicableError("there is no complete trial")
+        raise NotApplicableError("there is no complete trial", hint=next_of_none(search))
 
 
 def _reference(search: Search, losses: Floats, chosen: tuple[float, ...]) -> Floats:
@@ -219,7 +225,8 @@ def _volumes(losses: Floats, inside: Flags, reference: Floats) -> tuple[Ints, Fl
     if losses.shape[1] > 3 and front > _EXACT_FRONT:
         raise NotApplicableError(
             f"the front has {front} trials: its hypervolume over {losses.shape[1]} objectives "
-            "takes too long to compute"
+            "takes too long to compute",
+            hint="see 'front' for the trials themselves",
         )
     most = min(_MOMENTS, max(10, _WORK // front**2))
     most = most if losses.shape[1] == 3 else min(most, _MOMENTS_OF_MANY)

@@ -136,10 +136,12 @@ def pruning_audit(search: Search) -> PruningAudit:
     cases = Cases(search, points, pruned[points.lengths[pruned] > 0])
     silent = len(pruned) - len(cases.pruned)
     if not len(pruned):
-        raise NotApplicableError("no trial was pruned")
+        hint = "see 'curves' for what trials reported on the way" if points.lengths.any() else None
+        raise NotApplicableError("no trial was pruned", hint=hint)
     if not len(cases.pruned):
         raise NotApplicableError(
-            f"the {silent} pruned trials reported nothing: what they had reached is not known"
+            f"the {silent} pruned trials reported nothing: what they had reached is not known",
+            hint="report values in the objective with trial.report",
         )
     median = step_quantiles(points, search.states == "COMPLETE", (0.5,))
     rule = rule_of(search, points)

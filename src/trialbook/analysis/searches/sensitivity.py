@@ -163,14 +163,18 @@ def sensitivity(
     if len(trials) < FEWEST_TRIALS:
         raise NotApplicableError(
             f"sensitivity needs at least {FEWEST_TRIALS} complete, feasible trials with a finite "
-            f"value, and there are {len(trials)}"
+            f"value, and there are {len(trials)}",
+            hint="run more trials; see 'slice' for those that there are",
         )
     if np.all(trials.losses == trials.losses[0]):
         raise NotApplicableError("all trials have the same value")
     shown = param_axes(search, params)
     axes = [axis for axis in param_axes(search) if axis.given[trials.indices].any()]
     if not axes:
-        raise NotApplicableError("no complete trial has a param")
+        raise NotApplicableError(
+            "no complete trial has a param",
+            hint="ask for params in the objective with trial.suggest_*",
+        )
     apart = np.array([_apart(axis, trials) for axis in axes])
     known = ~np.isnan(apart)
     total, counted = np.nansum(apart, axis=0), known.sum(axis=0)

@@ -73,7 +73,10 @@ def slices(search: Search, objective: int = 0, params: Sequence[str] = ()) -> Sl
     if not params:
         axes = tuple(axis for axis in axes if axis.given[trials.indices].any())
     if not axes:
-        raise NotApplicableError("no complete trial has a param")
+        raise NotApplicableError(
+            "no complete trial has a param",
+            hint="ask for params in the objective with trial.suggest_*",
+        )
     ranks = rankdata(trials.losses, method="average") - 1
     return Slices(trials, axes, ranks / max(1, len(trials) - 1))
 

@@ -222,7 +222,10 @@ def space(search: Search) -> Space:
         NotApplicableError: No trial has a param.
     """
     if not search.params:
-        raise NotApplicableError("no trial has asked for a param")
+        raise NotApplicableError(
+            "no trial has asked for a param",
+            hint="ask for params in the objective with trial.suggest_*",
+        )
     axes = [param_axis(column) for column in search.params]
     return Space(tuple(_param(search, column, axes) for column in search.params))
 

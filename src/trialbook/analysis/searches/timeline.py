@@ -179,7 +179,8 @@ def timeline(search: Search) -> Timeline:
     untracked = int(np.sum(search.states != "WAITING")) - len(tracked)
     if not executed:
         raise NotApplicableError(
-            "no trial has run under tracking: when and where each ran is not known"
+            "no trial has run under tracking: when and where each ran is not known",
+            hint="decorate the objective with @tracked_objective and run trials",
         )
     order = [at for _, at in sorted(executed)]
     chosen = [search.attempts[at] for at in order]

@@ -31,7 +31,9 @@ def ranks(source: FigureSource) -> Chart:
     found, notes = chosen_slices(source, MOST_PARAMS)
     axes = [axis for axis in found.axes if not axis.single]
     if len(axes) < 2:
-        raise NotApplicableError("pairs need two params that vary")
+        raise NotApplicableError(
+            "pairs need two params that vary", hint="see 'slice' for the value against one param"
+        )
     trials = found.judged
     drawn, thinned = drawn_trials(source, trials, len(axes) * (len(axes) - 1) // 2)
     return Chart(

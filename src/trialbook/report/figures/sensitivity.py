@@ -35,7 +35,8 @@ def sensitivity(source: FigureSource) -> Chart:
         raise NotApplicableError(
             f"too few trials are near the best, trial {found.judged.best_number}: at most {most} "
             f"within the Gower distance {found.radius:g} in all other params, and "
-            f"{analysis.FEWEST} are needed"
+            f"{analysis.FEWEST} are needed",
+            hint="run more trials; see 'slice' for all that there are",
         )
     label = objective_label(source.search, source.objective)
     panels = [_panel(source, found, one, label) for one in found.effects]
