@@ -119,7 +119,11 @@ class Studies:
         with self._book.reading() as connection:
             row = _by_name.row(connection, name=name)
         if row is None:
-            raise NotFoundError(f"there is no study {name!r}", where=self._book.url)
+            raise NotFoundError(
+                f"there is no study {name!r}",
+                where=self._book.url,
+                hint="list the studies with 'trialbook ls'",
+            )
         return int(row[0])
 
     def name(self, study_id: int) -> str:

@@ -17,7 +17,7 @@ from trialbook.cli.options import (
     mapped_inputs,
 )
 from trialbook.cli.output import Format, write_note
-from trialbook.cli.wording import counted
+from trialbook.cli.wording import counted, given_back_text
 
 if TYPE_CHECKING:
     from trialbook.running.joining import JoinOptions
@@ -172,6 +172,8 @@ def _exit_code(done: ReplicationRun, options: ReplicateOptions) -> ExitCode:
     from trialbook.running.outcome import RunEnd
 
     outcome = done.outcome
+    if outcome is not None and outcome.given_back:
+        write_note(given_back_text(outcome.given_back))
     if done.left:
         again = (
             f"these run them: trialbook worker {arguments(done.study)}"

@@ -11,7 +11,7 @@ import click
 from trialbook.cli.failures import ExitCode
 from trialbook.cli.options import common_options, confirmed, mapped_inputs
 from trialbook.cli.output import Format, write_note
-from trialbook.cli.wording import counted
+from trialbook.cli.wording import given_back_text
 
 if TYPE_CHECKING:
     from trialbook.running.run import RunOutcome
@@ -207,10 +207,7 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
     from trialbook.running.run import RunEnd
 
     if outcome.given_back:
-        count = len(outcome.given_back)
-        numbers = ", ".join(str(number) for number in outcome.given_back)
-        was = "was" if count == 1 else "were"
-        write_note(f"{counted(count, 'trial')} ({numbers}) {was} given back to be tried again")
+        write_note(given_back_text(outcome.given_back))
     if outcome.end is RunEnd.PREEMPTED:
         write_note(f"{outcome.end}; the same command goes on")
         return ExitCode.DONE

@@ -24,6 +24,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def given_back_text(numbers: Sequence[int]) -> str:
+    """``2 trials (3, 5) were given back to be tried again``."""
+    named, was = ", ".join(map(str, numbers)), "was" if len(numbers) == 1 else "were"
+    return f"{counted(len(numbers), 'trial')} ({named}) {was} given back to be tried again"
+
+
 def values_text(values: Sequence[float] | None, *, brief: bool) -> str:
     """Objective values, separated by commas."""
     return ", ".join(number_text(value, brief=brief) for value in values or ())

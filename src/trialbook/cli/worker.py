@@ -11,7 +11,7 @@ from trialbook.cli.failures import ExitCode
 from trialbook.cli.joining_options import joining_options
 from trialbook.cli.options import common_options, confirmed, mapped_inputs
 from trialbook.cli.output import write_note
-from trialbook.cli.wording import counted
+from trialbook.cli.wording import given_back_text
 
 if TYPE_CHECKING:
     from trialbook.running.outcome import RunOutcome
@@ -103,10 +103,7 @@ def _exit_code(outcome: RunOutcome) -> ExitCode:
     from trialbook.running.outcome import RunEnd
 
     if outcome.given_back:
-        numbers = ", ".join(str(number) for number in outcome.given_back)
-        was = "was" if len(outcome.given_back) == 1 else "were"
-        trials = counted(len(outcome.given_back), "trial")
-        write_note(f"{trials} ({numbers}) {was} given back to be tried again")
+        write_note(given_back_text(outcome.given_back))
     write_note(f"the worker leaves: {outcome.end}")
     if outcome.end in (RunEnd.DRAINED, RunEnd.ABANDONED):
         return ExitCode.INTERRUPTED

@@ -13,7 +13,6 @@ from trialbook.book.reading import Reader
 from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.storage import BookStorage
 from trialbook.capture.process import is_gone
-from trialbook.errors import NotFoundError
 from trialbook.records.execution import EndReason, OutcomeState
 from trialbook.records.study import TrialState
 
@@ -40,15 +39,7 @@ def reap(storage: BookStorage, study: str | None = None) -> tuple[Reaped, ...]:
         NotFoundError: There is no such study.
     """
     reader = Reader(storage.book)
-    names = [record.name for record in reader.studies()]
-    if study is not None:
-        if study not in names:
-            raise NotFoundError(
-                f"there is no study {study!r}",
-                where=storage.url,
-                hint="list the studies with 'trialbook ls'",
-            )
-        names = [study]
+    names = [record.name for record in reader.studies()] if study is None else [study]
     ended: list[Reaped] = []
     for name in names:
         study_id = storage.get_study_id_from_name(name)

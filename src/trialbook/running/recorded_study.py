@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trialbook.book.storage import BookStorage
-from trialbook.errors import NotFoundError, RestoreError
+from trialbook.errors import RestoreError
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot
@@ -58,14 +58,7 @@ def recorded_study(storage: BookStorage, name: str) -> RecordedStudy:
         NotFoundError: There is no such study.
         RestoreError: Nothing was recorded that a worker could run.
     """
-    try:
-        study_id = storage.get_study_id_from_name(name)
-    except KeyError as error:
-        raise NotFoundError(
-            f"there is no study {name!r}",
-            where=storage.url,
-            hint="list the studies with 'trialbook ls'",
-        ) from error
+    study_id = storage.get_study_id_from_name(name)
     record = storage.get_study_record(study_id)
     reference = storage.reference(study_id)
     if reference is None:

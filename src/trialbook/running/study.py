@@ -22,7 +22,6 @@ from trialbook.capture.search import component_settings
 from trialbook.errors import (
     AttemptFencedError,
     NotABookError,
-    NotFoundError,
     SettingsDifferError,
     TrialbookWarning,
 )
@@ -286,15 +285,7 @@ def load_study(
     book = _book(storage)
     if study_name is None:
         study_name = optuna.load_study(study_name=None, storage=book).study_name
-    try:
-        study_id = book.get_study_id_from_name(study_name)
-    except KeyError as error:
-        raise NotFoundError(
-            f"there is no study {study_name!r}",
-            where=book.url,
-            hint="list the studies with 'trialbook ls'",
-        ) from error
-    record = book.get_study_record(study_id)
+    record = book.get_study_record(book.get_study_id_from_name(study_name))
     _resume(book, record, _asked(None, sampler, pruner, seed), None, allow)
     return _opened(book, study_name, sampler, pruner)
 

@@ -219,10 +219,10 @@ def _fixed_reference(
 def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyReference:
     try:
         record = storage.get_study_record(storage.get_study_id_from_name(study))
-    except KeyError as error:
+    except NotFoundError as error:
         raise NotFoundError(
-            f"there is no study {study!r}",
-            where=storage.url,
+            error.what,
+            where=error.where,
             hint="give its study file or FILE.py:FUNCTION to create it, or see 'trialbook ls'",
         ) from error
     require_trust(record, options.trust)
