@@ -21,6 +21,7 @@ from trialbook.report.document import Answer, Checklist, Document, Notice, Tone
 from trialbook.report.file_names import slug_of
 from trialbook.report.placing import placing
 from trialbook.report.source import ReportOptions
+from trialbook.report.wording import counted
 from trialbook.report.writers import FORMATS, ReportFormat
 
 COMPARISON = "comparison"
@@ -237,7 +238,8 @@ def notices_of(document: Document) -> tuple[str, ...]:
             elif isinstance(block, Checklist):
                 missing += sum(item.answer is Answer.MISSING for item in block.items)
     if missing:
+        are = "is" if missing == 1 else "are"
         notices.append(
-            f"Checklist: {missing} answers are MISSING; the report says what each of them needs"
+            f"Checklist: {counted(missing, 'answer')} {are} MISSING; the report says what is needed"
         )
     return tuple(notices)
