@@ -14,16 +14,17 @@ from trialbook.running.study import create_study
 from trialbook.tracking.objective import tracked_objective
 
 
+@tracked_objective
+def objective(trial):
+    return trial.suggest_float("x", 0, 1)
+
+
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A book with a study: an enqueued trial, another, and one with another configuration."""
     where = str(tmp_path / "book.db")
     storage = BookStorage(where)
     study = create_study(storage=storage, study_name="s", seed=1)
-
-    @tracked_objective
-    def objective(trial):
-        return trial.suggest_float("x", 0, 1)
 
     study.enqueue_trial({"x": 0.75})
     study.optimize(objective, n_trials=2)

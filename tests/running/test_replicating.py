@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
+from trialbook import analysis
 from trialbook.book.book import Book
 from trialbook.book.copying import copy_study
 from trialbook.book.reading import Reader
@@ -33,6 +34,7 @@ from trialbook.running.replicating.replicate import (
     replicate_as_asked,
 )
 from trialbook.running.study import create_study, load_study
+from trialbook.tracking.objective import tracked_objective
 
 from .conftest import Heard, Lab
 
@@ -115,6 +117,18 @@ def seed_of(trial: TrialRecord) -> int:
     assert trial.attempt is not None
     assert trial.attempt.seeds is not None
     return trial.attempt.seeds.trial
+
+
+def test_what_no_worker_can_import_is_refused_before_anything_is_placed(tmp_path: Path):
+    url = str(tmp_path / "book.db")
+    storage = BookStorage(url)
+    create_study(study_name="s", storage=storage).optimize(
+        tracked_objective()(lambda trial: trial.suggest_float("x", 0, 1)), n_trials=1
+    )
+    storage.close()
+    with pytest.raises(InvalidInputError, match="cannot import its objective: it is a lambda, and"):
+        replicate_as_asked(ReplicateOptions("s/best", join=JoinOptions("", storage=url)))
+    assert [study.name for study in analysis.studies(storage=url)] == ["s"]
 
 
 def test_replicates_run_whole_under_shared_fresh_seeds_and_are_added_to(replicating: Replicating):

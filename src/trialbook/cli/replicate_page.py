@@ -104,7 +104,7 @@ def _write_summary(found: Replication) -> None:
                     *([found.objectives[objective]] if several else []),
                     f"{estimate.count} of {len(one.runs)}" if missing else str(estimate.count),
                     number_text(estimate.mean, brief=True),
-                    number_text(estimate.deviation, brief=True),
+                    number_text(estimate.deviation, brief=True) if estimate.count > 1 else "",
                     _ends(estimate.lowest, estimate.highest) if estimate.count > 1 else "",
                     _of(estimate.interval),
                     estimate.lacking

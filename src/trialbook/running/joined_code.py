@@ -1,13 +1,11 @@
 """The code of a study for a worker that joins it: from the book, or of the checkout it stands in.
 
-Also how its objective is found there. What a script runs as ``__main__`` can be imported instead
-when the search itself stands under ``if __name__ == "__main__"``.
+Also how its objective is found there; whether a script can be imported is in ``scripts.py``.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +21,8 @@ from trialbook.restoring.places import CodePlaces, found_files, placed_code, req
 from trialbook.restoring.search_path import SearchPath
 from trialbook.running.objectives import ObjectiveSource
 from trialbook.running.recorded_study import RecordedStudy
+from trialbook.running.scripts import BY_FILE_AND_NAME, script_obstacle
 from trialbook.running.surroundings import CodePlace
-
-_SEARCHES = frozenset({"optimize", "ask", "enqueue_trial", "run_study"})
-_FROM_A_CHECKOUT = (
-    "run it once with 'trialbook run FILE.py:FUNCTION', so that the objective is recorded by its "
-    "file and name"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +136,14 @@ def importable_entry(study: RecordedStudy, places: CodePlaces) -> EntryPoint:
         return entry
     reason = entry.reason or "it has no name"
     if entry.how == "script":
-        obstacle = _obstacle_in_script(_existing(entry, places), entry.name or "")
+        obstacle = script_obstacle(_existing(entry, places).read_bytes(), entry.name or "")
         if obstacle is None:
             return replace(entry, how="file", reason=None)
         reason = f"{reason}, and {obstacle}"
     raise RestoreError(
         f"a worker cannot import the objective of study {study.record.name!r}: {reason}",
         where=entry.path,
-        hint=_FROM_A_CHECKOUT,
+        hint=BY_FILE_AND_NAME,
     )
 
 
@@ -176,38 +169,3 @@ def _source(entry: EntryPoint, places: CodePlaces) -> ObjectiveSource:
     if entry.how == "module":
         return ObjectiveSource(entry.name or "", module=entry.module)
     return ObjectiveSource(entry.name or "", file=str(_existing(entry, places)))
-
-
-def _obstacle_in_script(file: Path, name: str) -> str | None:
-    """Why importing a script is not safe or does not give the objective; ``None`` when it does."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (SyntaxError, ValueError) as error:
-        return f"the script cannot be read: {error}"
-    if not any(isinstance(node, ast.FunctionDef) and node.name == name for node in body):
-        return f"the script has no function {name} at its top level"
-    if not any(_is_guard(node) for node in body):
-        return "the script has no 'if __name__ == \"__main__\":', so importing it would search"
-    for call in _calls_at_import(body):
-        called = call.func
-        word = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        if word in _SEARCHES:
-            return f"importing the script would search (line {call.lineno})"
-    return None
-
-
-def _is_guard(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
-        return False
-    sides = [node.test.left, *node.test.comparators]
-    return any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides) and any(
-        isinstance(side, ast.Constant) and side.value == "__main__" for side in sides
-    )
-
-
-def _calls_at_import(body: list[ast.stmt]) -> Iterator[ast.Call]:
-    """What a module calls while it is imported, as far as its text shows."""
-    for node in body:
-        if _is_guard(node) or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        yield from (found for found in ast.walk(node) if isinstance(found, ast.Call))

@@ -180,7 +180,7 @@ def _unnamed(study: ComparedStudy) -> tuple[str, ...]:
 
 
 def _shown(study: ComparedStudy) -> str:
-    return " ".join(study.arguments) or "none"
+    return " ".join(_unnamed(study)) or "none"
 
 
 def _ranges(study: ComparedStudy) -> dict[str, tuple[str, ...]]:

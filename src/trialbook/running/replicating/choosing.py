@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from trialbook.book.reading import Reader
-from trialbook.errors import InvalidInputError, NotFoundError
+from trialbook.errors import BookCorruptError, InvalidInputError, NotFoundError
+from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.distributions import distribution_of
+from trialbook.records.execution import LaunchState
 from trialbook.records.marks import difference_text, named
 from trialbook.records.references import TrialReference, trial_reference
 from trialbook.records.replicates import DEFAULT, Configuration, GivenParam
 from trialbook.records.shell_words import arguments
 from trialbook.records.study import AttemptRecord, StudyRecord, StudySpec, TrialRecord
 from trialbook.running.given_params import internal_value
+from trialbook.running.scripts import BY_FILE_AND_NAME, script_obstacle
 
 _FIXED_PARAMS = "fixed_params"
 """Optuna's system attribute of a trial that was enqueued."""
@@ -82,6 +85,7 @@ def choice(
     source = reader.study(parsed.study)
     trial = reader.trial(parsed)
     attempt = _replicable(trial)
+    _require_importable(reader, trial, attempt)
     own = _Source(reader, source, attempt, trial.number)
     chosen = own.configuration(trial, _name_of(parsed), _rank_of(parsed))
     found: dict[str, Configuration] = {}
@@ -240,6 +244,42 @@ def _replicable(trial: TrialRecord) -> AttemptRecord:
             hint=f"see what is recorded: trialbook show {arguments(trial.reference)}",
         )
     return attempt
+
+
+def _require_importable(reader: Reader, trial: TrialRecord, attempt: AttemptRecord) -> None:
+    """Refuse what no worker could run, before replicates of it are placed.
+
+    Raises:
+        InvalidInputError: The objective is in no file, or in a script that would search again.
+    """
+    try:
+        reason = _not_importable(reader, attempt)
+    except (NotFoundError, BookCorruptError):
+        return  # what a damaged book lacks is told by whoever needs it
+    if reason:
+        raise InvalidInputError(
+            f"trial {trial.reference} cannot be replicated: a worker cannot import its objective: "
+            f"{reason}",
+            hint=BY_FILE_AND_NAME,
+        )
+
+
+def _not_importable(reader: Reader, attempt: AttemptRecord) -> str:
+    """Why no worker can import the objective; empty when one can, as far as the record tells."""
+    entry = reader.snapshot(str(attempt.coordinates.execution)).state_as(LaunchState).entry
+    if entry.how in ("module", "file"):
+        return ""
+    reason = entry.reason or "it has no name"
+    if entry.how == "none":
+        return reason
+    code = reader.snapshot(str(attempt.coordinates.code)).state_as(CodeState)
+    script = [file for file in code.files if (file.base, file.path) == (entry.base, entry.path)]
+    if not script:
+        return f"{reason}, and the script is not among the code of the record"
+    if not script[0].embedded:
+        return ""  # a worker judges it, which is given the file
+    obstacle = script_obstacle(reader.blob(script[0].digest), entry.name or "")
+    return "" if obstacle is None else f"{reason}, and {obstacle}"
 
 
 def _obstacle(trial: TrialRecord) -> str | None:
