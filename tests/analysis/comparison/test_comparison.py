@@ -32,6 +32,8 @@ from trialbook.records.replicates import (
     ReplicationLink,
     as_attribute,
 )
+from trialbook.report.charts import Curves
+from trialbook.report.figures.comparison import comparison_chart
 
 RANDOM = tuple(f"random-{seed}" for seed in range(4))
 TPE = tuple(f"tpe-{seed}" for seed in range(3))
@@ -155,6 +157,22 @@ def test_curves_are_those_of_the_trials(book):
     hours = found.compute.groups[0]
     assert (np.diff(hours.budgets) > 0).all()
     assert np.nanmin(hours.each) >= curve.each.min()
+
+
+def test_single_studies_are_drawn_in_steps_and_bands_beyond_the_values_are_told(book):
+    found = compare(RANDOM, storage=book)
+    chart = comparison_chart(found, found.trials)
+    (drawn,) = [mark for mark in chart.panels[0][0].marks if isinstance(mark, Curves)]
+    (curve,) = found.trials.groups
+    first = slice(0, 2 * len(curve.budgets) - 1)
+    assert drawn.x[first].tolist()[:4] == [1, 2, 2, 3]
+    one = curve.each[0].tolist()
+    assert drawn.y[first].tolist()[:4] == [one[0], one[0], one[1], one[1]]
+    assert drawn.y[first][-1] == one[-1]
+    assert (curve.low < 0).any()  # of squares
+    assert "Where bands go below 0" in chart.caption
+    above = replace(curve, low=curve.mean)
+    assert "below 0" not in comparison_chart(found, replace(found.trials, groups=(above,))).caption
 
 
 def test_a_group_has_no_curve_while_one_of_its_studies_has_none(book):

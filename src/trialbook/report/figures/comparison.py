@@ -7,6 +7,7 @@ import numpy as np
 from trialbook.analysis.comparison.comparison import StudyComparison
 from trialbook.analysis.comparison.curves import BudgetCurves
 from trialbook.analysis.comparison.studies import ComparedStudy
+from trialbook.analysis.searches.search import Floats
 from trialbook.report.charts import Axis, Band, Chart, Curves, Line, Mark, Panel, Role
 from trialbook.report.figures.wording import objective_label
 
@@ -37,6 +38,11 @@ def comparison_chart(found: StudyComparison, curves: BudgetCurves) -> Chart:
             f" Bands are pointwise ({', '.join(methods)}); thin lines are single studies. Curves "
             "end where the first study of their group ends."
         )
+    if _pass_values(curves):
+        caption += (
+            " Where bands go below 0 or above 1 and no value does, that is the t interval's: it "
+            "takes the mean as normal."
+        )
     return Chart(
         kind="comparison",
         title="Best value so far",
@@ -56,11 +62,24 @@ def comparison_chart(found: StudyComparison, curves: BudgetCurves) -> Chart:
     )
 
 
-def _each(budgets: np.typing.NDArray[np.float64], each: np.typing.NDArray[np.float64]) -> Curves:
+def _each(budgets: Floats, each: Floats) -> Curves:
+    """Single studies, in steps as their mean: a best value stands until there is a better one."""
     gap = np.array([np.nan])
-    x = np.concatenate([part for _ in each for part in (budgets, gap)])
-    y = np.concatenate([part for row in each for part in (row, gap)])
+    along = np.repeat(budgets, 2)[1:]
+    x = np.concatenate([part for _ in each for part in (along, gap)])
+    y = np.concatenate([part for row in each for part in (np.repeat(row, 2)[:-1], gap)])
     return Curves(x, y, Role.FAINT)
+
+
+def _pass_values(curves: BudgetCurves) -> bool:
+    """Whether a band leaves 0 to 1, or goes below 0, where the values of all studies do not."""
+    values = np.concatenate([curve.each.ravel() for curve in curves.groups])
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() < 0:
+        return False
+    bands = [(curve.low, curve.high) for curve in curves.groups]
+    below = any((low < 0).any() for low, _ in bands)
+    return below or (values.max() <= 1 and any((high > 1).any() for _, high in bands))
 
 
 def _absent(found: StudyComparison, curves: BudgetCurves) -> tuple[str, ...]:
