@@ -304,6 +304,14 @@ def test_a_bomb_is_not_inflated_into_memory(monkeypatch):
         assert read(each) == ([], ("the PDF: its streams inflate to more than is read",))
 
 
+@pytest.mark.parametrize("filters", [b"/A85", b"/AHx", b"[" + b"/AHx " * 1000 + b"]"])
+def test_letters_are_not_decoded_into_memory(filters):
+    """Decoding takes a hundred bytes of memory a letter, and a microsecond."""
+    content = built(CATALOG, PAGES, PAGE, stream(b"z" * 3_000_000, b"/Filter " + filters))
+
+    assert read(content) == ([], ("the PDF: its streams inflate to more than is read",))
+
+
 def test_what_is_too_large_or_of_an_unknown_filter_is_said(monkeypatch):
     odd = built(CATALOG, PAGES, PAGE, stream(MARK, b"/Filter /LZWDecode"))
     assert read(odd) == ([], ("the PDF: streams of the filter LZWDecode were not read",))

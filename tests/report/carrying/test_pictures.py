@@ -176,6 +176,12 @@ def test_an_svg_expands_no_entity_and_opens_nothing(tmp_path):
         assert read(f"{document}</metadata></svg>".encode()) == ("svg", [], ())
 
 
+def test_metadata_that_never_ends_is_gone_through_once():
+    began = time.monotonic()
+    assert read(b"<svg xmlns='x'>" + b"<metadata>" * 300_000) == ("svg", [], ())
+    assert time.monotonic() - began < 20
+
+
 def test_a_compressed_svg_is_read_and_a_bomb_is_not_swallowed():
     whole = gzip.compress(drawn(DIGITS, "svg"))
     bomb = gzip.compress(b"<svg>" + bytes(70 * 1024 * 1024), 1)
@@ -196,6 +202,24 @@ def test_a_page_carries_its_own_reference_and_that_of_each_figure():
     # As a browser saves it, far into the file.
     padded = page.replace("<body>", "<body>" + "<p>x</p>" * 400_000)
     assert read(padded.encode()) == ("html", [HOSTILE, DIGITS, table], ())
+
+
+def test_so_many_references_are_read_and_so_many_wrong_ones_are_quoted():
+    def page(*texts: str) -> bytes:
+        return ("<html>" + "".join(f'<p data-reference="{each}">' for each in texts)).encode()
+
+    many = page(*(f"trialbook:1?shows=h{number}&amp;key={'1' * 32}" for number in range(1500)))
+    _, found, notes = read(many)
+    assert len(found) == 1000
+    assert notes == ("it carries more than the 1,000 references that are read",)
+
+    wrong = page(
+        *(f"trialbook:1?x{number}" for number in range(20)), str(DIGITS), *["trialbook:1?"]
+    )
+    _, found, notes = read(wrong)
+    assert found == [DIGITS]
+    assert len(notes) == 4
+    assert notes[-1] == "and 17 others are none"
 
 
 def test_what_a_page_says_is_not_what_it_carries():

@@ -13,7 +13,8 @@ from trialbook.records.figure_references import REFERENCE, FigureReference, figu
 LONGEST_REFERENCE = 64 * 1024
 """Bytes; a comparison of a dozen studies with long names takes a tenth of it."""
 MOST_REFERENCES = 1000
-"""Of a file; a report has some fifty."""
+"""Different ones of a file; a report has some fifty."""
+_WRONG_QUOTED = 3
 
 _CHUNK = 1024 * 1024
 
@@ -64,16 +65,24 @@ def reading(found: Iterable[Found], notes: Iterable[str] = ()) -> Reading:
         notes: What else is said; it may grow while the texts are taken.
     """
     carried: dict[Carried, None] = {}
-    wrong: list[str] = []
+    wrong: dict[str, None] = {}
+    seen: set[Found] = set()
+    more: list[str] = []
     for each in found:
-        if len(carried) == MOST_REFERENCES:
-            wrong.append(f"it carries more than the {MOST_REFERENCES:,} references that are read")
+        if each in seen:
+            continue
+        if len(seen) == MOST_REFERENCES:
+            more.append(f"it carries more than the {MOST_REFERENCES:,} references that are read")
             break
+        seen.add(each)
         try:
             carried[Carried(figure_reference(each.text), each.page, each.writer)] = None
         except BadReferenceError as error:
-            wrong.append(error.what)
-    return Reading(tuple(carried), tuple(dict.fromkeys([*notes, *wrong])))
+            wrong[error.what] = None
+    if len(wrong) > _WRONG_QUOTED:
+        more.append(f"and {len(wrong) - _WRONG_QUOTED} others are none")
+    said = dict.fromkeys([*notes, *list(wrong)[:_WRONG_QUOTED], *more])
+    return Reading(tuple(carried), tuple(said))
 
 
 def windows(file: BinaryIO, overlap: int) -> Iterator[tuple[bytes, bool]]:

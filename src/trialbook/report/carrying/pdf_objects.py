@@ -21,6 +21,8 @@ _MOST_OBJECTS = 1_000_000
 _LONGEST_CHAIN = 60
 _INFLATED_AT_MOST = 512 * 1024 * 1024
 _HELD_AT_MOST = 64 * 1024 * 1024
+_LETTERS_AT_MOST = 2 * 1024 * 1024
+_BYTES_A_LETTER = 32
 _PIECE = 1024 * 1024
 _OBJECT = re.compile(
     rb"(?<![0-9])(\d{1,10})[\x00\t\n\x0c\r ]+(\d{1,5})[\x00\t\n\x0c\r ]+obj(?![a-z])"
@@ -98,10 +100,12 @@ class Objects:
                     return
                 case "FlateDecode" | "Fl":
                     data = b"".join(self._flate(data, _HELD_AT_MOST))
-                case "ASCII85Decode" | "A85":
+                case "ASCII85Decode" | "A85" if self._is_short(data):
                     data = self._ascii85(bytes(data))
-                case "ASCIIHexDecode" | "AHx":
+                case "ASCIIHexDecode" | "AHx" if self._is_short(data):
                     data = hexadecimal(bytes(data).partition(b">")[0])
+                case "ASCII85Decode" | "A85" | "ASCIIHexDecode" | "AHx":
+                    return
                 case "Crypt":
                     continue
                 case other:
@@ -139,6 +143,13 @@ class Objects:
         if self._inflatable < 0:
             self._note(_TOO_MUCH)
         return self._inflatable >= 0
+
+    def _is_short(self, data: bytes | memoryview) -> bool:
+        """Whether data in letters is decoded, which takes far more time and memory than bytes."""
+        if len(data) > _LETTERS_AT_MOST:
+            self._note(_TOO_MUCH)
+            return False
+        return self._is_affordable(len(data) * _BYTES_A_LETTER)
 
     def _ascii85(self, data: bytes) -> bytes:
         try:

@@ -23,7 +23,7 @@ from trialbook.report.carrying.carried import (
     windows,
 )
 
-_ELEMENT = re.compile(rb"<(?:\w{1,40}:)?metadata[\s>].*?</(?:\w{1,40}:)?metadata\s*>", re.DOTALL)
+_TAG = re.compile(rb"<(/?)(?:\w{1,40}:)?metadata[\s>]")
 _TEXT = re.compile(rb">\s*(trialbook:1\?[^<>\s]+)\s*<")
 _INFLATED_AT_MOST = 64 * 1024 * 1024
 
@@ -50,7 +50,7 @@ def _texts(file: BinaryIO, notes: list[str]) -> Iterator[str]:
     else:
         file.seek(0)
     for piece, _ in windows(file, 2 * LONGEST_REFERENCE):
-        for element in _ELEMENT.findall(piece):
+        for element in _elements(piece):
             for text in _TEXT.findall(element):
                 found = plain_reference(
                     unescape(text.decode("latin-1")).encode("latin-1", "replace")
@@ -59,6 +59,17 @@ def _texts(file: BinaryIO, notes: list[str]) -> Iterator[str]:
                     notes.append("the SVG's metadata holds a damaged reference")
                 else:
                     yield found
+
+
+def _elements(piece: bytes) -> Iterator[bytes]:
+    """The metadata elements that lie whole in a piece; one pass, whatever is in it."""
+    begin = None
+    for tag in _TAG.finditer(piece):
+        if not tag[1]:
+            begin = tag.start() if begin is None else begin
+        elif begin is not None:
+            yield piece[begin : tag.end()]
+            begin = None
 
 
 class _Inflated:
