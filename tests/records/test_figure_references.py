@@ -121,6 +121,7 @@ def test_any_other_text_is_refused_or_says_what_it_says(text):
         f"trialbook:1?shows=history&key={'1' * 32}&objective=first",
         f"trialbook:1?shows=history&key={'1' * 32}&seed=",
         f"trialbook:1?shows=history&key={'1' * 32}&point=nan",
+        f"trialbook:1?shows={'h' * 201}&key={'1' * 32}",
     ],
 )
 def test_what_is_no_reference_is_refused(text):

@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl, urlencode
 from trialbook.errors import BadReferenceError
 
 _PREFIX = "trialbook:1?"
+_LONGEST_SHOWN = 200
 _KEY_SALT = b"trialbook study "
 REFERENCE = re.compile(rb"trialbook:1\?[A-Za-z0-9_.~%=&+*-]+")
 """Finds references in the bytes of a file."""
@@ -175,7 +176,7 @@ def figure_reference(text: str) -> FigureReference:
         made = _made_with(pairs)
     except (ValueError, IndexError) as error:
         raise BadReferenceError(f"{text[:80]!r} is no reference of a figure") from error
-    if not shows or not studies:
+    if not 0 < len(shows) <= _LONGEST_SHOWN or not studies:
         raise BadReferenceError(f"{text[:80]!r} is no reference of a figure")
     return FigureReference(shows, studies, trials, made)
 

@@ -14,6 +14,8 @@ LONGEST_REFERENCE = 64 * 1024
 """Bytes; a comparison of a dozen studies with long names takes a tenth of it."""
 MOST_REFERENCES = 1000
 """Different ones of a file; a report has some fifty."""
+_MOST_STUDIES = 5000
+"""Of all references of a file; one of a comparison has some."""
 _WRONG_QUOTED = 3
 
 _CHUNK = 1024 * 1024
@@ -68,6 +70,7 @@ def reading(found: Iterable[Found], notes: Iterable[str] = ()) -> Reading:
     wrong: dict[str, None] = {}
     seen: set[Found] = set()
     more: list[str] = []
+    studies = 0
     for each in found:
         if each in seen:
             continue
@@ -76,9 +79,17 @@ def reading(found: Iterable[Found], notes: Iterable[str] = ()) -> Reading:
             break
         seen.add(each)
         try:
-            carried[Carried(figure_reference(each.text), each.page, each.writer)] = None
+            reference = figure_reference(each.text)
         except BadReferenceError as error:
             wrong[error.what] = None
+            continue
+        studies += len(reference.studies)
+        if studies > _MOST_STUDIES:
+            more.append(
+                f"its references name more than the {_MOST_STUDIES:,} studies that are read"
+            )
+            break
+        carried[Carried(reference, each.page, each.writer)] = None
     if len(wrong) > _WRONG_QUOTED:
         more.append(f"and {len(wrong) - _WRONG_QUOTED} others are none")
     said = dict.fromkeys([*notes, *list(wrong)[:_WRONG_QUOTED], *more])
