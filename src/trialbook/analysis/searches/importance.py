@@ -109,7 +109,7 @@ class Importances:
 
     def table(self) -> Table:
         """One row an evaluator and param."""
-        percent = f"{self.level:.0%}"
+        percent = f"{100 * self.level:g} %"
         return Table(
             (
                 Column("evaluator"),

@@ -104,7 +104,7 @@ class PercentileRule:
 
     def says(self) -> str:
         """The rule in one sentence."""
-        share = "the median" if self.percentile == 50 else f"the best {self.percentile:g}%"
+        share = "the median" if self.percentile == 50 else f"the best {self.percentile:g} %"
         return (
             f"the best value so far was worse than {share} of the complete trials at the same "
             f"step, with at least {self.n_startup_trials} complete trials, from step "

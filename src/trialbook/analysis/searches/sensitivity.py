@@ -106,7 +106,7 @@ class Sensitivity:
 
     def table(self) -> Table:
         """One row a param."""
-        percent = f"{self.level:.0%}"
+        percent = f"{100 * self.level:g} %"
         rows: list[tuple[Cell, ...]] = [
             (
                 one.axis.name,

@@ -121,7 +121,7 @@ def _spread(found: LearningCurves) -> tuple[list[Mark], list[Mark]]:
     x = spread.steps[enough].astype(float)
     low, middle, high = (finite(line[enough]) for line in spread.quantiles)
     return (
-        [Band(x, low, high, Role.LEADING, "middle 80% of complete")],
+        [Band(x, low, high, Role.LEADING, "middle 80 % of complete")],
         [Line(x, middle, Role.LEADING, "median of complete")],
     )
 
@@ -139,7 +139,7 @@ def _caption(found: LearningCurves, sampled: bool) -> str:
         text += " Marks show where pruned trials were stopped."
     if sampled:
         text += (
-            " The band holds the middle 80% of all complete trials at each step that at least "
+            " The band holds the middle 80 % of all complete trials at each step that at least "
             f"{_SPREAD_OF} of them have, the line in it their median."
         )
     return text

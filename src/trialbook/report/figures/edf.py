@@ -28,9 +28,9 @@ def edf(source: FigureSource) -> Chart:
     if found.half_width is not None:
         low, high = (np.append(np.nan, end[last]) for end in (found.low, found.high))
         low[0], high[0] = 0.0, found.half_width
-        marks.append(Band(x, low, high, Role.LEADING, f"{found.level:.0%} band", step=True))
+        marks.append(Band(x, low, high, Role.LEADING, f"{100 * found.level:g} % band", step=True))
         text = (
-            f" The band holds the whole distribution with {found.level:.0%} confidence "
+            f" The band holds the whole distribution with {100 * found.level:g} % confidence "
             "(Dvoretzky-Kiefer-Wolfowitz)."
         )
         if not executed_trials(search).any():

@@ -69,7 +69,9 @@ def hypervolume(source: FigureSource) -> Chart:
         f"{name} {number_text(value)}"
         for name, value in zip(found.names, found.reference_point.tolist(), strict=True)
     )
-    how = "chosen" if found.chosen else f"the worst values seen and {MARGIN:.0%} of their range"
+    how = (
+        "chosen" if found.chosen else f"the worst values seen and {100 * MARGIN:g} % of their range"
+    )
     notes: list[str] = []
     if found.infinite:
         notes.append(f"{counted(found.infinite, 'trial')} with an infinite value not counted")

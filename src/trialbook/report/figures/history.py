@@ -90,7 +90,9 @@ def compute(source: FigureSource) -> Chart:
             taken_h * factor, found.numbers, found.values, nothing, found.best, found.best_number
         )
         marks, thinned = _marks(course, options)
-        axis = Axis(f"compute ({what}-{unit})", limits=(0.0, float(course.x[-1]) or 1.0))
+        # The last trial is at the end: its mark is not to be cut.
+        end = 1.02 * float(course.x[-1]) or 1.0
+        axis = Axis(f"compute ({what}-{unit})", limits=(0.0, end))
         panels.append(Panel(axis, y, marks, empty="" if marks else _NOTHING))
     notes = [*thinned]
     if found.running:

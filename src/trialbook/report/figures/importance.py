@@ -82,8 +82,8 @@ def _caption(source: FigureSource, found: Importances) -> str:
         sampled = f" drawn from {part.of}" if part.of > part.trials else ""
         said.append(
             f"{part.evaluator} ({settings}) over {part.trials} complete trials{sampled}; bars "
-            f"are {found.level:.0%} percentile intervals of {part.resamples} bootstrap resamples "
-            f"of them (seed {found.seed})."
+            f"are {100 * found.level:g} % percentile intervals of {part.resamples} bootstrap "
+            f"resamples of them (seed {found.seed})."
         )
     versions = f"Optuna {found.optuna_version}"
     if found.sklearn_version is not None:

@@ -51,10 +51,11 @@ def sensitivity(source: FigureSource) -> Chart:
             f"distance at most {found.radius:g}; of more the nearest {analysis.MOST}), of "
             f"{len(trials)} complete trials. Line: "
             "Theil-Sen slope of the value with the distance from the best in the param, over the "
-            f"near trials without the best; band: its {found.level:.0%} interval, which takes "
-            "these trials as independent; too few have none. Dashed: "
-            f"{number_text(found.tolerance)} from the best, {found.tolerance_share:.0%} of its "
-            "distance from the median trial. What no trial near the best has tried is not known."
+            f"near trials without the best; band: its {100 * found.level:g} % interval, which "
+            "takes these trials as independent; too few have none. Dashed: "
+            f"{number_text(found.tolerance)} from the best, {100 * found.tolerance_share:g} % of "
+            "its distance from the median trial. What no trial near the best has tried is not "
+            "known."
         ),
         notes=notes,
         trials=(trials.best_number,),

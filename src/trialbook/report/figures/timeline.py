@@ -249,8 +249,9 @@ def _caption(found: Timeline) -> str:
     idle = max(found.workers, key=lambda worker: worker.longest_gap_s)
     text = (
         f"{counted(len(found), 'attempt')} ({listed(counts)}) of "
-        f"{counted(len(found.workers), 'worker')}, which were busy for {found.utilisation:.1%} of "
-        "the time between their first start and their last end, by their own clocks."
+        f"{counted(len(found.workers), 'worker')}, which were busy for "
+        f"{100 * found.utilisation:.1f} % of the time between their first start and their "
+        "last end, by their own clocks."
     )
     if idle.longest_gap_s > 0:
         text += f" The longest that one of them was idle in between is {idle.longest_gap_s:.3g} s."
