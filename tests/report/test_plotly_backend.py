@@ -125,13 +125,22 @@ def test_few_whole_numbers_have_no_ticks_between_them():
 
 @pytest.mark.parametrize(
     ("low", "high", "form"),
-    [(0.1, 3.0, "~r"), (1.0, 1e4, "~r"), (1e-5, 5e-4, "~e"), (1e-5, 1.0, None)],
+    [
+        (0.1, 3.0, "~r"),
+        (8e-4, 1.2e4, "~r"),
+        (2.0, 5.0, "~r"),
+        (1e-5, 5e-4, "~e"),
+        (8e-5, 1.0, None),
+    ],
 )
 def test_labels_of_a_log_axis_have_one_format(low, high, form):
     points = Points(np.array([low, high]), np.zeros(2))
     axis = described(one(points, x=Axis("lr", Scale.LOG)))["layout"]["xaxis"]
     assert axis.get("tickformat") == form
     assert axis["exponentformat"] == "power"
+    ranged = Axis("lr", Scale.LOG, limits=(low, high))
+    drawn = described(one(Points(np.array([0.1, 1.0]), np.zeros(2)), x=ranged))
+    assert drawn["layout"]["xaxis"].get("tickformat") == form
 
 
 def test_a_colour_bar_of_few_whole_numbers_has_no_ticks_between_them():

@@ -49,7 +49,7 @@ def axis_json(
     if axis.integer:
         found["tickformat"] = "d"
     elif axis.scale is Scale.LOG:
-        found |= _log_format(ends)
+        found |= _log_format(axis.limits or ends)
     if axis.ticks is not None:
         _name_ticks(found, axis, length_px, vertical)
     elif axis.integer and axis.scale is Scale.LINEAR and not ends[1] - ends[0] >= found["nticks"]:
@@ -89,6 +89,9 @@ def _log_format(ends: tuple[float, float]) -> Json:
     low, high = ends
     if not 0 < low <= high:
         return {}
+    first, last = 10.0 ** np.ceil(np.log10(low)), 10.0 ** np.floor(np.log10(high))
+    if first <= last:  # these are labelled, and not what lies beyond them
+        low, high = first, last
     if is_plain(low, high):
         return {"tickformat": "~r"}
     return {"tickformat": "~e"} if high < 100 * low else {}
