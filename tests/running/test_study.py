@@ -8,7 +8,9 @@ import pytest
 import trialbook
 from trialbook.errors import NotABookError, NotFoundError, SettingsDifferError
 from trialbook.records.config import ComponentSettings, SearchSettings
+from trialbook.records.execution import Seeds
 from trialbook.records.study import StudySpec
+from trialbook.records.workers import Claim
 from trialbook.running.trust import created_here
 
 
@@ -225,3 +227,22 @@ def test_choices_that_are_tuples_come_back_as_tuples(url, multivariate):
     study = trialbook.load_study(study_name="s", storage=url)
     assert len(study.trials) == 7
     assert {type(trial.params["layers"]) for trial in study.trials} == {tuple}
+
+
+def test_a_claimed_trial_says_what_was_returned_that_is_no_result(tmp_path):
+    storage = trialbook.BookStorage(tmp_path / "book.db")
+    study = trialbook.create_study(storage=storage, study_name="s")
+    values = iter([float("nan"), 0.5, (1.0, 2.0)])
+
+    def objective(trial):
+        storage.begin_attempt(trial._trial_id, snapshots=[], seeds=Seeds(1))
+        return next(values)
+
+    said = []
+    for _ in range(3):
+        study.enqueue_trial({})
+        claim = storage.claim(study._study_id)
+        assert isinstance(claim, Claim)
+        said.append(study.run_claimed(claim.trial_id, objective).unusable)
+    assert said == ["returned NaN", "", "returned 2 values"]
+    storage.close()

@@ -135,11 +135,11 @@ def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[t
     yield "quarantine", _quarantine(status)
     yield "differing", differing_text(status.differing)
     yield "compute", compute_text(status.compute)
-    best = reader.leader(study)
+    own = link(reader.book, study.study_id)
+    best = reader.leader(study) if own is None else None  # of replicates it is the luckiest seed
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
     yield "replicates", ", ".join(linked_studies(reader.book, study.uid))
-    own = link(reader.book, study.study_id)
     if own is not None:
         chosen = f"{own.chosen}, chosen among {counted(own.trials, 'trial')}"
         yield "source", f"study {source_of(reader.book, own).text}: {chosen}"

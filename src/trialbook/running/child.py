@@ -368,7 +368,7 @@ class Child:
         except BaseException as error:
             self._channel.send(Failed(fault_of(error)))
             return 1
-        shown = None if ran.error is None else one_line(ran.error)
+        shown = (ran.unusable or None) if ran.error is None else one_line(ran.error)
         if shown is None and self._beacon.has_asked:
             shown = stop_text(self._beacon.cause, self._beacon.limit_s)
         given_back = str(ran.reason) if ran.is_given_back else None

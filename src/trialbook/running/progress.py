@@ -30,7 +30,7 @@ class RunState:
         budget: Total of trials, ``None`` for no limit.
         running: Trials that run now.
         states: Number of the study's trials in each state.
-        best: ``None`` while no trial is complete, and for several objectives.
+        best: ``None`` while no trial is complete, for several objectives, and of replicates.
         elapsed_s: Seconds since the run began.
         left_s: Estimate of the seconds that are left, ``None`` while unknown or without a limit.
         isolation: How trials are kept apart, and why; ``None`` until a worker says so.

@@ -10,7 +10,8 @@ from optuna.trial import TrialState as OptunaState
 from trialbook.book.claims import taken, waiting_again
 from trialbook.book.ranking import Contender, is_feasible, ranked
 from trialbook.book.storage import BookStorage
-from trialbook.records.study import Direction, TrialState
+from trialbook.records.replicates import runs_given_trials
+from trialbook.records.study import TrialState
 from trialbook.running.progress import BestSoFar, RunState
 
 _REST_S = 1.0
@@ -37,10 +38,11 @@ class Standing:
         self._last: RunState | None = None
         self._looked_s: float | None = None
         self.isolation: str | None = None
-        directions = storage.get_study_directions(study_id)
-        self._direction = (
-            cast(Direction, directions[0].name.lower()) if len(directions) == 1 else None
-        )
+        record = storage.get_study_record(study_id)
+        # Of replicates the best one had the luckiest seed, and is no result.
+        ranks = record.spec is None or not runs_given_trials(record.spec.search)
+        one = ranks and len(record.directions) == 1
+        self._direction = record.directions[0] if one else None
 
     @property
     def elapsed_s(self) -> float:

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from trialbook.book.storage import BookStorage
+from trialbook.book.texts import returned_text
 from trialbook.capture.search import component_settings
 from trialbook.errors import (
     AttemptFencedError,
@@ -25,8 +26,10 @@ from trialbook.errors import (
     SettingsDifferError,
     TrialbookWarning,
 )
+from trialbook.records.canonical import parsed
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.execution import EndReason
+from trialbook.records.returned import unusable_return
 from trialbook.records.study import StudyRecord, StudySpec
 from trialbook.running.samplers import (
     DEFAULT_PRUNER,
@@ -55,11 +58,13 @@ class ClaimedRun:
         reason: Why the attempt ended; ``None`` where that was not recorded.
         is_given_back: Whether the trial is to be tried again, and nothing was told; or what was
             told does not count, because another worker has the trial (``fenced``).
+        unusable: What the objective returned that is no result, as in ``unusable_return``.
     """
 
     error: BaseException | None
     reason: EndReason | None
     is_given_back: bool = False
+    unusable: str = ""
 
 
 class Study(optuna.Study):
@@ -160,11 +165,15 @@ class Study(optuna.Study):
                 # Trialbook itself has to say of a late result is not to be lost.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", TrialbookWarning)
-                self.tell(trial, value, state)
+                told = self.tell(trial, value, state)
         finally:
             self._thread_local.in_optimize_loop = False
         if attempt.fenced:
             return ClaimedRun(error, EndReason.FENCED, is_given_back=True)
+        if state is None and told.state is TrialState.FAIL:
+            returned = parsed(returned_text(value))
+            unusable = unusable_return(EndReason.FAILED, EndReason.COMPLETE, returned)
+            return ClaimedRun(error, reason, unusable=unusable)
         return ClaimedRun(error, reason)
 
     def _is_given_back(self, trial_id: int) -> bool:
