@@ -18,6 +18,7 @@ from trialbook.analysis.comparison.significance import holm
 from trialbook.analysis.comparison.studies import ComparedStudy
 from trialbook.analysis.estimates import Difference, Estimate, ends_of, unpaired_difference
 from trialbook.analysis.replication import Replication, replications
+from trialbook.analysis.replication_notes import replication_notes
 from trialbook.analysis.searches.search import Floats
 from trialbook.book.reading import Reader
 
@@ -70,7 +71,7 @@ class ReplicatedChoices:
         choices: Of the studies that were replicated, in their order.
         pairs: Each pair of them.
         absent: What the studies are called that were not replicated.
-        notes: Of which replicates these are where that may be taken amiss, one sentence each.
+        notes: Of which replicates these are where that may be taken amiss, and what limits them.
     """
 
     choices: tuple[ReplicatedChoice, ...]
@@ -151,6 +152,8 @@ def replicated_choices(
             shown = min(found, key=lambda one: not _holds_best(study, one))
             notes += _of_which(study, shown, len(found))
         chosen = shown.chosen
+        limits = replication_notes([chosen], shown.objectives)
+        notes += [f"Replicates of {study.name}: {note}" for note in limits]
         values = chosen.runs.values[chosen.runs.complete, 0]
         choices.append(
             ReplicatedChoice(
