@@ -106,6 +106,10 @@ def test_no_name_reaches_a_terminal_or_a_spreadsheet_raw(run, recorded, figure, 
         rows = list(csv.DictReader(io.StringIO(out)))
         assert {row["file"] for row in rows} >= {str(hostile), str(figure)}
         assert {row["standing"] for row in rows} == {"different", "not here", "not sealed", ""}
+        of_figure = [row for row in rows if row["what"] == "history"]
+        assert [row["command"].split()[1] for row in of_figure] == ["rerun"]
+        assert [row["make_again"].split()[1] for row in of_figure] == ["report"]
+        assert not any(None in row or None in row.values() for row in rows)
         assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values())
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LABEL = 13
 _CSV = (
     "file", "sha256", "found", "by", "what", "page", "study", "standing", "trial", "attempt",
-    "commit", "dirty", "data", "environment", "command",
+    "commit", "dirty", "data", "environment", "command", "make_again",
 )  # fmt: skip
 
 
@@ -199,18 +199,16 @@ def _rows(located: Located) -> Iterator[tuple[Cell, ...]]:
             trials = shown.trials if study is shown.studies[0] else ()
             for trial in trials or (None,):
                 any_row = True
-                standing = study.standing.value
-                command = shown.draw if trial is None else trial.rerun
                 yield (
-                    *begin, "reference", shown.shows, shown.page, _name(study), standing,
-                    *_trial_cells(trial), command,
+                    *begin, "reference", shown.shows, shown.page, _name(study),
+                    study.standing.value, *_trial_cells(trial), shown.draw,
                 )  # fmt: skip
     for kept in located.kept:
         any_row = True
         keeping = kept.keeping
         what = f"{keeping.how} {keeping.name}".strip()
         cells = _trial_cells(kept.trial)
-        yield (*begin, "content", what, None, keeping.study, None, *cells, kept.trial.rerun)
+        yield (*begin, "content", what, None, keeping.study, None, *cells, None)
     for use in located.uses:
         any_row = True
         what = f"{use.kind} {use.name} ({use.role})"
@@ -220,8 +218,14 @@ def _rows(located: Located) -> Iterator[tuple[Cell, ...]]:
 
 
 def _trial_cells(trial: LocatedTrial | None) -> tuple[Cell, ...]:
-    if trial is None or trial.coordinates is None:
-        return (None if trial is None else trial.reference, None, None, None, None, None)
+    """From the column of the trial to that of the command that runs it."""
+    if trial is None:
+        return (None,) * 7
     found = trial.coordinates
+    if found is None:
+        return (trial.reference, *(None,) * 5, trial.rerun)
     data = " ".join(f"{name}={digest}" for name, digest in found.data)
-    return (trial.reference, trial.attempt, found.commit, found.dirty, data, found.environment)
+    return (
+        trial.reference, trial.attempt, found.commit, found.dirty, data, found.environment,
+        trial.rerun,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,51 +108,51 @@ class Locating:
     def _of_content(self, file: BinaryIO, name: str, path: Path | None) -> Located:
         size = file.seek(0, os.SEEK_END)
         found = carrying.read(file)
-        read = found.reading
+        carried, notes = list(found.reading.carried), list(found.reading.notes)
         looked_for = [found.looked_for] if found.looked_for else []
         digest = None
-        kept = _Kept()
+        kept: tuple[Kept, ...] = ()
+        kept_in_all = 0
         uses: tuple[Use, ...] = ()
         if size <= _HASHED_ANYWAY or in_book.is_size_known(self._reader.book, size):
             digest = digest_of_file(file)
         if digest is None:
             looked_for.append(f"anything of {size:,} bytes in the book")
         elif not size:
-            read = replace(read, notes=(*read.notes, _EMPTY))
+            notes.append(_EMPTY)
         else:
-            kept, uses = self._kept(digest, size), in_book.uses(self._reader.book, digest)
+            kept, kept_in_all = self._kept(digest, size)
+            uses = in_book.uses(self._reader.book, digest)
             looked_for.append(_CONTENT)
-            if path is not None and not read.carried:
+            if path is not None and not carried:
                 listed = _listed_beside(path, digest)
-                read = Reading(listed.carried, (*read.notes, *listed.notes))
+                carried, notes = list(listed.carried), [*notes, *listed.notes]
                 looked_for.append(f"its content in an {carrying.INDEX} beside it")
-        shown, said = self._references.of(read.carried, found.format)
+        shown, said = self._references.of(carried, found.format)
         located = Located(
             file=name,
             format=found.format,
             size_bytes=size,
             digest=digest,
             shown=shown,
-            kept=kept.first,
-            kept_in_all=kept.in_all,
+            kept=kept,
+            kept_in_all=kept_in_all,
             uses=uses,
             place=None if path is None else self._place(path),
             book=self._reader.book.url,
             looked_for=tuple(looked_for),
-            notes=(*read.notes, *said),
+            notes=(*notes, *said),
         )
         return _with_advice(located)
 
-    def _kept(self, digest: str, size: int) -> _Kept:
-        """The attempts that kept a content."""
+    def _kept(self, digest: str, size: int) -> tuple[tuple[Kept, ...], int]:
+        """The first of the attempts that kept a content, and how many there are."""
         found, in_all = in_book.keepings(self._reader.book, digest, _KEPT_SHOWN)
         if not found:
             found = saved_in_checkpoints(self._reader.book, digest, size)
             in_all = len(found)
-        kept = (
-            Kept(each, self._trials.of(each.study, each.number, each.attempt)) for each in found
-        )
-        return _Kept(tuple(kept), in_all)
+        trials = [self._trials.of(each.study, each.number, each.attempt) for each in found]
+        return tuple(map(Kept, found, trials)), in_all
 
     def _place(self, path: Path) -> RunningPlace | None:
         """The attempt in whose own directory a file lies; trials' directories go when they end."""
@@ -163,14 +163,6 @@ class Locating:
                 running = in_book.running_here(self._reader.book, number)
                 return RunningPlace(str(directory), number, running)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """The first of the attempts that kept a content, and how many there are."""
-
-    first: tuple[Kept, ...] = ()
-    in_all: int = 0
 
 
 def _listed_beside(path: Path, digest: str) -> Reading:
