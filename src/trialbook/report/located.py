@@ -113,14 +113,15 @@ class Shown:
     """A reference that the file carries, and what the book says to it.
 
     Args:
-        shows: Kind of figure, ``table:NAME``, ``report`` or ``comparison``.
+        shows: As in ``FigureReference``.
         page: Page of the file, from 1; ``None`` for the whole file.
         studies: The studies that it shows.
         trials: Trials of the first study: those that it singles out; when it singles out none,
             the study's best one now, if it has one.
         singled_out: Whether the trials are those that it singles out.
-        draw: The command that makes the figure, table or report again as the study is now; ``None``
-            when the book does not hold the study.
+        draw: The command that makes the figure, table or report again as the study is now, with
+            the options it was made with; ``None`` when the book does not hold the study, or the
+            reference does not tell all of the options.
         reference: The reference as the file carries it.
     """
 
