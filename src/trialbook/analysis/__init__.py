@@ -16,7 +16,8 @@ What can be asked of a book from Python::
     analysis.failures("digits")                 # Failures: why attempts came to no result
     analysis.replication("digits")              # Replication: means, intervals, winner's curse
     analysis.compare(["tpe", "random"])         # StudyComparison: settings, curves, tests
-    analysis.differing("digits")                # trials whose worker differed from the study
+    analysis.coordinate_changes("digits")       # CoordinateChanges: trials with other code, data
+    analysis.differing("digits")                # trials of workers that were let in all the same
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
     analysis.frame("digits")                    # pandas.DataFrame
 
@@ -48,6 +49,7 @@ asked for, an Optuna study that lies in a book will do too.
 
 from trialbook.analysis.comparison.comparison import StudyComparison, compare
 from trialbook.analysis.compute import ComputeUse, compute
+from trialbook.analysis.coordinate_changes import CoordinateChanges, coordinate_changes
 from trialbook.analysis.details import CoordinateDetail, TrialDetail, detail
 from trialbook.analysis.differences import TrialDifferences, diff
 from trialbook.analysis.failures import Failures, failures
@@ -83,6 +85,7 @@ __all__ = [
     "ComputeHistory",
     "ComputeUse",
     "Contours",
+    "CoordinateChanges",
     "CoordinateDetail",
     "ExpectedPerformance",
     "Exposure",
@@ -114,6 +117,7 @@ __all__ = [
     "compute",
     "compute_history",
     "contours",
+    "coordinate_changes",
     "detail",
     "diff",
     "differing",

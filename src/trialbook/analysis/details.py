@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from trialbook.analysis.coordinate_changes import HeldAgainst, Reference, reference_trial
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.places import Place, Places
 from trialbook.book.reading import ConsoleText, Reader
@@ -47,6 +48,9 @@ class TrialDetail:
         console: What the attempt wrote; both streams ``None`` when nothing was captured.
         console_problem: Why the console cannot be read, ``None`` when it can.
         places: Where each attempt of the trial ran, oldest first.
+        against: The trial of the study that others are held against; ``None`` without one.
+        changes: In what the attempt's code, data, configuration and environment differ from those
+            of that trial, a few words each.
     """
 
     trial: TrialRecord
@@ -56,6 +60,8 @@ class TrialDetail:
     console: ConsoleText
     console_problem: str | None = None
     places: tuple[Place, ...] = ()
+    against: Reference | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place | None:
@@ -144,6 +150,8 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
     own = () if attempt is None else attempt.series
     series = trial.series if attempt == trial.attempt else own
     places = Places(reader)
+    against = reference_trial(reader, reader.study(trial.study))
+    held = HeldAgainst(reader, against)
     return TrialDetail(
         trial,
         attempt,
@@ -152,6 +160,8 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
         console,
         console_problem,
         tuple(map(places.of, trial.attempts)),
+        against,
+        () if attempt is None else held.texts(attempt.coordinates),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from trialbook.analysis.coordinate_changes import HeldAgainst, reference_trial
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
@@ -37,7 +38,8 @@ class TrialRow:
         coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
         attempts: How often it was executed under tracking.
         record_digest: Digest of the finished record, ``None`` while unfinished.
-        differs: In what its process differed from the study, see ``LaunchState.differs``.
+        differs: In what code, data, configuration and environment differ from those of the study's
+            best trial, see ``coordinate_changes.py``; a few words each.
         host: The host of the attempt that counts, ``None`` when it is not recorded.
         launch: ``LAUNCH/INDEX`` of its worker when ``trialbook launch`` placed it.
         job: The engine's own id of that job, ``None`` without one.
@@ -131,12 +133,16 @@ def trial_rows(study: StudyOrName, *, storage: Storage = None) -> Iterator[Trial
         NotFoundError: There is no such study; raised when the first row is asked for.
     """
     with opened(storage, study) as reader:
-        yield from rows_of(reader, reader.trials(name_of(study)))
+        record = reader.study(name_of(study))
+        yield from rows_of(reader, record, reader.trials(record.name))
 
 
-def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]:
-    """Trials that were read already as rows."""
+def rows_of(
+    reader: Reader, study: StudyRecord, trials: Iterable[TrialRecord]
+) -> Iterator[TrialRow]:
+    """Trials of a study that were read already as rows."""
     index = CoverageIndex(reader)
+    held = HeldAgainst(reader, reference_trial(reader, study))
     for trial in trials:
         attempt = trial.attempt
         yield TrialRow(
@@ -151,7 +157,9 @@ def rows_of(reader: Reader, trials: Iterable[TrialRecord]) -> Iterator[TrialRow]
             coverage=index.of(attempt),
             attempts=len(trial.attempts),
             record_digest=trial.record_digest,
-            differs=index.mark_of(attempt),
+            differs=()
+            if attempt is None
+            else held.texts(attempt.coordinates, index.mark_of(attempt)),
             host=None if attempt is None else attempt.host,
             launch=None if attempt is None else attempt.launch,
             job=None if attempt is None else attempt.job,

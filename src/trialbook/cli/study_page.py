@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
 from trialbook.analysis.isolation import isolation_of
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
@@ -28,8 +29,8 @@ from trialbook.cli.output import (
     write_table,
 )
 from trialbook.cli.wording import (
+    changes_text,
     counted,
-    differing_text,
     params_text,
     scalar_text,
     states_text,
@@ -37,7 +38,7 @@ from trialbook.cli.wording import (
 )
 from trialbook.records.config import ComponentSettings
 from trialbook.records.execution import EndReason
-from trialbook.records.marks import mark_summary
+from trialbook.records.marks import mark_summary, marked_kinds
 from trialbook.records.study import StudyRecord, TrialRecord
 
 _ON_TERMINAL = 30
@@ -56,19 +57,20 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
     if limit is None and format is Format.TABLE and on_terminal():
         limit = _ON_TERMINAL
     trials = reader.trials(study.name, last=limit or None, brief=format is not Format.JSON)
-    rows = rows_of(reader, trials)
+    rows = rows_of(reader, study, trials)
     match format:
         case Format.JSON:
             _write_json(reader, study, rows)
         case Format.CSV:
             write_trials_csv(study, reader.param_names(study.name), rows)
         case Format.TABLE:
-            status = _write_head(reader, study)
+            changes = changes_of(reader, study)
+            status = _write_head(reader, study, changes)
             total = sum(study.states.values())
             if total:
                 write_line()
                 several = len(status.compute.hosts) > 1
-                write_trials_table(study, rows, marked=bool(status.differing), placed=several)
+                write_trials_table(study, rows, marked=bool(changes.groups), placed=several)
             if limit and total > limit:
                 write_note(f"the last {limit} of {counted(total, 'trial')}; --limit 0 shows all")
 
@@ -83,6 +85,7 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         "retries": status.retries,
         "quarantined": status.quarantined,
         "differing": status.differing,
+        "changes": _changes_json(changes_of(reader, study)),
         "compute": compute_json(status.compute),
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
@@ -93,6 +96,18 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         sys.stdout.write(separator + json_text(row_json(row), indent=None))
         separator = ",\n    "
     sys.stdout.write("]\n}\n" if separator == "\n    " else "\n  ]\n}\n")
+
+
+def _changes_json(changes: CoordinateChanges) -> dict[str, object]:
+    """What trials are held against, and those that differ from it, by what differs."""
+    reference = changes.reference
+    return {
+        "against": None if reference is None else reference.number,
+        "groups": [
+            {"trials": group.trials, "differs": group.texts, "weighs": group.weighs}
+            for group in changes.groups
+        ],
+    }
 
 
 def row_json(row: TrialRow) -> dict[str, object]:
@@ -117,23 +132,25 @@ def row_json(row: TrialRow) -> dict[str, object]:
     }
 
 
-def _write_head(reader: Reader, study: StudyRecord) -> StudyStatus:
+def _write_head(reader: Reader, study: StudyRecord, changes: CoordinateChanges) -> StudyStatus:
     """Print what is known of a study; how it is doing."""
     status = study_status(reader, study.name)
     write_heading(study.name)
-    for name, text in _head(reader, study, status):
+    for name, text in _head(reader, study, status, changes):
         if text:
             write_line(f"  {name:<12}{text}")
     write_hosts(status.compute)
     return status
 
 
-def _head(reader: Reader, study: StudyRecord, status: StudyStatus) -> Iterator[tuple[str, str]]:
+def _head(
+    reader: Reader, study: StudyRecord, status: StudyStatus, changes: CoordinateChanges
+) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
     yield "retries", _retries(status)
     yield "quarantine", _quarantine(status)
-    yield "differing", differing_text(status.differing)
+    yield "differing", changes_text(changes)
     yield "compute", compute_text(status.compute)
     own = link(reader.book, study.study_id)
     best = reader.leader(study) if own is None else None  # of replicates it is the luckiest seed
@@ -225,7 +242,7 @@ def write_trials_table(
         Column("DURATION", right=True),
         Column("COVERAGE"),
         *([Column("HOST")] if placed else []),
-        *([Column("DIFFERS")] if marked else []),
+        *([Column("DIFFERS", wide=True)] if marked else []),
         Column("PARAMS", wide=True),
     )
     brief = on_terminal()
@@ -240,12 +257,17 @@ def write_trials_table(
                 duration_text(row.duration_s),
                 _coverage(row),
                 *([row.host or ""] if placed else []),
-                *([mark_summary(row.differs)] if marked else []),
+                *([_differs(row, brief=brief)] if marked else []),
                 params_text(row.params, brief=brief),
             )
             for rank, row in enumerate(rows, 1)
         ),
     )
+
+
+def _differs(row: TrialRow, *, brief: bool) -> str:
+    """In what a trial differs; on a terminal only in which coordinates."""
+    return ", ".join(marked_kinds(row.differs)) if brief else mark_summary(row.differs)
 
 
 def _coverage(row: TrialRow) -> str:
@@ -302,7 +324,7 @@ def write_ranking(
     ranked: bool = True,
 ) -> None:
     """Print chosen trials of a study, the best first; without ranks when they have none."""
-    rows = list(rows_of(reader, trials))
+    rows = list(rows_of(reader, study, trials))
     match format:
         case Format.JSON:
             from trialbook.cli.output import write_json_rows

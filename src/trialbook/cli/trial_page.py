@@ -36,6 +36,7 @@ from trialbook.cli.wording import (
     values_text,
     verdict_text,
 )
+from trialbook.records.marks import mark_summary
 from trialbook.records.retries import QUARANTINED
 from trialbook.records.returned import unusable_return
 from trialbook.records.study import AttemptRecord, TrialRecord
@@ -69,6 +70,10 @@ def _json(detail: TrialDetail) -> dict[str, object]:
         "trial": trial,
         "attempt": None if detail.attempt is None else detail.attempt.number,
         "differs": detail.differs,
+        "changes": {
+            "against": None if detail.against is None else detail.against.number,
+            "differs": detail.changes,
+        },
         "duration_s": duration_s(detail.trial),
         "places": detail.places,
         "coordinates": {
@@ -94,6 +99,9 @@ def _csv(detail: TrialDetail) -> Iterator[tuple[Cell, ...]]:
     yield "trial", trial.reference, "record_digest", trial.record_digest
     for text in detail.differs:
         yield "trial", trial.reference, "differs", text
+    if detail.against is not None:
+        for text in detail.changes:
+            yield "trial", trial.reference, f"differs from trial {detail.against.number}", text
     for param in trial.params:
         yield "param", param.name, "value", _cell(param.value)
     for item in detail.coordinates:
@@ -158,6 +166,8 @@ def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
     why = "" if attempt is None else _why_failed(attempt)
     yield "state", f"{trial.state}: {why}" if why else trial.state
     yield "differs", differs_text(detail.differs)
+    if detail.against is not None and detail.changes:
+        yield "differs", f"from {detail.against.text}: {mark_summary(detail.changes)}"
     yield "quarantine", str(trial.system_attrs.get(QUARANTINED, ""))
     yield "values", values_text(trial.values, brief=False)
     started = None if trial.started is None else trial.started.astimezone().timestamp()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trialbook.cli.output import duration_text, json_text, number_text
 
 if TYPE_CHECKING:
+    from trialbook.analysis.coordinate_changes import CoordinateChanges
     from trialbook.book.marks import MarkedTrial
     from trialbook.records.coordinates import Kind
     from trialbook.records.execution import OutcomeState
@@ -132,6 +133,23 @@ def differing_text(trials: Sequence[MarkedTrial]) -> str:
         rest = len(trials) - sum(n for _, n in counts.most_common(_MARKS_NAMED))
         parts.append(f"{counted(rest, 'trial')} otherwise")
     return "; ".join(parts)
+
+
+def changes_text(changes: CoordinateChanges) -> str:
+    """The same of trials whose coordinates differ, and which trial they were held against."""
+    from trialbook.records.marks import mark_summary
+
+    if changes.reference is None or not changes.groups:
+        return ""
+    groups = sorted(changes.groups, key=lambda group: -len(group.trials))
+    parts = [
+        f"{counted(len(group.trials), 'trial')}: {mark_summary(group.texts)}"
+        for group in groups[:_MARKS_NAMED]
+    ]
+    rest = sum(len(group.trials) for group in groups[_MARKS_NAMED:])
+    if rest:
+        parts.append(f"{counted(rest, 'trial')} otherwise")
+    return f"{'; '.join(parts)}; against {changes.reference.text}"
 
 
 def outcome_text(outcome: OutcomeState | None) -> str:
