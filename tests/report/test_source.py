@@ -15,10 +15,18 @@ from optuna.trial import create_trial
 from trialbook.analysis.isolation import IsolationUse
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
+from trialbook.records.adjustments import Adjustment
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.retries import TrialLimits
 from trialbook.records.study import StudySpec
-from trialbook.report.document import Command, Facts, FigureBlock, Notice
+from trialbook.report.document import (
+    Command,
+    Facts,
+    FigureBlock,
+    Notice,
+    Paragraph,
+    TableBlock,
+)
 from trialbook.report.figures.kinds import FigureOptions
 from trialbook.report.sections.settings import settings
 from trialbook.report.source import ReportOptions, ReportSource, report_source
@@ -119,3 +127,28 @@ def test_settings_that_did_not_hold_are_not_told_as_if_they_had(storage: BookSto
     assert told["isolation"].value == "none: in the process that called study.optimize"
     assert told["tries again"].value == "3 after a lost worker"
     assert (told["limit of a trial"].value, told["limit of a trial"].note[:4]) == ("none", "60 s")
+
+
+def test_changes_of_the_budget_are_told_or_that_nobody_kept_them(storage: BookStorage) -> None:
+    found = source(storage, 1)
+
+    def told(**fields: object) -> tuple[list[str], list[TableBlock]]:
+        spec = StudySpec(**fields)  # type: ignore[arg-type]
+        blocks = settings(replace(found, study=replace(found.study, spec=spec))).blocks
+        texts = [block.text for block in blocks if isinstance(block, (Notice, Paragraph))]
+        return texts, [block for block in blocks if isinstance(block, TableBlock)]
+
+    texts, tables = told(keeps_adjustments=True)
+    whole = "Not changed after the study was created: sampler, pruner, seed, budget, retries, "
+    assert f"{whole}limits, lease and default." in texts
+    assert not tables
+
+    raised = Adjustment("budget.trials", 5, 12, 5, 1.5e9)
+    texts, (table,) = told(keeps_adjustments=True, adjustments=(raised,))
+    assert table.table.rows == (("budget.trials", "5", "12", 5, "2017-07-14 02:40:00 UTC"),)
+    assert "Not changed after the study was created: sampler, pruner and seed." in texts
+    assert not [text for text in texts if "is not known" in text]
+
+    texts, tables = told()
+    assert "Not changed after the study was created: sampler, pruner and seed." in texts
+    assert [text for text in texts if "default were changed since is not known" in text]

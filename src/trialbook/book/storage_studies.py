@@ -5,7 +5,7 @@ A part of ``BookStorage``; what happens behind it is in ``studies.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from optuna.study._frozen import FrozenStudy
@@ -27,6 +27,23 @@ class StudyStorage(StorageLife):
     def set_study_spec(self, study_id: int, spec: StudySpec, *, origin: str | None = None) -> None:
         """Keep what a study was asked to be; ``origin=None`` keeps the origin that is there."""
         self._studies.set_spec(study_id, spec, origin)
+
+    def change_study_spec(
+        self, study_id: int, change: Callable[[StudySpec, int], StudySpec]
+    ) -> StudySpec:
+        """Change what a study was asked to be, in one transaction; the settings as they are now.
+
+        What changes of budget, retries, limits, lease and default is added to its adjustments.
+
+        Args:
+            study_id: The study.
+            change: Makes the new settings of the old ones and of the number of finished trials. It
+                may be called again; an exception of it leaves everything as it was.
+
+        Raises:
+            NotFoundError: There is no such study.
+        """
+        return self._studies.change_spec(study_id, change)
 
     def get_study_record(self, study_id: int) -> StudyRecord:
         """The record of a study.

@@ -9,7 +9,8 @@ import json
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -23,11 +24,13 @@ from sqlalchemy import bindparam, delete, func, select, update
 from trialbook.book import schema
 from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
+from trialbook.book.clock import database_time
 from trialbook.book.rows import METRIC_NAMES, objective_names
 from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import checked_name, json_text, tagged_text
 from trialbook.book.translation import is_duplicate
 from trialbook.errors import BookError, NotFoundError
+from trialbook.records.adjustments import adjustments
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import CoordinateDigests
 from trialbook.records.study import Direction, StudyRecord, StudySpec
@@ -216,6 +219,41 @@ class Studies:
             ).rowcount
             if not changed:
                 raise _no_study(study_id)
+
+    def change_spec(
+        self, study_id: int, change: Callable[[StudySpec, int], StudySpec]
+    ) -> StudySpec:
+        """Change what a study was asked to be; what changed of its budget and limits is kept in it.
+
+        Args:
+            study_id: The study.
+            change: Makes the new settings of the old ones and of how many trials have finished. It
+                runs in the transaction, and may run again.
+
+        Returns:
+            The settings as they are now.
+        """
+        with self._book.writing(durable=True) as connection:
+            row = connection.execute(
+                select(_s.spec, _s.finished, database_time())
+                .where(_s.study_id == study_id, _s.deleted.is_(None))
+                .with_for_update()
+            ).one_or_none()
+            if row is None:
+                raise _no_study(study_id)
+            before = (
+                StudySpec() if row.spec is None else msgspec.convert(parsed(row.spec), StudySpec)
+            )
+            after = change(before, row.finished)
+            if after != before:
+                found = adjustments(before, after, row.finished, float(row[2]))
+                after = replace(after, adjustments=(*before.adjustments, *found))
+                connection.execute(
+                    update(schema.study)
+                    .where(_s.study_id == study_id)
+                    .values(spec=tagged_text(after))
+                )
+        return after
 
     def record(self, study_id: int) -> StudyRecord:
         """The record of a study."""

@@ -173,7 +173,7 @@ def _head(
         yield "isolation", isolation_of(reader, study).text or ""
         for key, value in spec.tags.items():
             yield "tag", f"{key}={value}"
-        for change in spec.changes:
+        for change in spec.change_texts:
             yield "changed", change
     for key, value in study.user_attrs.items():
         yield "attribute", f"{key}={scalar_text(value)}"

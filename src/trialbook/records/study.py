@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal
 
+from trialbook.records.adjustments import Adjustment
 from trialbook.records.checkpoints import CheckpointRecord
 from trialbook.records.config import SearchSettings
 from trialbook.records.coordinates import CoordinateDigests
@@ -31,13 +32,17 @@ class StudySpec:
         isolation: ``auto``, ``fork``, ``fresh`` or ``none``.
         max_failures: Stop a run whose first so many trials all fail.
         tags: Free key and value text.
-        changes: Every later change of the settings that was asked for, oldest first, as text.
+        changes: Every later change of sampler, pruner and seed that was asked for, oldest first, as
+            text.
         source: Text of the study's YAML file, ``None`` without one.
         retries: How many times a trial is tried again, by cause.
         limits: What ends a trial that takes too long.
         lease_s: Seconds without a sign of life after which a worker counts as lost.
         default: Params of the configuration that was in use before the search, by name; empty when
             nobody said.
+        adjustments: Every later change of budget, retries, limits, lease and default, oldest first.
+        keeps_adjustments: Whether those are all since the study was created; earlier versions of
+            Trialbook kept none.
     """
 
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -51,6 +56,13 @@ class StudySpec:
     limits: TrialLimits = field(default_factory=TrialLimits)
     lease_s: float = LEASE_S
     default: dict[str, Any] = field(default_factory=dict)
+    adjustments: tuple[Adjustment, ...] = ()
+    keeps_adjustments: bool = False
+
+    @property
+    def change_texts(self) -> tuple[str, ...]:
+        """Every later change of any setting, a sentence each."""
+        return (*self.changes, *(adjustment.text for adjustment in self.adjustments))
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,9 @@ def _recorded(storage: BookStorage, study: str) -> StudyRecord | None:
 def _kept_conduct(storage: BookStorage, study: Study, spec: RunSpec) -> StudySpec:
     """The study's settings with what is asked of its conduct now; the last one asked for stands."""
     recorded = study.spec
-    asked = spec.conducted(recorded)
-    if asked != recorded:
-        storage.set_study_spec(study._study_id, asked)
-    return asked
+    if spec.conducted(recorded) == recorded:
+        return recorded
+    return storage.change_study_spec(study._study_id, lambda found, _: spec.conducted(found))
 
 
 def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...]) -> None:

@@ -245,6 +245,7 @@ def create_study(
                 sampler=asked.search.sampler or DEFAULT_SAMPLER,
                 pruner=asked.search.pruner or DEFAULT_PRUNER,
             ),
+            keeps_adjustments=True,
         )
         book.set_study_spec(study_id, full, origin=origin_of(record.uid))
     else:
@@ -346,28 +347,45 @@ def _resume(
     """Check what is asked of an existing study against its record; keep an allowed change."""
     _require_directions(record, directions)
     recorded = record.spec
-    if recorded is None:
-        return
-    differences = _differences(recorded.search, asked.search)
+
+    def changed(found: StudySpec, finished: int) -> StudySpec:
+        return _changed(found, asked, record.name, finished, allow)
+
+    if recorded is not None and changed(recorded, 0) != recorded:
+        book.change_study_spec(record.study_id, changed)
+
+
+def _changed(
+    recorded: StudySpec, asked: StudySpec, name: str, finished: int, allow: Container[str]
+) -> StudySpec:
+    """The settings with what is asked for; the budget may grow or shrink at any time.
+
+    Raises:
+        SettingsDifferError: Another sampler, pruner or seed is asked for, and that is not allowed.
+    """
+    search = recorded.search
+    budgeted = replace(
+        search,
+        trials=search.trials if asked.search.trials is None else asked.search.trials,
+        hours=search.hours if asked.search.hours is None else asked.search.hours,
+    )
+    differences = _differences(search, asked.search)
     if not differences:
-        _keep_budget(book, record, recorded, asked)
-        return
+        return replace(recorded, search=budgeted)
     if "settings" not in allow:
         raise SettingsDifferError(
-            f"study {record.name!r} is recorded with other settings: {'; '.join(differences)}",
+            f"study {name!r} is recorded with other settings: {'; '.join(differences)}",
             hint="leave them out to go on as recorded, allow 'settings' to change them on the "
             "record, or choose a new study name",
         )
-    search = replace(
-        recorded.search,
-        sampler=asked.search.sampler or recorded.search.sampler,
-        pruner=asked.search.pruner or recorded.search.pruner,
-        seed=recorded.search.seed if asked.search.seed is None else asked.search.seed,
+    searched = replace(
+        budgeted,
+        sampler=asked.search.sampler or search.sampler,
+        pruner=asked.search.pruner or search.pruner,
+        seed=search.seed if asked.search.seed is None else asked.search.seed,
     )
-    finished = sum(record.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
     note = f"after {finished} trials: {'; '.join(differences)}"
-    changed = replace(recorded, search=search, changes=(*recorded.changes, note))
-    book.set_study_spec(record.study_id, changed, origin=record.origin)
+    return replace(recorded, search=searched, changes=(*recorded.changes, note))
 
 
 def _require_directions(record: StudyRecord, directions: tuple[str, ...] | None) -> None:
@@ -377,18 +395,6 @@ def _require_directions(record: StudyRecord, directions: tuple[str, ...] | None)
             f"not to {' and '.join(directions)}",
             hint="choose a new study name; a study's directions never change",
         )
-
-
-def _keep_budget(
-    book: BookStorage, record: StudyRecord, recorded: StudySpec, asked: StudySpec
-) -> None:
-    """A budget may grow or shrink at any time; the last one asked for stands."""
-    search = recorded.search
-    trials = search.trials if asked.search.trials is None else asked.search.trials
-    hours = search.hours if asked.search.hours is None else asked.search.hours
-    if (trials, hours) != (search.trials, search.hours):
-        changed = replace(recorded, search=replace(search, trials=trials, hours=hours))
-        book.set_study_spec(record.study_id, changed, origin=record.origin)
 
 
 def _differences(recorded: SearchSettings, asked: SearchSettings) -> list[str]:

@@ -116,7 +116,7 @@ def _search(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
     )
     yield SettingRow(
         "changed in mid-study",
-        tuple("" if spec is None else "; ".join(spec.changes) for spec in specs),
+        tuple("" if spec is None else "; ".join(spec.change_texts) for spec in specs),
     )
 
 

@@ -12,7 +12,7 @@ from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
 from trialbook.report.source import ReportSource
-from trialbook.report.wording import counted
+from trialbook.report.wording import counted, listed, moment
 
 _UNKNOWN = "the study was not made by Trialbook, so it is not known"
 
@@ -32,7 +32,7 @@ def settings(source: ReportSource) -> Section:
     blocks += _seeds(source)
     blocks.append(Facts(tuple(_budget_facts(source, spec))))
     if spec is not None:
-        blocks += _changes(spec)
+        blocks += _changes(source, spec)
         blocks.append(Facts(tuple(_running_facts(source, spec))))
     return Section("settings", "Sampler, pruner, seeds and budget", tuple(blocks))
 
@@ -119,17 +119,60 @@ def _budget_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
     ]
 
 
-def _changes(spec: StudySpec) -> list[Block]:
-    if not spec.changes:
-        return [Paragraph("No setting was changed after the study was created.")]
-    changes = spec.changes
-    return [
-        Notice(
-            f"{counted(len(changes), 'change')} of the settings after the study was created, the "
-            "oldest first:"
+def _changes(source: ReportSource, spec: StudySpec) -> list[Block]:
+    blocks: list[Block] = []
+    if spec.changes:
+        changes = spec.changes
+        blocks += [
+            Notice(
+                f"{counted(len(changes), 'change')} of the settings after the study was created, "
+                "the oldest first:"
+            ),
+            *(Paragraph(f"{index}. {change}") for index, change in enumerate(changes, start=1)),
+        ]
+    if spec.adjustments:
+        blocks += [
+            Notice(
+                f"{counted(len(spec.adjustments), 'change')} of budget, retries, limits, lease or "
+                "default after the study was created. Who searches on after having seen values can "
+                "stop where they look good."
+            ),
+            source.table(
+                "settings-changed",
+                "Each of these changes, the oldest first, and how many trials had finished by "
+                "then.",
+                _adjusted(spec),
+            ),
+        ]
+    unchanged = [] if spec.changes else ["sampler", "pruner", "seed"]
+    if not spec.adjustments and spec.keeps_adjustments:
+        unchanged += ["budget", "retries", "limits", "lease", "default"]
+    if unchanged:
+        blocks.append(Paragraph(f"Not changed after the study was created: {listed(unchanged)}."))
+    if not spec.keeps_adjustments:
+        blocks.append(
+            Notice(
+                "Whether budget, retries, limits, lease and default were changed "
+                f"{'earlier' if spec.adjustments else 'since'} is not known: the study was created "
+                "by a version of Trialbook that did not record it."
+            )
+        )
+    return blocks
+
+
+def _adjusted(spec: StudySpec) -> Table:
+    return Table(
+        (
+            Column("setting", Holds.CODE),
+            Column("before"),
+            Column("after"),
+            Column("finished trials", Holds.INTEGER),
+            Column("when"),
         ),
-        *(Paragraph(f"{index}. {change}") for index, change in enumerate(changes, start=1)),
-    ]
+        tuple(
+            (one.setting, *one.texts, one.finished, moment(one.at_s)) for one in spec.adjustments
+        ),
+    )
 
 
 def _running_facts(source: ReportSource, spec: StudySpec) -> list[Fact]:

@@ -177,6 +177,8 @@ def _equip(
             ComponentSettings(GIVEN_PARAMS), ComponentSettings("NopPruner"), linked.entropy
         ),
         changes=(),
+        adjustments=(),
+        keeps_adjustments=True,
         source=None,
     )
     # Code that is not trusted in the source is not to be trusted here.
