@@ -43,6 +43,8 @@ class StudySpec:
         adjustments: Every later change of budget, retries, limits, lease and default, oldest first.
         keeps_adjustments: Whether those are all since the study was created; earlier versions of
             Trialbook kept none.
+        seed_from_sampler: Whether the study was given no seed, and has that of its sampler. The
+            decorator's comes before it where trials are seeded.
     """
 
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -58,6 +60,7 @@ class StudySpec:
     default: dict[str, Any] = field(default_factory=dict)
     adjustments: tuple[Adjustment, ...] = ()
     keeps_adjustments: bool = False
+    seed_from_sampler: bool = False
 
     @property
     def change_texts(self) -> tuple[str, ...]:

@@ -1,23 +1,18 @@
-"""Samplers and pruners: built from their recorded names, and seeded before each trial.
+"""Samplers and pruners: built from their recorded names, and refused where that cannot be.
 
-Every ``LazyRandomState`` that a sampler holds is seeded from the study's entropy, the trial's
-number and the attribute path, so that a resumed sequential study equals an uninterrupted one and
-parallel workers do not repeat each other. Constructor seeds stay the study's, because grid and
-quasi-random samplers take their order from them.
+Constructor seeds are the study's, because grid and quasi-random samplers take their order from
+them. How a sampler is seeded before each trial is elsewhere.
 """
 
 from __future__ import annotations
 
 import inspect
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.samplers._lazy_random_state import LazyRandomState
 
 from trialbook.errors import InvalidInputError, SettingsDifferError
 from trialbook.records.config import ComponentSettings
@@ -85,36 +80,6 @@ def grid_size(settings: ComponentSettings | None) -> int | None:
         return None
     space = settings.settings.get("search_space")
     return prod(len(values) for values in space.values()) if isinstance(space, Mapping) else None
-
-
-def reseed(sampler: BaseSampler, entropy: int, number: int) -> None:
-    """Seed every random state that a sampler holds, for one trial.
-
-    Args:
-        sampler: Any sampler; one that holds no ``LazyRandomState`` is left as it is.
-        entropy: The study's own non-negative integer.
-        number: The trial's number.
-    """
-    for path, state in _random_states(sampler, "", set()):
-        key = (number, zlib.crc32(path.encode()))
-        words = np.random.SeedSequence(entropy, spawn_key=key).generate_state(4)
-        state.rng.seed(words)
-
-
-def _random_states(
-    holder: object, path: str, seen: set[int]
-) -> Iterator[tuple[str, LazyRandomState]]:
-    if id(holder) in seen:
-        return
-    seen.add(id(holder))
-    for name, value in getattr(holder, "__dict__", {}).items():
-        inner = f"{path}.{name}"
-        if isinstance(value, LazyRandomState):
-            if id(value) not in seen:
-                seen.add(id(value))
-                yield inner, value
-        elif isinstance(value, BaseSampler) or type(value).__module__.startswith("optuna.samplers"):
-            yield from _random_states(value, inner, seen)
 
 
 class MissingSampler(BaseSampler):

@@ -31,13 +31,20 @@ from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.execution import EndReason
 from trialbook.records.returned import unusable_return
 from trialbook.records.study import StudyRecord, StudySpec
+from trialbook.running.sampler_seeds import (
+    SamplerSeed,
+    reseed,
+    resumed_with_seed,
+    seed_of_sampler,
+    seed_of_settings,
+    with_sampler_seed,
+)
 from trialbook.running.samplers import (
     DEFAULT_PRUNER,
     DEFAULT_SAMPLER,
     MissingPruner,
     MissingSampler,
     pruner_by_name,
-    reseed,
     sampler_by_name,
 )
 from trialbook.running.trust import origin_of
@@ -207,8 +214,9 @@ def create_study(
         direction: As in Optuna.
         load_if_exists: As in Optuna. A resumed study goes on with its recorded settings.
         directions: As in Optuna.
-        seed: The study's seed, for samplers and trials. ``None`` lets the study's own random
-            identity stand for one, so that even then a resumed search is not repeated.
+        seed: The study's seed, for samplers and trials. ``None`` is the seed that the sampler was
+            built with. Where there is none either, the study's own random identity stands for one,
+            so that even then a resumed search is not repeated.
         allow: ``("settings",)`` lets a resumed study go on with other settings; the change is
             recorded.
         spec: Everything else that a study's file says; its settings are used where the
@@ -224,6 +232,7 @@ def create_study(
         return replay.study  # type: ignore[return-value]
     book = _book(storage)
     asked = _asked(spec, sampler, pruner, seed)
+    given = _sampler_seed(asked, sampler)
     try:
         study_name = optuna.create_study(
             storage=book, study_name=study_name, direction=direction, directions=directions
@@ -238,6 +247,7 @@ def create_study(
     asked_directions = _directions(direction, directions)
     if created or is_bare(book, record):
         _require_directions(record, asked_directions)
+        asked = with_sampler_seed(asked, given)
         full = replace(
             asked,
             search=replace(
@@ -249,6 +259,7 @@ def create_study(
         )
         book.set_study_spec(study_id, full, origin=origin_of(record.uid))
     else:
+        asked = resumed_with_seed(asked, given, record.spec, may_change="settings" in allow)
         _resume(book, record, asked, asked_directions, allow)
     return _opened(book, study_name, sampler, pruner)
 
@@ -296,7 +307,10 @@ def load_study(
     if study_name is None:
         study_name = optuna.load_study(study_name=None, storage=book).study_name
     record = book.get_study_record(book.get_study_id_from_name(study_name))
-    _resume(book, record, _asked(None, sampler, pruner, seed), None, allow)
+    asked = _asked(None, sampler, pruner, seed)
+    given = _sampler_seed(asked, sampler)
+    asked = resumed_with_seed(asked, given, record.spec, may_change="settings" in allow)
+    _resume(book, record, asked, None, allow)
     return _opened(book, study_name, sampler, pruner)
 
 
@@ -326,6 +340,12 @@ def _asked(
     if seed is not None:
         search = replace(search, seed=seed)
     return replace(spec, search=search)
+
+
+def _sampler_seed(asked: StudySpec, sampler: BaseSampler | None) -> SamplerSeed | None:
+    if sampler is not None:
+        return seed_of_sampler(sampler)
+    return None if asked.search.sampler is None else seed_of_settings(asked.search.sampler)
 
 
 def _directions(
@@ -385,7 +405,15 @@ def _changed(
         seed=search.seed if asked.search.seed is None else asked.search.seed,
     )
     note = f"after {finished} trials: {'; '.join(differences)}"
-    return replace(recorded, search=searched, changes=(*recorded.changes, note))
+    from_sampler = recorded.seed_from_sampler
+    if asked.search.seed is not None:
+        from_sampler = asked.seed_from_sampler
+    return replace(
+        recorded,
+        search=searched,
+        changes=(*recorded.changes, note),
+        seed_from_sampler=from_sampler,
+    )
 
 
 def _require_directions(record: StudyRecord, directions: tuple[str, ...] | None) -> None:

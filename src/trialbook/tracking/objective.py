@@ -168,9 +168,20 @@ class TrackedObjective:
                     sampler=_used(spec.search.sampler, study.sampler),
                     pruner=_used(spec.search.pruner, study.pruner),
                 )
-                facts = StudyFacts(record.name, record.uid, search, asked, lease_s=spec.lease_s)
+                facts = StudyFacts(
+                    record.name,
+                    record.uid,
+                    search,
+                    asked,
+                    lease_s=spec.lease_s,
+                    seed=self._seed_of_trials(spec),
+                )
                 known[study._study_id] = facts
             return facts
+
+    def _seed_of_trials(self, spec: StudySpec) -> int | None:
+        """The study's seed, unless nobody gave it one and the decorator has one."""
+        return None if spec.seed_from_sampler and self.seed is not None else spec.search.seed
 
 
 def _used(recorded: ComponentSettings | None, component: object) -> ComponentSettings:

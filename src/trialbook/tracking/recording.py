@@ -60,6 +60,7 @@ class StudyFacts:
         changes: How this process's code and data differ from the study's first trial; ``None``
             until that was looked at.
         lease_s: How long a process holds a trial without a sign of life.
+        seed: The study's seed, where trials are seeded from it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class StudyFacts:
     components: tuple[BaseSampler, BasePruner]
     changes: tuple[CoordinateDifference, ...] | None = None
     lease_s: float = LEASE_S
+    seed: int | None = None
 
 
 class Recording:
@@ -151,7 +153,7 @@ class Recording:
             config, data = deepcopy(session.config.config), dict(session.data.paths)
         seeds = seeds_of_trial(
             number=self._trial.number,
-            study_seed=facts.search.seed,
+            study_seed=facts.seed,
             decorator_seed=self._decorator_seed,
             study_uid=facts.uid,
             given=self._given_seed(),

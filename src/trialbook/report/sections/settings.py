@@ -15,6 +15,7 @@ from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted, listed, moment
 
 _UNKNOWN = "the study was not made by Trialbook, so it is not known"
+_FROM_SAMPLER = "taken from the sampler; trials are seeded from it where the objective has none"
 
 
 def settings(source: ReportSource) -> Section:
@@ -55,12 +56,11 @@ def _search_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
             note = "without effect: Optuna prunes trials of studies with one objective only"
         facts.append(Fact(label, _component_text(source, component), Holds.CODE, note=note))
     seed = None if search is None else search.seed
-    if search is not None and seed is None:
+    if spec is not None and seed is None:
         facts.append(Fact("study seed", "none"))
     else:
-        facts.append(
-            Fact("study seed", seed, Holds.INTEGER, note=_UNKNOWN if search is None else "")
-        )
+        note = _UNKNOWN if spec is None else _FROM_SAMPLER if spec.seed_from_sampler else ""
+        facts.append(Fact("study seed", seed, Holds.INTEGER, note=note))
     return facts
 
 
