@@ -12,6 +12,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
+import trialbook
 from trialbook.analysis.opening import opened
 from trialbook.book.copying import copy_study
 from trialbook.book.reading import Reader
@@ -33,7 +34,9 @@ from trialbook.report.document import (
     TableBlock,
     Tone,
 )
+from trialbook.report.place_of_commands import PLACE_OF_COMMANDS
 from trialbook.report.source import ReportOptions
+from trialbook.report.writing import told
 from trialbook.running.replicating.choosing import choice
 
 from .conftest import Shelf
@@ -52,7 +55,13 @@ def storage(tmp_path: Path) -> Iterator[BookStorage]:
 
 def report(storage: BookStorage, study: str, **options: bool) -> Document:
     storage.flush()
-    return build(Reader(storage.book), study, ReportOptions(**{"figures": False, **options}))
+    wanted = ReportOptions(**{"figures": False, **options})
+    reader = Reader(storage.book)
+    return told(reader, build(reader, study, wanted), anonymous=wanted.anonymous)
+
+
+def kinds(found: Section) -> list[type]:
+    return [type(block) for block in found.blocks]
 
 
 def section(document: Document, name: str) -> Section:
@@ -98,7 +107,10 @@ def test_every_study_gives_a_report_that_is_the_same_twice(
 ) -> None:
     options = ReportOptions(figures=False, anonymous=anonymous)
     with opened(shelf.storage) as reader:
-        first, second = (build(reader, shelf.names[study], options) for _ in range(2))
+        first, second = (
+            told(reader, build(reader, shelf.names[study], options), anonymous=anonymous)
+            for _ in range(2)
+        )
     assert first == second
     assert len(first.sections) == len(SECTIONS)
     for names in (
@@ -209,6 +221,14 @@ def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     assert "no driver" in str(rows(section(document, "coverage"), "gaps"))
     rerun = section(document, "rerun")
     assert f"trialbook rerun {STUDY}/1" in said(rerun)
+    # Pasted elsewhere a command finds no book, so where it runs is told before it; once at first,
+    # and again where readers go straight to.
+    told = [one.name for one in document.sections if PLACE_OF_COMMANDS in one.blocks]
+    commands = {
+        one.name: kinds(one).index(Command) for one in document.sections if Command in kinds(one)
+    }
+    assert told == [next(iter(commands)), "rerun"]
+    assert rerun.blocks.index(PLACE_OF_COMMANDS) == commands["rerun"] - 1
     assert fact(rerun, "last verdict").value == "identical"
     assert "The records were verified for this report, and all hold" in said(
         section(document, "seal")
@@ -218,6 +238,14 @@ def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     assert macros["Commit"] == COMMIT
     assert macros["BestUnitsOne"] == 9
     assert (macros["Trials"], macros["Complete"], macros["Failed"]) == (4, 2, 1)
+
+
+def test_a_seed_that_came_with_the_sampler_is_said_to(storage: BookStorage) -> None:
+    trialbook.create_study(
+        study_name="s", storage=storage, sampler=optuna.samplers.RandomSampler(seed=4)
+    )
+    seed = fact(section(report(storage, "s"), "settings"), "study seed")
+    assert (seed.value, seed.note.partition(";")[0]) == (4, "taken from the sampler")
 
 
 def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(

@@ -13,6 +13,7 @@ from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.document import Document, Notice, Section, Tone
 from trialbook.report.macros import macros
 from trialbook.report.making_again import REPORT
+from trialbook.report.place_of_commands import placed
 from trialbook.report.sections.checklists import checklists
 from trialbook.report.sections.compute import compute
 from trialbook.report.sections.configuration import configuration
@@ -84,7 +85,7 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
             "Made by Trialbook from the records of every trial, failed, pruned and deleted ones "
             "among them. What was not recorded is said to be missing."
         ),
-        sections=tuple(sections),
+        sections=placed(sections),
         macros=macros(source),
         reference=source.reference(
             REPORT,
