@@ -102,9 +102,11 @@ def test_the_winners_curse_is_the_search_minus_the_mean(told: Told):
     assert gap.interval is not None
     assert gap.interval.low == pytest.approx(0.95 - estimate.interval.high)
     assert gap.interval.high == pytest.approx(0.95 - estimate.interval.low)
-    text = gap_text(one, gap)
+    text = gap_text(told.found(), one, gap)
     assert "0.95, is 0.02 better than the mean of its 4 replicates, 0.93, and better than 3" in text
     assert "holds 0" in text
+    several = replace(told.found(), objectives=("accuracy", "cost"))
+    assert "value of best (trial 7) in accuracy, 0.95, is" in gap_text(several, one, gap)
 
 
 def test_replicates_are_placed_claimed_and_found_on_each_database(storage: BookStorage):
@@ -127,7 +129,7 @@ def test_where_less_is_better_the_gap_turns_round(tmp_path: Path):
     assert gap.below == 3
     assert gap.interval is not None
     assert 0 < gap.interval.low < 0.06 < gap.interval.high
-    assert "optimistic" in gap_text(told.found().chosen, gap)
+    assert "optimistic" in gap_text(told.found(), told.found().chosen, gap)
     storage.close()
 
 

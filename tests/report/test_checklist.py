@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from trialbook.analysis.estimates import Estimate
 from trialbook.analysis.opening import opened
 from trialbook.book.reading import Reader
 from trialbook.book.reruns import add_rerun
@@ -175,6 +176,29 @@ def test_replicates_of_the_selected_trial_are_found_among_others(tmp_path: Path)
     found = of(storage)
     storage.close()
     assert found.replicates.found
+
+
+def test_replicates_with_an_interval_of_one_objective_only_are_no_yes(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    replicated(storage)
+    source = report_source(Reader(storage.book), STUDY, ReportOptions(figures=False))
+    storage.close()
+    (found,) = source.replications
+    known = found.chosen.estimates[0]
+
+    def proof(*estimates: Estimate) -> Proof:
+        chosen = replace(found.chosen, estimates=estimates)
+        several = replace(found, objectives=("accuracy", "cost"), configurations=(chosen,))
+        return evidence(replace(source, replications=(several,))).replicates
+
+    both = proof(known, known)
+    assert both.found
+    assert both.text.startswith("mean of accuracy 0.9033 of 3 replicates, ")
+    assert "; mean of cost 0.9033" in both.text
+    one = proof(known, replace(known, interval=None, lacking="all are infinite"))
+    assert not one.found
+    assert one.text.startswith("the replicates give no interval of cost: all are infinite; mean of")
 
 
 def test_replicates_are_no_search_that_could_be_answered_for(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from trialbook.report.document import (
     TableBlock,
 )
 from trialbook.report.figures.kinds import FigureOptions
+from trialbook.report.sections.selecting import selecting
 from trialbook.report.sections.settings import settings
 from trialbook.report.source import ReportOptions, ReportSource, report_source
 
@@ -127,6 +128,22 @@ def test_settings_that_did_not_hold_are_not_told_as_if_they_had(storage: BookSto
     assert told["isolation"].value == "none: in the process that called study.optimize"
     assert told["tries again"].value == "3 after a lost worker"
     assert (told["limit of a trial"].value, told["limit of a trial"].note[:4]) == ("none", "60 s")
+
+
+def test_a_tie_is_told_by_number_and_not_taken_for_a_count(storage: BookStorage) -> None:
+    study = optuna.create_study(storage=storage)
+
+    def ties() -> object:
+        reader = Reader(storage.book)
+        found = selecting(report_source(reader, study.study_name, ReportOptions(figures=False)))
+        facts = [fact for block in found.blocks if isinstance(block, Facts) for fact in block.facts]
+        return next(fact.value for fact in facts if fact.label == "trials with the same value")
+
+    seen = []
+    for _ in range(4):
+        study.add_trial(create_trial(value=1.0))
+        seen.append(ties())
+    assert seen == ["none", "number 1", "numbers 1, 2", "numbers 1-3"]
 
 
 def test_changes_of_the_budget_are_told_or_that_nobody_kept_them(storage: BookStorage) -> None:

@@ -165,11 +165,13 @@ def interval_text(interval: Interval) -> str:
     return f"{100 * interval.level:g} %, {interval.method}"
 
 
-def gap_text(one: ReplicatedConfiguration, gap: Gap, objective: int = 0) -> str:
-    """The winner's curse in words, one or two sentences."""
+def gap_text(
+    replication: Replication, one: ReplicatedConfiguration, gap: Gap, objective: int = 0
+) -> str:
+    """The winner's curse of one of its configurations in words, one or two sentences."""
     found = one.estimates[objective]
     runs = "replicate" if found.count == 1 else "replicates"
-    where = f" in objective {objective}" if len(one.estimates) > 1 else ""
+    where = _in(replication, objective)
     way = "better" if gap.gap > 0 else "worse" if gap.gap < 0 else None
     if way is None:
         return (
@@ -198,13 +200,17 @@ def comparison_text(replication: Replication, one: ConfigurationComparison) -> s
         return f"{one.first} and {one.second} cannot be compared: {found.remark}."
     way = "better" if found.mean >= 0 else "worse"
     how = f"{found.count} pairs of one seed" if found.paired else "unpaired"
-    name = (
-        "" if len(replication.objectives) == 1 else f" in {replication.objectives[one.objective]}"
-    )
-    text = f"{one.first} is {abs(found.mean):.4g} {way} than {one.second}{name} on average ({how}"
+    where = _in(replication, one.objective)
+    text = f"{one.first} is {abs(found.mean):.4g} {way} than {one.second}{where} on average ({how}"
     if found.interval is not None:
         ends = f"{found.interval.low:.4g} to {found.interval.high:.4g}"
         text += f"; {100 * found.interval.level:g} % interval {ends}, {found.interval.method}"
     if found.p_value is not None:
         text += f"; p = {found.p_value:.3g}, {found.test.partition(';')[0]}"
     return f"{text}).{f' Note: {found.remark}.' if found.remark else ''}"
+
+
+def _in(replication: Replication, objective: int) -> str:
+    """In which objective, where there are several."""
+    names = replication.objectives
+    return f" in {names[objective]}" if len(names) > 1 else ""

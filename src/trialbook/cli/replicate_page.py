@@ -71,7 +71,7 @@ def write_replication(
     for one in found.configurations:
         for objective, gap in enumerate(one.gaps):
             if gap is not None:
-                write_line(gap_text(one, gap, objective))
+                write_line(gap_text(found, one, gap, objective))
     for comparison in found.comparisons:
         write_line(comparison_text(found, comparison))
     for note in found.notes:

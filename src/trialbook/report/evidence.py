@@ -364,14 +364,21 @@ def _replicates(source: ReportSource) -> Proof:
             f"not the selected trial was replicated but {source.replications[0].chosen.name}: run "
             f"'trialbook replicate {name}'"
         )
-    estimate = chosen.estimates[0]
-    if estimate.interval is None:
-        return missing(f"the replicates give no interval: {estimate.lacking}")
-    low, high = estimate.interval.low, estimate.interval.high
-    return Proof(
-        f"mean {estimate.mean:.4g} of {counted(estimate.count, 'replicate')}, "
-        f"{low:.4g} to {high:.4g} ({interval_text(estimate.interval)}; section Replicates)"
-    )
+    names = source.replications[0].objectives
+    told, lacking = [], []
+    for objective, estimate in zip(names, chosen.estimates, strict=True):
+        of = f" of {objective}" if len(names) > 1 else ""
+        if estimate.interval is None:
+            lacking.append(f"the replicates give no interval{of}: {estimate.lacking}")
+            continue
+        low, high = estimate.interval.low, estimate.interval.high
+        told.append(
+            f"mean{of} {estimate.mean:.4g} of {counted(estimate.count, 'replicate')}, {low:.4g} to "
+            f"{high:.4g} ({interval_text(estimate.interval)})"
+        )
+    if lacking:
+        return missing("; ".join((*lacking, *told)))
+    return Proof(f"{'; '.join(told)} (section Replicates)")
 
 
 def _test(source: ReportSource) -> Proof:

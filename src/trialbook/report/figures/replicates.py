@@ -157,7 +157,7 @@ def _caption(replication: Replication, objective: int) -> str:
         parts.append("Lines join replicates of one seed. ")
     gap = chosen.gaps[objective]
     if gap is not None:
-        parts.append(gap_text(chosen, gap, objective))
+        parts.append(gap_text(replication, chosen, gap, objective))
     return "".join(parts).strip()
 
 

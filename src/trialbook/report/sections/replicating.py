@@ -105,7 +105,7 @@ def _replication(source: ReportSource, found: Replication, end: str) -> Iterator
     for one in found.configurations[:1]:
         for objective, gap in enumerate(one.gaps):
             if gap is not None:
-                yield Paragraph(gap_text(one, gap, objective))
+                yield Paragraph(gap_text(found, one, gap, objective))
     yield Paragraph(_LIMITS)
     if found.comparisons:
         yield source.table(

@@ -39,13 +39,20 @@ def _facts(found: Selection) -> list[Fact]:
         Fact("selected trial", found.number, Holds.INTEGER),
         Fact("its value", found.value, Holds.EXACT),
         Fact("trials that could be selected", found.candidates, Holds.INTEGER),
-        Fact("trials with the same value", numbers_text(found.ties) or "none"),
+        Fact("trials with the same value", _named(found.ties)),
     ]
     if found.next_value is not None:
         facts.append(
             Fact("next value", found.next_value, Holds.EXACT, note=f"trial {found.next_number}")
         )
     return facts
+
+
+def _named(numbers: tuple[int, ...]) -> str:
+    """Trials by their numbers, such that one number is not taken for a count of them."""
+    if not numbers:
+        return "none"
+    return f"{'number' if len(numbers) == 1 else 'numbers'} {numbers_text(numbers)}"
 
 
 def _front(source: ReportSource, found: Selection) -> list[Block]:
