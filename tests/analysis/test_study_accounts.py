@@ -70,12 +70,14 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
     ]
     assert sealed(storage.book, study_id).trials == 5
 
-    found = identifying(storage.book, study_id)
+    found = identifying(storage.book, [study_id])
     assert (found.hosts, found.users) == ((HOST,), (USER,))
     assert JOB in found.jobs
     assert {HOME, f"{HOME}/data/train.csv", f"{HOME}/src/train.py"} <= set(found.paths)
-    assert REMOTE in found.addresses
-    assert COMMIT not in str(found)
+    assert (found.remotes, found.commits) == ((REMOTE,), (COMMIT,))
+    assert (found.roots, found.files) == ((HOME,), ("train.py",))
+    assert found.choices == ("adam", f"{HOME}/sgd")
+    assert found.settings == (f"{HOME}/data",)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,83 @@
-"""Names are found in a text in whatever form they got into it."""
+"""Names are found in a text in whatever form they got into it; what differs stays different."""
 
 from __future__ import annotations
 
+import pytest
+
 from trialbook.book.identifying import Identifying
 from trialbook.records.shell_words import arguments
-from trialbook.report.anonymous import replacements
+from trialbook.report.replacements import Replacements
 
 
-def found(**names: tuple[str, ...]) -> Identifying:
-    empty = dict.fromkeys(Identifying.__dataclass_fields__, ())
-    return Identifying(**{**empty, **names})  # type: ignore[arg-type]
+def rule(**found: tuple[str, ...]) -> Replacements:
+    return Replacements({"sweep": "the study"}, Identifying(**found))
 
 
 def test_a_name_that_the_shell_quotes_is_replaced_too() -> None:
     name = "Ann's search of 'June'"
-    rule = replacements([name], "sqlite:////home/ann/book.db", found())
+    names = Replacements({name: "the study"}, Identifying(), (), "sqlite:////home/ann/book.db")
     for text in (f"trialbook show {arguments(name)}", f"trialbook show {arguments(name + '/12')}"):
-        told = rule.applied(text)
+        told = names.applied(text)
         assert "Ann" not in told, told
         assert "June" not in told, told
+
+
+def test_paths_and_addresses_are_numbered_those_of_the_params_first() -> None:
+    paths = ("/home/jdoe/models/a.pt", "/home/jdoe/My Models/b, c.pt", "s3://doe/x", "s3://doe/y")
+    names = rule(choices=paths, paths=("/data/own",))
+    assert names.applied("read /etc/x/y.") == "read path 3."
+    assert (
+        names.applied(f"one of {', '.join(paths)}") == "one of path 1, path 2, address 1, address 2"
+    )
+    assert names.applied("/home/jdoe/models/a.pt/ and '/home/jdoe/models/a.pt'") == (
+        "path 1 and 'path 1'"
+    )
+    assert (
+        names.applied(r"C:\Users\x\y.pt, C:\\Users\\x\\y.pt, \\nas\x") == "path 4, path 4, path 5"
+    )
+    assert names.applied("a@doe.org or b@doe.org, again (a@doe.org)") == (
+        "e-mail 1 or e-mail 2, again (e-mail 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "super-secret, SuperSecret_v2, supersecrets",
+            "repository 1, repository 1_v2, supersecrets",
+        ),
+        ("doelab/x by Jane Doe and JANE_DOE", "account 1/x by person 1 and person 1"),
+        (
+            "konstanz, unikonstanz.de, gpu7.unikonstanz.de, gpu7",
+            "konstanz, domain 2, host 1, host 1",
+        ),
+        ("UNIKONSTANZ of jdoe-team", "organisation 1 of user 1-team"),
+        ("at 0123456 or 0123456789abc, 90123456", "at commit 1 or commit 1, 90123456"),
+        ("code: src/doe/samplers.py, x.py", "code: file 1, x.py"),
+        ("doe.samplers.Own(rate=0.5), doe.samplers:objective", "Own(rate=0.5), file 1:objective"),
+        ("loss.train, val.Dice, sweep/3", "loss.train, val.Dice, the study/3"),
+    ],
+)
+def test_what_follows_from_the_records_is_replaced(text: str, said: str) -> None:
+    names = rule(
+        remotes=("git@git.unikonstanz.de:doelab/super-secret.git",),
+        roots=("/srv/experiments",),
+        hosts=("gpu7.unikonstanz.de",),
+        paths=("/home/jdoe/x",),
+        commits=("0123456789abcdef0123456789abcdef01234567",),
+        files=("src/doe/samplers.py", "src/doe/__init__.py"),
+        settings=("write to jane.doe@mail.org",),
+    )
+    assert names.applied(text) == said
+    assert names.tells(text)
+    assert not names.tells(said)
+
+
+def test_usual_words_are_no_names_of_repositories() -> None:
+    names = rule(
+        remotes=("https://github.com/lab/experiments.git", "https://github.com/ml/net"),
+        roots=("/home/ubuntu/training", "/data"),
+    )
+    for text in ("experiments of a training net", "github.com", "ubuntu", "data"):
+        assert names.applied(text) == text

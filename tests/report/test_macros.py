@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trialbook.report.macros import letters_names
+from trialbook.report.macro_names import best_names
 
 from .studies import HOSTILE
 
 
 def test_names_are_made_of_the_params() -> None:
     names = ["learning_rate", "units_1", "l2", "units-1", "value", "学習率", "lr", "LR", ""]
-    assert letters_names("Best", names) == [
+    assert best_names(names) == [
         "BestLearningRate",
         "BestUnitsOne",
         "BestLTwo",
@@ -27,7 +27,7 @@ def test_names_are_made_of_the_params() -> None:
 
 @given(st.lists(st.text(max_size=60) | st.sampled_from(HOSTILE), max_size=30, unique=True))
 def test_names_are_letters_and_different(names: list[str]) -> None:
-    found = letters_names("Best", names)
+    found = best_names(names)
     assert len(found) == len(names)
     assert all(name.isascii() and name.isalpha() for name in found)
     lowered = [name.lower() for name in found]

@@ -29,7 +29,7 @@ from trialbook.report.document import Document, FigureBlock
 from trialbook.report.sections import searching
 from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS
-from trialbook.report.writing import directory_name
+from trialbook.report.writing import directory_name, told
 
 from .conftest import Shelf
 from .studies import plain
@@ -116,12 +116,13 @@ def test_an_anonymous_report_names_nobody_in_any_byte_of_any_format(
 
 def test_no_figure_of_an_anonymous_report_names_anybody(book: Path) -> None:
     with opened(str(book)) as reader:
-        told = build(reader, STUDY, ReportOptions())
-        untold = build(reader, STUDY, ReportOptions(anonymous=True))
-    kinds = [[b.name for b in figures_of(document)] for document in (told, untold)]
+        named = build(reader, STUDY, ReportOptions())
+        made = build(reader, STUDY, ReportOptions(anonymous=True))
+        untold = told(reader, made, anonymous=True)
+    kinds = [[b.name for b in figures_of(document)] for document in (named, untold)]
     assert kinds[0] == kinds[1]
     assert len(kinds[0]) > 8
-    assert MARK in str([block.chart for block in figures_of(told)])
+    assert MARK in str([block.chart for block in figures_of(named)])
     assert MARK not in str(untold)
 
 

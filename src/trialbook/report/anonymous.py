@@ -1,149 +1,95 @@
 """A document without names, hosts, paths and remotes, whatever text they got into.
 
-Sections leave out what they know to be telling. This is the second line: every text of the finished
-document is searched for what the records say of people, machines and places, and for whatever looks
-like a path, an address or an e-mail. Names of params and metrics, and the values of params, stay.
+Sections leave out what they know to be telling. This is the second line, and whatever is written
+passes it: every text of the finished document is searched for what the records say of people,
+machines and places, and for whatever looks like a path, an address or an e-mail (see
+``replacements.py``). References lose the names of the studies. What the records do not know stays;
+``LOOK_THROUGH`` says so wherever something anonymous is written.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
-from trialbook.book.identifying import Identifying
+import numpy as np
+
+from trialbook.analysis.failures import failures_of
+from trialbook.book.identifying import identifying
+from trialbook.book.reading import Reader
+from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.records.figure_references import FigureReference
-from trialbook.records.shell_words import shell_word
-from trialbook.report.document import Document
+from trialbook.records.study import StudyRecord
+from trialbook.report.document import Document, Macro
+from trialbook.report.macro_names import best_names
+from trialbook.report.replacements import Replacements
 
+LOOK_THROUGH = (
+    "Left out is what the records tell of people, machines and places. Values of the configuration "
+    "and of params, class names, names of params, metrics, inputs and artifacts, and times stay: "
+    "search all files for your names before you send them"
+)
 THE_STUDY = "the study"
 REPLICATES = "the replicates"
-PATH, ADDRESS, MAIL = "[path]", "[address]", "[e-mail]"
+SOURCE = "the study that they are of"
 
-_COMMON = frozenset(
-    {
-        *("root", "user", "localhost", "nobody", "admin", "local", "main", "default"),
-        *("study", "trial", "trials", "value", "values", "best", "report", "objective", "search"),
-        *("test", "train", "data", "model", "metric", "metrics", "param", "params"),
-        *("an", "as", "at", "be", "by", "in", "is", "it", "no", "of", "on", "or", "to"),
-    }
-)
-"""Names that tell nobody from anybody else, and words that a report is made of."""
-_SHORTEST = 2
-_SUBSTRING = 8
-"""From this length on a name is found inside of words too."""
-_ADDRESSES = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_MAILS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*(?::[^\s'\"<>]+)?")
-_TAIL = r"[^\s'\"<>|,;()]*"
-_PATHS = re.compile(r"(?<![\w.\-/\]])(?:~[\w.-]*(?=/))?/(?=[^\s/])[^\s'\"<>|,;()]*")
 _FIXED = frozenset({"name", "kind"})
 """Fields that hold words of the program, not of the study, in the classes named below."""
 _FIXED_OF = frozenset({"Section", "TableBlock", "FigureBlock", "Chart", "Macro"})
+_PLAIN = (bool, int, float, np.ndarray, np.generic, Enum, type(None))
 
-_Value = TypeVar("_Value")
 
-
-@dataclass(frozen=True, slots=True)
-class Replacements:
-    """What is replaced in every text.
+def replacements(reader: Reader, studies: Sequence[str]) -> Replacements:
+    """What to replace in what is told of studies, from the records of them and their replicates.
 
     Args:
-        names: Name to what stands for it.
-        named: Finds any of these names; ``None`` without one.
-        paths: Finds known paths, with what follows them up to a blank; ``None`` without one. They
-            may hold blanks themselves.
+        reader: The open book.
+        studies: Names of the studies: of one, or of those that are compared.
+
+    Raises:
+        NotFoundError: There is no such study.
+        BookCorruptError: A row cannot be read.
     """
-
-    names: dict[str, str]
-    named: re.Pattern[str] | None
-    paths: re.Pattern[str] | None
-
-    def applied(self, text: str) -> str:
-        """The text without what is telling."""
-        text = _ADDRESSES.sub(ADDRESS, text)
-        if self.paths is not None:
-            text = self.paths.sub(PATH, text)
-        text = _PATHS.sub(PATH, _MAILS.sub(MAIL, text))
-        if self.named is not None:
-            text = self.named.sub(lambda found: self.names[found.group()], text)
-        return text
-
-
-def replacements(
-    studies: Sequence[str], book_url: str, found: Identifying, classes: Iterable[str] = ()
-) -> Replacements:
-    """What to replace, from what the records of a study tell.
-
-    Args:
-        studies: The study's name, then those of its replicates.
-        book_url: Where the book is.
-        found: Names of people, machines and places.
-        classes: Dotted names of classes, which lose their modules.
-    """
-    exact = {name: name.rpartition(".")[2] for name in classes if "." in name}
-    _number(exact, "host", _hosts(found.hosts))
-    _number(exact, "user", found.users)
-    _number(exact, "job", (job for job in found.jobs if not job.isdecimal() or len(job) > 3))
-    exact.update(dict.fromkeys((*found.addresses, book_url), ADDRESS))
-    exact.update(dict.fromkeys(studies, REPLICATES))
-    exact[studies[0]] = THE_STUDY
-    kept = {name: stands for name, stands in exact.items() if _tells(name)}
-    # A command holds a name as the shell wants it, which is another text where it has quotes.
-    quoted = {name: shell_word(name)[1:-1] for name in kept if "'" in name}
-    kept.update({inner: kept[name] for name, inner in quoted.items()})
-    return Replacements(
-        kept,
-        _any(map(_found_as, _longest_first(kept))),
-        _any(re.escape(path) + _TAIL for path in _longest_first(found.paths) if _is_path(path)),
-    )
+    records = [reader.study(name) for name in studies]
+    called = [THE_STUDY] if len(studies) == 1 else [f"study {n + 1}" for n in range(len(studies))]
+    names = dict(zip(studies, called, strict=True))
+    ids = dict.fromkeys(record.study_id for record in records)
+    for record, stands in zip(records, called, strict=True):
+        of = "" if len(studies) == 1 else f" of {stands}"
+        for name in linked_studies(reader.book, record.uid):
+            ids.setdefault(reader.study(name).study_id)
+            names.setdefault(name, REPLICATES + of)
+        linked = link(reader.book, record.study_id)
+        if linked is not None:
+            source = source_of(reader.book, linked)
+            names.setdefault(source.then, SOURCE + of)
+            if source.now is not None:
+                ids.setdefault(reader.study(source.now).study_id)
+                names.setdefault(source.now, SOURCE + of)
+    found = identifying(reader.book, ids)
+    return Replacements(names, found, _classes(reader, records), reader.book.url)
 
 
-def _longest_first(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: (-len(name), name))
-
-
-def _any(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    whole = "|".join(patterns)
-    return re.compile(whole) if whole else None
-
-
-def _is_path(text: str) -> bool:
-    """Whether it has more than one part: ``/`` alone, or ``data`` under it, is in many texts."""
-    return len(text.strip("/")) >= _SHORTEST and "/" in text.strip("/")
-
-
-def _hosts(names: tuple[str, ...]) -> dict[str, None]:
-    """Names of hosts and, of full ones, their first parts and their domains."""
-    found: dict[str, None] = {}
-    for name in names:
-        found.setdefault(name)
-        first, _, domain = name.partition(".")
-        if domain and not first.isdecimal():
-            found.setdefault(first)
-            found.setdefault(domain)
-    return found
-
-
-def _number(exact: dict[str, str], what: str, names: Any) -> None:
-    for index, name in enumerate(names, start=1):
-        exact.setdefault(name, f"{what} {index}")
-
-
-def _tells(name: str) -> bool:
-    return len(name) >= _SHORTEST and name.lower() not in _COMMON
-
-
-def _found_as(name: str) -> str:
-    pattern = re.escape(name)
-    if len(name) >= _SUBSTRING:
-        return pattern
-    return rf"(?<!\w){pattern}(?!\w)"
+def _classes(reader: Reader, studies: Sequence[StudyRecord]) -> Iterator[str]:
+    """Dotted names of classes that people wrote: samplers, pruners and exceptions."""
+    for study in studies:
+        if study.spec is not None:
+            search = study.spec.search
+            yield from (part.name for part in (search.sampler, search.pruner) if part is not None)
+        for group in failures_of(reader, study.study_id).groups:
+            if group.exception is not None:
+                yield group.exception
 
 
 def without_names(document: Document, names: Replacements) -> Document:
-    """The document with every text replaced; its numbers, digests and references stay."""
+    """The document with every text replaced and every reference opaque; numbers and digests stay.
+
+    Raises:
+        TypeError: It holds a value that is no text, no number and no value of a document, of which
+            nobody knows what it tells.
+    """
     known: dict[str, str] = {}
 
     def text_of(text: str) -> str:
@@ -153,18 +99,20 @@ def without_names(document: Document, names: Replacements) -> Document:
         return known[text]
 
     def walked(value: Any) -> Any:
-        if isinstance(value, (Enum, FigureReference)):
+        if isinstance(value, _PLAIN):
             return value
+        if isinstance(value, FigureReference):
+            return _opaque(value, names)
         if isinstance(value, str):
             return text_of(value)
         if isinstance(value, tuple):
             return tuple(map(walked, value))
         if is_dataclass(value) and not isinstance(value, type):
             return _replaced(value, walked)
-        return value
+        raise TypeError(f"a document cannot hold a {type(value).__name__}")
 
     found: Document = walked(document)
-    return found
+    return replace(found, macros=_renamed(found.macros), anonymous=True)
 
 
 def _replaced(value: Any, walked: Any) -> Any:
@@ -175,3 +123,18 @@ def _replaced(value: Any, walked: Any) -> Any:
         if field.name not in fixed
     }
     return replace(value, **changes)
+
+
+def _opaque(reference: FigureReference, names: Replacements) -> FigureReference:
+    """The reference without names of studies, and without options that tell a name."""
+    made = reference.made
+    given = (*made.params, *([] if made.metric is None else [made.metric]))
+    if any(map(names.tells, given)):
+        made = replace(made, params=(), metric=None, cut=True)
+    return replace(reference, made=made).opaque()
+
+
+def _renamed(macros: tuple[Macro, ...]) -> tuple[Macro, ...]:
+    """Macros that are called after a param, called after what stands for it."""
+    called = iter(best_names(macro.param for macro in macros if macro.param))
+    return tuple(replace(one, name=next(called)) if one.param else one for one in macros)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
-from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import sealed
 from trialbook.records.figure_references import MadeWith
-from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.document import Document, Notice, Section, Tone
 from trialbook.report.macros import macros
 from trialbook.report.making_again import REPORT
@@ -66,7 +64,8 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         options: What the caller chose.
 
     Returns:
-        The same document for the same book, whenever and wherever it is made.
+        The same document for the same book, whenever and wherever it is made. An anonymous one
+        lacks what its sections leave out; ``writing.py`` takes the names out of the rest.
 
     Raises:
         NotFoundError: There is no such study.
@@ -79,7 +78,7 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
         sections[0] = Section(first.name, first.title, (_changed(), *first.blocks))
     name = "the study" if source.anonymous else f"the study {source.study.name}"
     selected = source.selected
-    document = Document(
+    return Document(
         title=f"Report of {name}",
         summary=(
             "Made by Trialbook from the records of every trial, failed, pruned and deleted ones "
@@ -92,31 +91,8 @@ def build(reader: Reader, study: str, options: ReportOptions | None = None) -> D
             () if selected is None else (selected.trial.number,),
             made=MadeWith(verified=source.verification is not None),
         ),
-        anonymous=source.anonymous,
         verified=None if source.verification is None else not source.verification.mismatches,
     )
-    if not source.anonymous:
-        return document
-    linked = {
-        name
-        for one in source.replications
-        for name in (one.study, one.source.then, one.source.now)
-        if name is not None
-    }
-    names = (study, *sorted(linked - {study}))
-    found = identifying(reader.book, source.study.study_id)
-    replaced = replacements(names, reader.book.url, found, _classes(source))
-    return without_names(document, replaced)
-
-
-def _classes(source: ReportSource) -> Iterator[str]:
-    """Dotted names of classes that people wrote: samplers, pruners and exceptions."""
-    if source.study.spec is not None:
-        search = source.study.spec.search
-        yield from (part.name for part in (search.sampler, search.pruner) if part is not None)
-    for group in source.account.failures.groups:
-        if group.exception is not None:
-            yield group.exception
 
 
 def _changed() -> Notice:

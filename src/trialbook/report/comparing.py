@@ -49,7 +49,8 @@ def comparison_document(
     Args:
         reader: The open book.
         names: At least two studies.
-        anonymous: Whether to leave out names, hosts, paths and remotes.
+        anonymous: Whether to call studies by numbers and to leave out what tells of places.
+            ``writing.py`` takes the names out of the rest.
 
     Raises:
         InvalidInputError: Fewer than two, or one is named twice.
@@ -59,7 +60,7 @@ def comparison_document(
     found = comparison_of(reader, names, anonymous=anonymous)
     shown = shown_studies(reader, names)
     reference = FigureReference(COMPARISON, shown)
-    source = _Source(found, reference.opaque() if anonymous else reference)
+    source = _Source(found, reference)
     return Document(
         title="Comparison of studies",
         summary=(
@@ -76,7 +77,6 @@ def comparison_document(
         ),
         macros=(),
         reference=source.reference,
-        anonymous=anonymous,
     )
 
 

@@ -169,6 +169,7 @@ class Macro:
         holds: What it is.
         unit: Its unit.
         says: What it is, in a few words.
+        param: The param that it is called after; empty when it is called after none.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Macro:
     holds: Holds = Holds.TEXT
     unit: str = ""
     says: str = ""
+    param: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,8 @@ class Document:
         sections: Its parts.
         macros: What a paper may quote.
         reference: What the whole document carries.
-        anonymous: Whether names, hosts, paths and remotes were left out.
+        anonymous: Whether names, hosts, paths and remotes were left out: set by
+            ``anonymous.without_names`` alone.
         verified: Whether the records are what their digests say; ``None`` when nobody looked.
     """
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from trialbook.analysis.columns import Holds
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Macro
+from trialbook.report.macro_names import best_names
 from trialbook.report.sections.configuration import plain
 from trialbook.report.selected_replicates import selected_replicates
 from trialbook.report.source import ReportSource, snapshot_state
-
-_DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-_LONGEST = 40
 
 
 def macros(source: ReportSource) -> tuple[Macro, ...]:
@@ -51,38 +48,13 @@ def _best(source: ReportSource) -> Iterator[Macro]:
     yield Macro("BestTrial", trial.number, Holds.INTEGER, says="number of the selected trial")
     yield Macro("BestValue", trial.values[0], Holds.NUMBER, says="its value")
     yield Macro("BestValueExact", trial.values[0], Holds.EXACT, says="its value in full")
-    for name, param in zip(
-        letters_names("Best", (param.name for param in trial.params)), trial.params, strict=True
-    ):
+    names = best_names(param.name for param in trial.params)
+    for name, param in zip(names, trial.params, strict=True):
         value = plain(param.value)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         holds = Holds.EXACT if number else Holds.TEXT
-        yield Macro(name, value, holds, says=f"param {param.name} of the selected trial")
-
-
-def letters_names(prefix: str, names: Iterable[str]) -> list[str]:
-    """A name of ASCII letters for each of these, different from all macros and from each other.
-
-    ``learning_rate`` becomes ``BestLearningRate``, ``units_1`` ``BestUnitsOne``; what nothing is
-    left of is counted: ``BestParamOne``.
-    """
-    taken = {"bestvalue", "bestvalueexact", "besttrial"}
-    found = []
-    for index, name in enumerate(names, start=1):
-        parts = re.findall(r"[A-Za-z]+|[0-9]", name)
-        spelt = "".join(_DIGITS[int(p)] if p.isdigit() else p[0].upper() + p[1:] for p in parts)
-        base = prefix + (spelt[:_LONGEST] or f"Param{_spelt(index)}")
-        unique, again = base, 1
-        while unique.lower() in taken:
-            again += 1
-            unique = f"{base}Again{_spelt(again)}"
-        taken.add(unique.lower())
-        found.append(unique)
-    return found
-
-
-def _spelt(number: int) -> str:
-    return "".join(_DIGITS[int(digit)] for digit in str(number))
+        says = f"param {param.name} of the selected trial"
+        yield Macro(name, value, holds, says=says, param=param.name)
 
 
 def _replicates(source: ReportSource) -> Iterator[Macro]:

@@ -7,7 +7,7 @@ of the file that it lies in comes the command that makes the same again, of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote_plus
 
 from trialbook.records.figure_references import FigureReference, MadeWith
@@ -35,23 +35,19 @@ def is_whole(shows: str) -> bool:
     return shows in (REPORT, COMPARISON)
 
 
-def made_with(
-    options: FigureOptions,
-    width: str | None = None,
-    is_telling: Callable[[str], bool] = lambda name: False,
-) -> MadeWith:
+def made_with(options: FigureOptions, width: str | None = None) -> MadeWith:
     """What a figure's reference carries of the options that it is drawn with.
 
     Args:
         options: The options.
         width: Name of the width on paper that was asked for; ``None`` for the usual one.
-        is_telling: Whether a name must not be told. All names are left out when one of them must
-            not, or when they would make the reference longer than readers take.
+
+    Returns:
+        Without all names when they would make the reference longer than readers take.
     """
     metric = None if options.metric == _USUAL.metric else options.metric
     names = (*options.params, *([] if metric is None else [metric]))
     cut = sum(len(quote_plus(name)) for name in names) > _LONGEST_NAMES
-    cut = cut or any(map(is_telling, names))
     return MadeWith(
         params=() if cut else options.params,
         objective=options.objective or 0,

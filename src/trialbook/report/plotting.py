@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.searches.search import search_of
-from trialbook.book.identifying import identifying
-from trialbook.book.reading import Reader
-from trialbook.book.replicates import linked_studies
 from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, MissingPackageError, NotApplicableError
 from trialbook.records.figure_references import FigureReference, ShownStudy
-from trialbook.report.anonymous import Replacements, replacements, without_names
+from trialbook.report.anonymous import replacements, without_names
 from trialbook.report.charts import Chart
 from trialbook.report.document import FigureBlock
 from trialbook.report.figure_files import ENDINGS, ending_of, one_figure, write_figure
@@ -32,6 +29,7 @@ from trialbook.report.figures.kinds import (
 )
 from trialbook.report.file_names import slug_of
 from trialbook.report.making_again import made_with
+from trialbook.report.replacements import Replacements
 from trialbook.report.shown_studies import shown_studies
 from trialbook.report.venues import Width, width_of
 
@@ -230,12 +228,12 @@ class _Sheet:
     Args:
         source: What they are made from.
         shown: The study as its figures show it.
-        anonymous: Whether names are left out.
+        telling: What is replaced in an anonymous figure; ``None`` when names may be told.
     """
 
     source: FigureSource
     shown: ShownStudy
-    anonymous: bool
+    telling: Replacements | None
 
     def of_kind(
         self, kind: FigureKind, folder: Path, ending: str, width: Width | None
@@ -263,11 +261,8 @@ class _Sheet:
         on_paper = None if width is None or ending_of(path) == "html" else width.name
         made = made_with(options, on_paper)
         reference = FigureReference(kind.name, studies, found.trials, made)
-        if self.anonymous:
-            telling = _telling(self.source)
-            made = made_with(options, on_paper, lambda name: telling.applied(name) != name)
-            reference = replace(reference, made=made).opaque()
-            found = _without_names(telling, found, reference)
+        if self.telling is not None:
+            found, reference = _untold(found, reference, self.telling)
         notes = write_figure(found, reference, path, width)
         return PlottedFigure(kind.name, path, found.caption, notes, figure.objective)
 
@@ -282,23 +277,18 @@ def _study(study: StudyOrName, storage: Storage, options: PlotOptions) -> Iterat
         search = search_of(reader, name)
         shown = ShownStudy.of(record.name, record.uid, seal)
         figure = replace(options.figure, anonymous=options.anonymous)
-        yield _Sheet(FigureSource(reader, search, figure), shown, options.anonymous)
+        telling = replacements(reader, [name]) if options.anonymous else None
+        yield _Sheet(FigureSource(reader, search, figure), shown, telling)
 
 
-def _telling(source: FigureSource) -> Replacements:
-    """What tells of people, machines and places, as in an anonymous report."""
-    reader: Reader = source.reader
-    study = source.search.study
-    names: Sequence[str] = (study.name, *linked_studies(reader.book, study.uid))
-    return replacements(names, reader.book.url, identifying(reader.book, study.study_id))
-
-
-def _without_names(telling: Replacements, found: Chart, reference: FigureReference) -> Chart:
-    """The chart without what is telling."""
-    document = without_names(one_figure(found, reference, anonymous=True), telling)
+def _untold(
+    found: Chart, reference: FigureReference, telling: Replacements
+) -> tuple[Chart, FigureReference]:
+    """The chart and its reference, as they are in an anonymous document."""
+    document = without_names(one_figure(found, reference), telling)
     block = document.sections[0].blocks[0]
     assert isinstance(block, FigureBlock)
-    return block.chart
+    return block.chart, block.reference
 
 
 def _options(given: dict[str, Any]) -> FigureOptions:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from trialbook.analysis.columns import Table
 from trialbook.analysis.compute import ComputeUse, compute_of
+from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
 from trialbook.analysis.details import TrialDetail, trial_detail
 from trialbook.analysis.exclusions import Exclusions, exclusions_of
 from trialbook.analysis.failures import Failures, failures_of
@@ -76,6 +77,7 @@ class Account:
         different_seeds: How many different seeds they had.
         space: The search space, ``None`` when no trial has asked for a param.
         isolation: How trials were kept apart.
+        changes: Which trials ran with other code, data, configuration or environment.
     """
 
     compute: ComputeUse
@@ -86,6 +88,7 @@ class Account:
     different_seeds: int
     space: Space | None
     isolation: IsolationUse
+    changes: CoordinateChanges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,8 +161,7 @@ class ReportSource:
         """What something of this report carries; ``also`` names further studies that it shows."""
         shown = ShownStudy.of(self.study.name, self.study.uid, self.seal.seal)
         beside = (one for one in self.linked if one.name in also)
-        found = FigureReference(shows, (shown, *beside), trials, made)
-        return found.opaque() if self.anonymous else found
+        return FigureReference(shows, (shown, *beside), trials, made)
 
     def class_name(self, dotted: str) -> str:
         """A class as it may be named: without its module in an anonymous report."""
@@ -290,6 +292,7 @@ def _account(reader: Reader, search: Search) -> Account:
         different_seeds=different,
         space=space(search) if search.params else None,
         isolation=isolation_of(reader, search.study),
+        changes=changes_of(reader, search.study),
     )
 
 

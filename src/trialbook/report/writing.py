@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
+from trialbook.book.reading import Reader
 from trialbook.errors import InvalidInputError, MissingPackageError
+from trialbook.report.anonymous import LOOK_THROUGH, replacements, without_names
 from trialbook.report.building import build
 from trialbook.report.document import Answer, Checklist, Document, Notice, Tone
 from trialbook.report.file_names import slug_of
@@ -82,7 +84,7 @@ def write(
     directory = _directory(output, directory_name(name, anonymous))
     options = ReportOptions(anonymous=anonymous, verify=verify)
     with opened(storage, study) as reader:
-        document = build(reader, name, options)
+        document = told(reader, build(reader, name, options), anonymous=anonymous)
     return _report(document, directory, wanted)
 
 
@@ -117,8 +119,23 @@ def compare(
     wanted = _checked(formats)
     directory = _directory(output, COMPARISON)
     with opened(storage) as reader:
-        document = comparison_document(reader, studies, anonymous=anonymous)
+        made = comparison_document(reader, studies, anonymous=anonymous)
+        document = told(reader, made, anonymous=anonymous)
     return _report(document, directory, wanted)
+
+
+def told(reader: Reader, document: Document, *, anonymous: bool) -> Document:
+    """A document as it may be told: whatever is written passes here, before any writer has it.
+
+    Args:
+        reader: The open book.
+        document: Of one study or of several, with the references that lead to them.
+        anonymous: Whether it must tell nobody's name.
+    """
+    if not anonymous:
+        return document
+    names = [study.name for study in document.reference.studies if study.name is not None]
+    return without_names(document, replacements(reader, names))
 
 
 def _directory(output: str | os.PathLike[str] | None, default: str) -> Path:
@@ -133,9 +150,10 @@ def _directory(output: str | os.PathLike[str] | None, default: str) -> Path:
 def _report(document: Document, directory: Path, wanted: tuple[ReportFormat, ...]) -> WrittenReport:
     with placing("the report", directory):
         paths, files = _written(document, directory, wanted)
-    return WrittenReport(
-        directory, paths, files, (*notices_of(document), *_older(directory, files)), document
-    )
+    notices = [*notices_of(document), *_older(directory, files)]
+    if document.anonymous:
+        notices.append(LOOK_THROUGH)
+    return WrittenReport(directory, paths, files, tuple(notices), document)
 
 
 def _checked(formats: Sequence[str]) -> tuple[ReportFormat, ...]:

@@ -50,7 +50,8 @@ def compare(
 
     Args:
         names: At least two studies.
-        anonymous: Whether to call them by numbers.
+        anonymous: Whether to call them by numbers, and to leave out what tells of places. Commits
+            and values stay as they are; ``trialbook.report`` replaces what is telling in them.
         storage: Where the book is.
 
     Raises:
@@ -68,7 +69,7 @@ def comparison_of(
     """The same of a book that is open."""
     studies = compared_studies(reader, names, anonymous=anonymous)
     found = groups(studies, anonymous=anonymous)
-    rows = settings(studies)
+    rows = settings(studies, anonymous=anonymous)
     notes = list(_notes(studies, rows))
     notes += repetition_notes(studies, found, anonymous=anonymous)
     if studies[0].search.objectives > 1:

@@ -11,7 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from trialbook.analysis.comparison.studies import PROBLEM, ComparedStudy, differences
+from trialbook.analysis.comparison.studies import (
+    PROBLEM,
+    ComparedStudy,
+    differences,
+    environment_differences,
+)
 from trialbook.records.coordinates import Kind
 from trialbook.records.marks import difference_text, named
 
@@ -85,7 +90,7 @@ def repetition_notes(
         anonymous: Whether to leave out what arguments and files are called.
     """
     for group in found:
-        yield from _pooled(group, [studies[index] for index in group.studies])
+        yield from _pooled(group, [studies[index] for index in group.studies], anonymous)
     heads = [studies[group.studies[0]] for group in found]
     for at, other in enumerate(heads):
         for first in heads[:at]:
@@ -99,7 +104,7 @@ def repetition_notes(
                 break
 
 
-def _pooled(group: Group, studies: Sequence[ComparedStudy]) -> Iterator[str]:
+def _pooled(group: Group, studies: Sequence[ComparedStudy], anonymous: bool) -> Iterator[str]:
     first, *others = studies
     seeds = [study.trial_seeds for study in studies]
     if group.same_seed:
@@ -117,7 +122,7 @@ def _pooled(group: Group, studies: Sequence[ComparedStudy]) -> Iterator[str]:
     environment = {
         difference.what: None
         for other in others
-        for difference in differences(first, other, Kind.ENVIRONMENT) or ()
+        for difference in environment_differences(first, other, anonymous=anonymous)
     }
     if environment:
         yield (

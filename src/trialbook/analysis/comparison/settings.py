@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.comparison.repeating import Group
-from trialbook.analysis.comparison.studies import ComparedStudy, differences
+from trialbook.analysis.comparison.studies import (
+    ComparedStudy,
+    differences,
+    environment_differences,
+)
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
+from trialbook.records.verdict import CoordinateDifference
 
 NOT_RECORDED = "not recorded"
 _NOT_ASKED = "not asked"
@@ -40,12 +45,21 @@ class SettingRow:
         return len(set(self.values)) > 1
 
 
-def settings(studies: Sequence[ComparedStudy]) -> tuple[SettingRow, ...]:
-    """What was asked of each study, from the search down to the machine."""
+def settings(
+    studies: Sequence[ComparedStudy], *, anonymous: bool = False
+) -> tuple[SettingRow, ...]:
+    """What was asked of each study, from the search down to the machine.
+
+    Args:
+        studies: The studies.
+        anonymous: Whether to number objectives, and to leave out of the environment what tells of
+            places.
+    """
+    found = (_search(studies), _space(studies), _coordinates(studies, anonymous=anonymous))
     return tuple(
         row
-        for part in (_search, _space, _coordinates)
-        for row in part(studies)
+        for part in found
+        for row in part
         if any(value not in ("", NOT_RECORDED) for value in row.values)
     )
 
@@ -131,8 +145,10 @@ def _space(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
         yield SettingRow(f"param {name}", tuple(values))
 
 
-def _coordinates(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
+def _coordinates(studies: Sequence[ComparedStudy], *, anonymous: bool) -> Iterator[SettingRow]:
     names = tuple(study.objective or NOT_RECORDED for study in studies)
+    if anonymous:
+        names = _numbered("objective", names)
     yield SettingRow("objective", names, matters=True)
     yield SettingRow("commit", tuple(_commit(study) for study in studies))
     yield SettingRow("loaded files", tuple(_code(study) for study in studies), matters=True)
@@ -143,16 +159,25 @@ def _coordinates(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
             matters=True,
         )
     for kind in (Kind.CONFIG, Kind.ENVIRONMENT):
-        yield from _differing(studies, kind)
+        yield from _differing(studies, kind, anonymous=anonymous)
     yield SettingRow("Python", tuple(_python(study) for study in studies))
 
 
-def _differing(studies: Sequence[ComparedStudy], kind: Kind) -> Iterator[SettingRow]:
+def _numbered(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Numbers in the place of values that nobody may read; the same value has the same one."""
+    told = [value for value in dict.fromkeys(values) if value != NOT_RECORDED]
+    numbers = {value: f"{what} {number}" for number, value in enumerate(told, start=1)}
+    return tuple(numbers.get(value, value) for value in values)
+
+
+def _differing(
+    studies: Sequence[ComparedStudy], kind: Kind, *, anonymous: bool
+) -> Iterator[SettingRow]:
     """A row for each thing in which any study differs from the first one, the first ones only."""
     found: dict[str, dict[int, str]] = {}
     first: dict[str, str] = {}
     for index, study in enumerate(studies[1:], start=1):
-        for difference in differences(studies[0], study, kind) or ():
+        for difference in _differences(studies[0], study, kind, anonymous=anonymous):
             if difference.what.startswith("search."):
                 continue  # has rows of its own
             first[difference.what] = _text(difference.recorded, "none")
@@ -163,6 +188,14 @@ def _differing(studies: Sequence[ComparedStudy], kind: Kind) -> Iterator[Setting
     if len(found) > _LISTED:
         counts = [str(sum(index in by for by in found.values())) for index in range(len(studies))]
         yield SettingRow(f"{kind}: differences from the first study", tuple(counts))
+
+
+def _differences(
+    first: ComparedStudy, other: ComparedStudy, kind: Kind, *, anonymous: bool
+) -> tuple[CoordinateDifference, ...]:
+    if kind is Kind.ENVIRONMENT:
+        return environment_differences(first, other, anonymous=anonymous)
+    return differences(first, other, kind) or ()
 
 
 def _commit(study: ComparedStudy) -> str:

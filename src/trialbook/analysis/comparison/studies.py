@@ -22,6 +22,7 @@ from trialbook.errors import (
 )
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
+from trialbook.records.environment import EnvironmentState
 from trialbook.records.execution import LaunchState
 from trialbook.records.recorded_command import recorded_command
 from trialbook.records.verdict import CoordinateDifference
@@ -157,3 +158,25 @@ def differences(
         return None
     found = coordinate_differences(first.snapshots[kind], other.snapshots[kind])
     return tuple(d for d in found if d.what != _SEED)
+
+
+def environment_differences(
+    first: ComparedStudy, other: ComparedStudy, *, anonymous: bool = False
+) -> tuple[CoordinateDifference, ...]:
+    """In what the environments of two studies differ, as far as both recorded them.
+
+    Args:
+        first: A study.
+        other: Another one.
+        anonymous: Whether to leave out what tells of places: variables, locale, time zone, and
+            packages that came from no index.
+    """
+    found = differences(first, other, Kind.ENVIRONMENT) or ()
+    if not anonymous or not found:
+        return found
+    withheld = {"locale", "timezone"}
+    for study in (first, other):
+        for package in study.snapshots[Kind.ENVIRONMENT].state_as(EnvironmentState).packages:
+            if package.origin != "index":
+                withheld |= {f"package {package.name}", f"files of package {package.name}"}
+    return tuple(d for d in found if not d.what.startswith("$") and d.what not in withheld)
