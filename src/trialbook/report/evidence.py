@@ -6,11 +6,14 @@ missing says what would bring it about. Which item rests on which proofs is in `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from trialbook.analysis.compute import ComputeUse
+from trialbook.analysis.coordinate_changes import Version
+from trialbook.analysis.exclusions import numbers_text
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.analysis.searches.pruning_rules import executed_trials
@@ -28,6 +31,7 @@ from trialbook.report.wording import counted
 _TRACK = "decorate the objective with trialbook.tracked_objective and run the search with it"
 _NO_SEARCH = "these are replicates, nothing was searched: see the report of the study they are of"
 _SHORT = 12
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Evidence:
     """All proofs of one study.
 
     Args:
-        code: The code of the selected trial, whole.
-        data: Its inputs, with digests.
+        code: The code of all trials, whole: each version that they ran with.
+        data: Their inputs, with digests.
         environment: Interpreter and packages.
         hardware: The machines of all attempts.
         space: Ranges and scales of every param.
@@ -136,15 +140,31 @@ def _code(source: ReportSource) -> Proof:
     state = None if source.shown is None else snapshot_state(source.shown, Kind.CODE, CodeState)
     if source.shown is None or state is None:
         return missing(f"no code is recorded: {_TRACK}")
+    lacking = _lacking(source, Kind.CODE)
+    if lacking:
+        return lacking
+    versions = source.account.changes.versions[Kind.CODE]
+    states = [source.reader.snapshot(one.digest).state_as(CodeState) for one in versions]
     where = f"the code of trial {source.shown.trial.number}"
-    without = sum(not entry.embedded for entry in state.files)
+    if len(versions) > 1:
+        where = f"the code of {counted(len(versions), 'version')}"
+    without = sum(not entry.embedded for one in states for entry in one.files)
     if without:
         return missing(f"{where} is kept but for {counted(without, 'file')}: release those too")
-    if not state.loaded:
+    if not all(one.loaded for one in states):
         return missing(f"of {where} no loaded file is known: {_TRACK}")
+    if len(versions) == 1:
+        return Proof(
+            f"{where}: {counted(len(state.files), 'file')}, kept in the book with their contents, "
+            f"identity {state.identity[:_SHORT]} (section Code, data and environment)"
+        )
+    named = [
+        f"{_trials(version)} identity {one.identity[:_SHORT]}"
+        for version, one in zip(versions, states, strict=True)
+    ]
     return Proof(
-        f"{where}: {counted(len(state.files), 'file')}, kept in the book with their contents, "
-        f"identity {state.identity[:_SHORT]} (section Code, data and environment)"
+        f"{len(versions)} different: {_first(named)}; each kept in the book with the contents of "
+        "its files (sections Exclusions and Code, data and environment)"
     )
 
 
@@ -152,15 +172,51 @@ def _data(source: ReportSource) -> Proof:
     state = None if source.shown is None else snapshot_state(source.shown, Kind.DATA, DataState)
     if state is None:
         return missing(f"no data is recorded: {_TRACK}")
-    if not state.inputs:
+    lacking = _lacking(source, Kind.DATA)
+    if lacking:
+        return lacking
+    versions = source.account.changes.versions[Kind.DATA]
+    states = [source.reader.snapshot(one.digest).state_as(DataState) for one in versions]
+    if not all(one.inputs for one in states):
         return missing("no input is declared: name them in tracked_objective(data={...})")
-    unread = [one.name for one in state.inputs if not one.verified]
+    unread = sorted({i.name for one in states for i in one.inputs if not i.verified})
     if unread:
         return missing(f"the content of {', '.join(unread)} was never hashed: run with --paranoid")
-    named = ", ".join(f"{one.name} {one.digest[:_SHORT]}" for one in state.inputs[:4])
-    more = f" and {len(state.inputs) - 4} more" if len(state.inputs) > 4 else ""
+    if len(versions) > 1:
+        named = [
+            f"{_trials(version)} {_inputs(one)}"
+            for version, one in zip(versions, states, strict=True)
+        ]
+        return Proof(
+            f"{len(versions)} different, with SHA-256: {_first(named)} (section Exclusions)"
+        )
     read = f"; {counted(len(state.undeclared), 'file')} more read" if state.undeclared else ""
-    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {named}{more}{read}")
+    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {_inputs(state)}{read}")
+
+
+def _lacking(source: ReportSource, kind: Kind) -> Proof | None:
+    """That a coordinate is not recorded of every trial that began; ``None`` when it is."""
+    gaps, unknown = source.account.gaps, source.account.changes.unknown.get(kind, ())
+    without = gaps.untracked + len(unknown)
+    if not without:
+        return None
+    return missing(f"{kind} is not recorded of {counted(without, 'trial')}: {_TRACK}")
+
+
+def _trials(version: Version) -> str:
+    one = len(version.trials) == 1
+    return f"{'trial' if one else 'trials'} {numbers_text(version.trials, _NAMED)}"
+
+
+def _inputs(state: DataState) -> str:
+    named = ", ".join(f"{one.name} {one.digest[:_SHORT]}" for one in state.inputs[:_NAMED])
+    more = f" and {len(state.inputs) - _NAMED} more" if len(state.inputs) > _NAMED else ""
+    return f"{named}{more}"
+
+
+def _first(named: Sequence[str]) -> str:
+    more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"{', '.join(named[:_NAMED])}{more}"
 
 
 def _environment(source: ReportSource) -> Proof:
@@ -168,11 +224,16 @@ def _environment(source: ReportSource) -> Proof:
     state = None if shown is None else snapshot_state(shown, Kind.ENVIRONMENT, EnvironmentState)
     if state is None or not state.packages:
         return missing(f"no environment is recorded: {_TRACK}")
+    lacking = _lacking(source, Kind.ENVIRONMENT)
+    if lacking:
+        return lacking
     python = state.interpreter
+    others = source.account.changes.changed((Kind.ENVIRONMENT,))
     return Proof(
         f"{python.implementation} {python.version} and all {len(state.packages)} installed "
         f"distributions with versions, {sum(p.record_digest is not None for p in state.packages)} "
         f"of them with digests; {counted(len(state.lock_files), 'lock file')}"
+        + (f"; {counted(others, 'trial')} had another (section Exclusions)" if others else "")
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
-from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.searches.search import Search
 from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
+from trialbook.report.sections.differing import differing
 from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted
 
@@ -51,7 +51,7 @@ def trials(source: ReportSource) -> Section:
 
 
 def exclusions(source: ReportSource) -> Section:
-    """Which trials cannot be selected, and which differ from their study."""
+    """Which trials cannot be selected, and which ran with something else than the selected one."""
     found = source.account.exclusions
     blocks: list[Block] = [
         Paragraph(
@@ -76,36 +76,7 @@ def exclusions(source: ReportSource) -> Section:
         ]
     else:
         blocks.append(Paragraph("No trial was deleted from the book."))
-    return Section("exclusions", "Exclusions", (*blocks, *_differing(source)))
-
-
-def _differing(source: ReportSource) -> list[Block]:
-    found = differing_trials(source.reader, source.study.name)
-    untracked = source.account.gaps.untracked
-    if untracked and not found:
-        return [
-            Notice(
-                f"Whether all trials ran with the same code, data and environment is not known: "
-                f"{untracked} of them did not run under tracking."
-            )
-        ]
-    if not found:
-        return [Paragraph("No trial is marked as run with other code, data or environment.")]
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for trial in found:
-        groups.setdefault(trial.differs, []).append(trial.number)
-    table = Table(
-        (Column("differs in"), Column("trials", Holds.INTEGER), Column("first", Holds.INTEGER)),
-        tuple(("; ".join(differs), len(n), n[0]) for differs, n in groups.items()),
-    )
-    return [
-        Notice(
-            f"{counted(len(found), 'trial')} ran with other code, data, configuration or "
-            "environment than the study. They are not left out.",
-            Tone.WARNING,
-        ),
-        source.table("differing", "Trials that differ from their study.", table, shown=_SHOWN),
-    ]
+    return Section("exclusions", "Exclusions", (*blocks, *differing(source)))
 
 
 def all_trials(source: ReportSource) -> Section:
