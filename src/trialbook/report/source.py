@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from trialbook.analysis.columns import Table
 from trialbook.analysis.compute import ComputeUse, compute_of
 from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
-from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
 from trialbook.analysis.details import TrialDetail, trial_detail
 from trialbook.analysis.exclusions import Exclusions, exclusions_of
 from trialbook.analysis.failures import Failures, failures_of
@@ -293,7 +292,6 @@ def _account(reader: Reader, search: Search) -> Account:
         different_seeds=different,
         space=space(search) if search.params else None,
         isolation=isolation_of(reader, search.study),
-        changes=changes_of(reader, search.study),
         changes=changes_of(reader, search.study),
     )
 
