@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -69,6 +69,7 @@ def test_methods_and_levels_that_are_none_are_refused():
 
 
 @given(st.lists(numbers, max_size=12), st.sampled_from(["t", "bootstrap"]))
+@example([0.0, 0.0, 0.0, 0.0, 2.2250738585072014e-308], "bootstrap")
 def test_the_mean_is_within_its_values_and_its_interval(values, method):
     found = estimate(np.array(values, float), method=method)
     if values:
@@ -76,7 +77,17 @@ def test_the_mean_is_within_its_values_and_its_interval(values, method):
     if found.interval is not None:
         assert found.interval.low <= found.mean + 1e-6
         assert found.interval.high >= found.mean - 1e-6
+        assert np.isfinite((found.interval.low, found.interval.high)).all()
     assert (found.interval is None) == bool(found.lacking)
+
+
+@pytest.mark.parametrize("values", [[1e308, -1e308, 3.0], [1e308, 1e308, 3.0], [1e200, 1.0, 2.0]])
+def test_numbers_at_the_end_of_float64_have_no_interval(values):
+    """Nor do they warn, which would fail here."""
+    assert "not finite" in estimate(np.array(values)).lacking
+    found = unpaired_difference(np.array(values), VALUES)
+    assert (found.interval, found.p_value) == (None, None)
+    assert "too large" in found.remark
 
 
 def test_pairs_are_compared_by_the_exact_signed_ranks():

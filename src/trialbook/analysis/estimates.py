@@ -123,7 +123,8 @@ def estimate(
     count = len(values)
     mean = lowest = highest = deviation = float("nan")
     if count:
-        with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+        # Infinities of both signs have no mean, and sums of the largest numbers are infinite.
+        with np.errstate(invalid="ignore", over="ignore"):
             mean = float(np.mean(values))
         lowest, highest = float(np.min(values)), float(np.max(values))
     lacking = ""
@@ -135,13 +136,19 @@ def estimate(
         # Their mean may be another number in the last digit, and their deviation not quite 0.
         mean, deviation, lacking = lowest, 0.0, "all values are equal"
     else:
-        deviation = float(np.std(values, ddof=1))
+        with np.errstate(over="ignore"):
+            deviation = float(np.std(values, ddof=1))
     if not lacking and method == "bootstrap" and count < _LEAST_BOOTSTRAP:
         lacking = f"a bootstrap of fewer than {_LEAST_BOOTSTRAP} values is far too narrow"
     if lacking:
         return Estimate(count, mean, deviation, lowest, highest, None, lacking)
     make = _t_interval if method == "t" else _bootstrap_interval
-    return Estimate(count, mean, deviation, lowest, highest, make(values, level, seed))
+    with np.errstate(over="ignore", invalid="ignore"):
+        interval: Interval | None = make(values, level, seed)
+    if interval is not None and not np.isfinite((interval.low, interval.high)).all():
+        # BCa divides by the skewness of the values, t squares them: both end with float64.
+        interval, lacking = None, f"the {method} interval of these values is not finite"
+    return Estimate(count, mean, deviation, lowest, highest, interval, lacking)
 
 
 def paired_difference(first: Floats, second: Floats, *, level: float = LEVEL) -> Difference:
@@ -199,7 +206,8 @@ def unpaired_difference(first: Floats, second: Floats, *, level: float = LEVEL) 
     from scipy import stats
 
     count = min(len(first), len(second))
-    mean = float(np.mean(first) - np.mean(second)) if count else float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(np.mean(first) - np.mean(second)) if count else float("nan")
     test = "Welch's t, two-sided; assumes independent values and means that are about normal"
     both = np.concatenate([first, second])
     if count < 2 or not np.isfinite(both).all():
@@ -209,8 +217,12 @@ def unpaired_difference(first: Floats, second: Floats, *, level: float = LEVEL) 
         # Runs whose seed changes nothing are copies of one: their error is not 0, but not known.
         remark = f"{'one side has no' if equal == 1 else 'neither side has any'} spread to judge by"
         return Difference(count, False, mean, None, None, test, remark)
-    found = stats.ttest_ind(first, second, equal_var=False)
-    ends = found.confidence_interval(level)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = stats.ttest_ind(first, second, equal_var=False)
+        ends = found.confidence_interval(level)
+    if not np.isfinite((ends.low, ends.high, found.pvalue)).all():
+        remark = "the values are too large or too close for an interval"
+        return Difference(count, False, mean, None, None, test, remark)
     interval = Interval(float(ends.low), float(ends.high), level, "Welch's t")
     return Difference(count, False, mean, interval, float(found.pvalue), test)
 
