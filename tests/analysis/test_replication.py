@@ -21,6 +21,7 @@ from trialbook.analysis.replication_tables import (
     run_table,
     summary_table,
 )
+from trialbook.analysis.test_metrics import exposure
 from trialbook.book.reading import Reader
 from trialbook.book.showings import showings
 from trialbook.book.storage import BookStorage
@@ -262,6 +263,9 @@ def test_test_metrics_are_shown_only_when_that_is_counted(told: Told):
     assert [row[1] for row in metric_table(found).rows] == ["loss", "test:error"]
     (showing,) = showings(told.storage.book, told.study)
     assert showing.trials == (0, 1)
+    seen = exposure(reader, study)
+    assert (seen.trials, seen.text) == ((), "0 trials and 2 replicates")
+    assert seen.first_s == showing.at_s
 
 
 def test_a_study_without_replicates_says_how_to_make_some(told: Told):

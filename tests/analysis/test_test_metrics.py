@@ -10,7 +10,7 @@ import pytest
 
 import trialbook
 from trialbook import analysis
-from trialbook.analysis.test_metrics import exposure, shown
+from trialbook.analysis.test_metrics import begun_after, exposure, shown
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.errors import BookReadOnlyError, InvalidMetricError
@@ -66,6 +66,21 @@ def test_a_showing_is_counted_with_what_was_shown(study, storage):
     found = exposure(reader, reader.study("s"))
     assert found.trials == (0, 1)
     assert found.first_s == found.showings[0].at_s
+
+
+def test_trials_that_began_after_a_showing_are_told(study, storage):
+    reader = Reader(storage.book)
+
+    def after() -> int:
+        found = exposure(reader, reader.study("s"))
+        return begun_after(found, analysis.search("s", storage=storage))
+
+    assert after() == 0
+    analysis.reveal_test_metrics("s/0", storage=storage)
+    assert after() == 0
+    study.optimize(objective, n_trials=2)
+    analysis.reveal_test_metrics("s/3", storage=storage)
+    assert after() == 2
 
 
 def test_a_report_that_is_written_again_is_the_same_showing(study, storage):

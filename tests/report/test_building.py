@@ -23,6 +23,7 @@ from trialbook.errors import NotFoundError
 from trialbook.report import shown_studies
 from trialbook.report.building import SECTIONS, build
 from trialbook.report.document import (
+    Checklist,
     Command,
     Document,
     Fact,
@@ -41,7 +42,7 @@ from trialbook.running.replicating.choosing import choice
 
 from .conftest import Shelf
 from .studies import ALL, plain
-from .tracked import COMMIT, STUDY, Lacking, replicated, tracked
+from .tracked import COMMIT, STUDY, Lacking, replicated, tracked, tracked_once_more
 
 NO_FIGURES = ReportOptions(figures=False)
 
@@ -254,8 +255,24 @@ def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
     tracked(storage)
     for _ in range(3):
         document = report(storage, STUDY)
-        shown = fact(section(document, "metrics"), "times that test metrics were shown")
-        assert shown.value == 1
+        metrics = section(document, "metrics")
+        assert fact(metrics, "times that test metrics were shown").value == 1
+    texts = [block.text for block in metrics.blocks if isinstance(block, Paragraph)]
+    assert "Test metrics of 1 trial were shown so far" in texts[-1]
+    assert "The search did not go on afterwards" in texts[-1]
+
+    tracked_once_more(storage)
+    document = report(storage, STUDY)
+    texts = [b.text for b in section(document, "metrics").blocks if isinstance(b, Paragraph)]
+    assert "The search went on afterwards: 1 trial began after" in texts[-1]
+    (held,) = [
+        item
+        for block in section(document, "checklist").blocks
+        if isinstance(block, Checklist)
+        for item in block.items
+        if "held-out" in item.source
+    ]
+    assert "those of 1 trial were shown, and 1 trial began afterwards" in held.evidence[0]
 
 
 def test_a_study_that_is_not_there(storage: BookStorage) -> None:

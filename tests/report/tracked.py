@@ -112,6 +112,13 @@ def tracked(
 
 def replicated(
     storage: BookStorage, name: str = STUDY, trial: int = 1, own: str = f"{STUDY}-replicates"
+def tracked_once_more(storage: BookStorage, name: str = STUDY) -> None:
+    """One more trial of it, which fails: the search went on."""
+    study_id = storage.get_study_id_from_name(name)
+    _trial(storage, study_id, 4, EndReason.FAILED, _snapshots(Lacking()), Lacking())
+    storage.flush()
+
+
 ) -> str:
     """A study of three replicates of one of its trials."""
     storage.flush()

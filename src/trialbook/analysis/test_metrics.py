@@ -15,10 +15,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from trialbook.analysis.details import TrialDetail, reference_of
 from trialbook.analysis.opening import Storage, StudyOrName, opened
+from trialbook.analysis.searches.pruning_rules import executed_trials
+from trialbook.analysis.searches.search import Search
 from trialbook.book.gathering import summary_of
 from trialbook.book.reading import Reader
+from trialbook.book.replicates import linked_studies
 from trialbook.book.showings import add_showing, showings
 from trialbook.errors import BookReadOnlyError, NotApplicableError
 from trialbook.records.references import TrialReference
@@ -32,10 +37,12 @@ class Exposure:
     """How often the test metrics of a study were shown.
 
     Args:
-        showings: The oldest first.
+        showings: Of its own trials, the oldest first.
+        replicates: That of each study of its replicates, by name: they run what it selected.
     """
 
     showings: tuple[Showing, ...] = ()
+    replicates: tuple[Exposure, ...] = ()
 
     @property
     def trials(self) -> tuple[int, ...]:
@@ -43,9 +50,24 @@ class Exposure:
         return tuple(sorted({number for showing in self.showings for number in showing.trials}))
 
     @property
+    def replicated_trials(self) -> int:
+        """Of how many replicates the test metrics were ever shown."""
+        return sum(len(one.trials) for one in self.replicates)
+
+    @property
+    def text(self) -> str:
+        """Of how many trials and replicates they were ever shown: ``1 trial and 12 replicates``."""
+        trials, replicates = len(self.trials), self.replicated_trials
+        text = f"{trials} trial" if trials == 1 else f"{trials} trials"
+        if self.replicates:
+            text += f" and {replicates} replicate{'' if replicates == 1 else 's'}"
+        return text
+
+    @property
     def first_s(self) -> float | None:
         """When any were shown first, in seconds since the epoch; ``None`` when never."""
-        return self.showings[0].at_s if self.showings else None
+        every = [*self.showings, *(one for found in self.replicates for one in found.showings)]
+        return min((showing.at_s for showing in every), default=None)
 
 
 def reveal_test_metrics(
@@ -140,8 +162,23 @@ def has_test_metrics(trial: TrialRecord) -> bool:
 
 
 def exposure(reader: Reader, study: StudyRecord) -> Exposure:
-    """How often the test metrics of a study were shown so far."""
-    return Exposure(showings(reader.book, study.study_id))
+    """How often the test metrics of a study and of its replicates were shown so far."""
+    linked = (reader.study(name) for name in linked_studies(reader.book, study.uid))
+    return Exposure(
+        showings(reader.book, study.study_id),
+        tuple(Exposure(showings(reader.book, one.study_id)) for one in linked),
+    )
+
+
+def begun_after(found: Exposure, search: Search) -> int:
+    """How many trials of a search began under tracking after any test metric was shown first.
+
+    Whoever chose what to run next could know them.
+    """
+    first_s = found.first_s
+    if first_s is None:
+        return 0
+    return int(np.count_nonzero(executed_trials(search) & (search.started_s > first_s)))
 
 
 def _named(summary: SeriesSummary) -> SeriesSummary:

@@ -17,7 +17,7 @@ from trialbook.analysis.exclusions import numbers_text
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.analysis.searches.pruning_rules import executed_trials
-from trialbook.analysis.test_metrics import exposure, has_test_metrics
+from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
@@ -446,10 +446,15 @@ def _test(source: ReportSource) -> Proof:
     found = source.selected or source.front_first
     if found is None or not has_test_metrics(found.trial):
         return missing("no test metric is recorded: log it with trial.log_test")
-    seen = len(exposure(source.reader, source.study).trials)
+    seen = exposure(source.reader, source.study)
+    after = begun_after(seen, source.search)
+    went_on = (
+        f"{counted(after, 'trial')} began afterwards" if after else "no trial began afterwards"
+    )
     return Proof(
         f"test metrics of trial {found.trial.number}, which sampler, pruner and selection did not "
-        f"use; those of {counted(seen, 'trial')} were shown (section Metrics of the selected trial)"
+        f"use; those of {seen.text} were shown, and {went_on} (section Metrics of the selected "
+        "trial)"
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.details import TrialDetail
-from trialbook.analysis.test_metrics import exposure, has_test_metrics, shown
+from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics, shown
 from trialbook.errors import BookReadOnlyError
 from trialbook.records.series import Series
 from trialbook.records.study import SeriesSummary
@@ -83,9 +83,10 @@ def _test(source: ReportSource, found: TrialDetail) -> Iterator[Block]:
     trial = found.trial
     if not has_test_metrics(trial):
         yield Notice(
-            "No test metric is recorded (trial.log_test): all numbers are on data that the search "
-            "could look at.",
+            f"No test metric is recorded of trial {trial.number} (trial.log_test): its numbers are "
+            "on data that the search could look at.",
         )
+        yield from _exposure(source)
         return
     try:
         # The same report of the same book is one showing: its number must not grow by itself.
@@ -120,18 +121,31 @@ def held_out_table(values: tuple[SeriesSummary, ...]) -> Table:
 
 def _exposure(source: ReportSource) -> Iterator[Block]:
     seen = exposure(source.reader, source.study)
-    yield Facts(
-        (
-            Fact("times that test metrics were shown", len(seen.showings), Holds.INTEGER),
-            Fact("trials of which they were shown", len(seen.trials), Holds.INTEGER),
-            Fact("shown first", moment(seen.first_s)),
+    if seen.first_s is None:
+        return
+    facts = [
+        Fact("times that test metrics were shown", len(seen.showings), Holds.INTEGER),
+        Fact("trials of which they were shown", len(seen.trials), Holds.INTEGER),
+    ]
+    if seen.replicates:
+        times = sum(len(one.showings) for one in seen.replicates)
+        facts += [
+            Fact("times that those of replicates were shown", times, Holds.INTEGER),
+            Fact("replicates of which they were shown", seen.replicated_trials, Holds.INTEGER),
+        ]
+    yield Facts((*facts, Fact("shown first", moment(seen.first_s))))
+    after = begun_after(seen, source.search)
+    text = f"Test metrics of {seen.text} were shown so far; a report is a showing too. "
+    if after:
+        text += (
+            f"The search went on afterwards: {counted(after, 'trial')} began after they were shown "
+            "first. "
         )
+    else:
+        text += "The search did not go on afterwards: no tracked trial began since. "
+    yield Paragraph(
+        f"{text}Each look that can change what is done next uses the test data up a little."
     )
-    if len(seen.trials) > 1:
-        yield Paragraph(
-            f"Test metrics of {counted(len(seen.trials), 'trial')} were shown, this report "
-            "included. Each look that can change what is done next uses the test data up a little."
-        )
 
 
 def _artifacts(source: ReportSource, found: TrialDetail) -> Iterator[Block]:
