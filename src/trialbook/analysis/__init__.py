@@ -19,7 +19,7 @@ What can be asked of a book from Python::
     analysis.coordinate_changes("digits")       # CoordinateChanges: trials with other code, data
     analysis.differing("digits")                # trials of workers that were let in all the same
     analysis.reveal_test_metrics("digits/best") # test metrics; the book counts that you looked
-    analysis.frame("digits")                    # pandas.DataFrame
+    analysis.frame("digits")                    # pandas.DataFrame; needs pip install pandas
 
 What a whole search did is read once and then looked at, each time giving arrays and a table::
 
