@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.searches.search import Flags, Search
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import Tombstone, tombstones
-
-_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +87,3 @@ def exclusions_of(reader: Reader, search: Search) -> Exclusions:
     return Exclusions(
         tuple(groups), gone, len(search) + len(gone), int(np.count_nonzero(search.eligible))
     )
-
-
-def numbers_text(numbers: Iterable[int], named: int = _NAMED) -> str:
-    """Ascending numbers as ``0, 3-7, 12``; after so many parts ``and N more``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    texts = [str(a) if a == b else f"{a}, {b}" if b == a + 1 else f"{a}-{b}" for a, b in runs]
-    if len(runs) <= named:
-        return ", ".join(texts)
-    more = sum(b - a + 1 for a, b in runs[named:])
-    return f"{', '.join(texts[:named])} and {more} more"

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, null, or_, select
@@ -76,6 +77,7 @@ class AttemptRow:
         resumed: Whether it went on from a checkpoint.
         prune_answers: Each answer of ``should_prune``, in order.
         executed: Whether it ran under tracking; else it only holds what was reported for the trial.
+        config: Digest of its config snapshot, ``None`` when none was captured.
     """
 
     attempt_id: int
@@ -89,6 +91,7 @@ class AttemptRow:
     resumed: bool
     prune_answers: tuple[bool, ...]
     executed: bool
+    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def _attempts(connection: Connection, lives: ColumnElement[bool]) -> tuple[Attem
             _w.host,
             _a.resumed_from,
             _a.prune_answers,
+            _a.config,
             or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)).label("executed"),
         )
         .join(schema.trial, _t.trial_id == _a.trial_id)
@@ -220,6 +224,7 @@ def _attempt_row(row: Any) -> AttemptRow:
             resumed=row.resumed_from is not None,
             prune_answers=tuple(answer == "1" for answer in row.prune_answers),
             executed=bool(row.executed),
+            config=None if row.config is None else intern(row.config),
         )
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from trialbook.analysis.compute import ComputeUse
 from trialbook.analysis.coordinate_changes import Version
-from trialbook.analysis.exclusions import numbers_text
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.records.code import CodeState
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind

@@ -92,3 +92,8 @@ def spans(
         attempt_trial=np.array([row[0] for row in rows], np.int64),
         counting=counting,
     )
+
+
+def executed(of: Search) -> Search:
+    """The search as if a worker had run every trial under tracking, one after the other."""
+    return spans(of, [(at, float(at), at + 0.5, "complete", "w") for at in range(len(of))])

@@ -11,7 +11,7 @@ import trialbook
 from trialbook import analysis
 from trialbook.errors import NotApplicableError
 
-from .over_time import search_of, trial
+from .over_time import executed, search_of, trial
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def test_it_is_scipys_and_has_a_band_where_trials_are_independent(book):
     made = search_of(
         book, [trial(float(value)) for value in values], sampler=optuna.samplers.RandomSampler()
     )
-    found = analysis.value_distribution(made)
+    assert "did not run under tracking" in analysis.value_distribution(made).no_band
+    found = analysis.value_distribution(executed(made))
     expected = ecdf(values).cdf
     assert found.share == pytest.approx(expected.evaluate(found.values))
     assert found.half_width == pytest.approx(0.13581, abs=1e-5)  # printed for n = 100

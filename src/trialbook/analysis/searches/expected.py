@@ -27,6 +27,7 @@ from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.searches.history import require_objective
 from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.analysis.searches.search import Flags, Floats, Ints, Search
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.errors import NotApplicableError
 
 FEWEST = 10
@@ -149,29 +150,33 @@ def refuse_dependent(search: Search) -> None:
     Raises:
         NotApplicableError: They are not, or nobody knows; with the reason.
     """
-    spec = search.study.spec
-    sampler = None if spec is None else spec.search.sampler
+    spec, samplers = search.study.spec, search.samplers
     hint = (
         "repeat the study under other seeds, and run 'trialbook compare' on the repetitions: "
         "their curves have a band"
     )
-    if sampler is None:
+    if not samplers:
         raise NotApplicableError(
             "the sampler of the study is not recorded, so that its trials may depend on each other",
             hint=hint,
         )
-    if sampler.name not in _INDEPENDENT:
+    others = [use for use in samplers if use.component.name not in _INDEPENDENT]
+    if others:
+        names = ", ".join(dict.fromkeys(use.component.name for use in others))
+        of = f"the trials of {names}"
+        if len(samplers) > 1:
+            of = f"{of} ({numbers_text(sorted(n for use in others for n in use.trials))})"
         raise NotApplicableError(
-            f"the trials of {sampler.name} are not independent draws: the expectation over random "
-            "trials says nothing about them",
+            f"{of} are not independent draws: the expectation over random trials says nothing "
+            "about them",
             hint=hint,
         )
-    foreign = search.complete & ~executed_trials(search)
-    if foreign.any() and executed_trials(search).any():
+    unknown = _count(search.complete & ~executed_trials(search))
+    if unknown:
         raise NotApplicableError(
-            f"{_count(foreign)} complete trials did not run under tracking as others did: somebody "
-            "may have added them, and how their params came about is not known",
-            hint=hint,
+            f"{unknown} {'trial' if unknown == 1 else 'trials'} with a value did not run under "
+            "tracking: somebody may have added them, and how their params came about is not known",
+            hint="decorate the objective with trialbook.tracked_objective",
         )
     changed = [change for change in spec.changes if "sampler" in change] if spec else []
     if changed:

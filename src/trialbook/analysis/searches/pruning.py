@@ -153,10 +153,9 @@ def pruning_audit(search: Search) -> PruningAudit:
         (np.empty(0, np.int64), np.empty(0)) if search.best is None else points.of(search.best)
     )
     rival = _at(best_steps, best_values, steps)
-    spec = search.study.spec
-    pruner = None if spec is None else spec.search.pruner
+    pruners = dict.fromkeys(use.component.name for use in search.pruners)
     return PruningAudit(
-        pruner=None if pruner is None else pruner.name,
+        pruner=", ".join(pruners) or None,
         rule=rule if isinstance(rule, str) else rule.says(),
         recomputed=recomputed,
         numbers=search.numbers[cases.pruned],

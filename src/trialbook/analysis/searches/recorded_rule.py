@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from trialbook.analysis.searches.asked import uses_text
 from trialbook.analysis.searches.halving_rule import HalvingRule
 from trialbook.analysis.searches.metrics import MetricPoints
 from trialbook.analysis.searches.pruning_rules import PercentileRule, Rule, ThresholdRule
@@ -18,13 +19,15 @@ from trialbook.records.config import ComponentSettings
 
 def rule_of(search: Search, points: MetricPoints) -> Rule | str:
     """The rule of a study's pruner; a text when it cannot be computed again, which says why."""
-    spec = search.study.spec
-    pruner = None if spec is None else spec.search.pruner
-    if spec is None or pruner is None:
+    if not search.pruners:
         return "the pruner is not recorded"
-    changed = [change for change in spec.changes if "pruner" in change]
+    spec = search.study.spec
+    changed = [change for change in spec.changes if "pruner" in change] if spec else []
+    if len(search.pruners) > 1:
+        changed.insert(0, uses_text(search.pruners))
     if changed:
         return f"the pruner was changed in mid-study ({changed[0]})"
+    pruner = search.pruners[0].component
     lasts = points.last()[0][(search.states == "COMPLETE") & (points.lengths > 0)]
     rule = _rule(pruner, np.unique(lasts))
     if isinstance(rule, HalvingRule) and (seldom := _asked_seldom(search, points)):

@@ -15,6 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
+from trialbook.analysis.searches.asked import (
+    AskedSearch,
+    ComponentUse,
+    asked_searches,
+    component_uses,
+)
 from trialbook.book.ranking import Contender, front, ranked
 from trialbook.book.reading import Reader
 from trialbook.book.search_rows import AttemptRow, SearchRows, search_rows
@@ -114,6 +120,7 @@ class Search:
         counting: Number of the counting attempt of each trial, shape (trials,); 0 without one.
         finish: Shape (trials,): place of each trial among the study's finishes, as the book
             recorded them; it grows, with gaps where trials were deleted. 0 while unfinished.
+        asked: With which sampler and pruner tracked trials ran.
     """
 
     study: StudyRecord
@@ -131,6 +138,7 @@ class Search:
     attempt_trial: Ints
     counting: Ints
     finish: Ints
+    asked: tuple[AskedSearch, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -193,6 +201,16 @@ class Search:
         """Index of the best trial; ``None`` without one, or with several objectives."""
         return int(self.ranking[0]) if len(self.ranking) else None
 
+    @property
+    def samplers(self) -> tuple[ComponentUse, ...]:
+        """With which samplers the trials ran, see ``component_uses``."""
+        return component_uses(self.study, self.asked, "sampler")
+
+    @property
+    def pruners(self) -> tuple[ComponentUse, ...]:
+        """The same of pruners."""
+        return component_uses(self.study, self.asked, "pruner")
+
     def param(self, name: str) -> ParamColumn:
         """The param of that name.
 
@@ -233,10 +251,17 @@ def search(study: StudyOrName, *, storage: Storage = None) -> Search:
 def search_of(reader: Reader, study: str) -> Search:
     """The same of a book that is open."""
     record = reader.study(study)
-    return _columns(record, search_rows(reader.book, record.study_id))
+    rows = search_rows(reader.book, record.study_id)
+    counting = {trial.trial_id: (trial.number, trial.attempt) for trial in rows.trials}
+    named = (
+        (counting[attempt.trial_id][0], attempt.config)
+        for attempt in rows.attempts
+        if attempt.number == counting[attempt.trial_id][1]
+    )
+    return _columns(record, rows, asked_searches(reader, named))
 
 
-def _columns(study: StudyRecord, rows: SearchRows) -> Search:
+def _columns(study: StudyRecord, rows: SearchRows, asked: tuple[AskedSearch, ...]) -> Search:
     trials, objectives = rows.trials, len(study.directions)
     indices = {trial.trial_id: index for index, trial in enumerate(trials)}
     values = np.full((len(trials), objectives), np.nan)
@@ -260,6 +285,7 @@ def _columns(study: StudyRecord, rows: SearchRows) -> Search:
         attempt_trial=np.array([indices[a.trial_id] for a in rows.attempts], np.int64),
         counting=np.array([trial.attempt for trial in trials], np.int64),
         finish=np.array([trial.finish_seq or 0 for trial in trials], np.int64),
+        asked=asked,
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from trialbook.analysis.searches.distribution import value_distribution
-from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.report.charts import Axis, Band, Chart, Line, Mark, Panel, Role
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import NOT_TRACKED, objective_label, objective_scale
+from trialbook.report.figures.wording import objective_label, objective_scale
 from trialbook.report.wording import counted
 
 
@@ -33,8 +32,6 @@ def edf(source: FigureSource) -> Chart:
             f" The band holds the whole distribution with {100 * found.level:g} % confidence "
             "(Dvoretzky-Kiefer-Wolfowitz)."
         )
-        if not executed_trials(search).any():
-            notes.append(NOT_TRACKED)
     else:
         notes.append(f"no confidence band: {found.no_band}")
     marks.append(Line(x, np.append(0.0, found.share[last]), Role.LEADING, step=True))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from trialbook.analysis.searches.expected import ExpectedPerformance, expected_performance
-from trialbook.analysis.searches.pruning_rules import executed_trials
-from trialbook.analysis.searches.search import Search
 from trialbook.report.charts import Axis, Band, Chart, Line, Panel, Role, Scale
 from trialbook.report.figures.kinds import FigureSource
-from trialbook.report.figures.wording import NOT_TRACKED, objective_label
+from trialbook.report.figures.wording import objective_label
 from trialbook.report.wording import counted
 
 _DECADE = 20
@@ -44,11 +42,11 @@ def expected(source: FigureSource) -> Chart:
             "truth in about 90 % of cases at a tenth of the trials, 75 % at a third and 50 % at "
             "all of them."
         ),
-        notes=_left_out(found, source.search),
+        notes=_left_out(found),
     )
 
 
-def _left_out(found: ExpectedPerformance, search: Search) -> tuple[str, ...]:
+def _left_out(found: ExpectedPerformance) -> tuple[str, ...]:
     notes = []
     for count, why in (
         (found.failed, "failed"),
@@ -57,6 +55,4 @@ def _left_out(found: ExpectedPerformance, search: Search) -> tuple[str, ...]:
     ):
         if count:
             notes.append(f"{counted(count, 'trial')} that {why} left out")
-    if not executed_trials(search).any():
-        notes.append(NOT_TRACKED)
     return tuple(notes)

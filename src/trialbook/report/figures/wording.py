@@ -10,10 +10,6 @@ from trialbook.analysis.searches.search import Floats, Search
 from trialbook.report.charts import Chart, Scale
 
 _DECADES = 1e2
-NOT_TRACKED = (
-    "no trial ran under tracking: that the sampler drew the params of all of them is taken as given"
-)
-"""Under what rests on trials being drawn independently."""
 
 
 def objective_label(search: Search, objective: int = 0) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.coordinate_changes import KINDS, ChangedTrials, CoordinateChanges
-from trialbook.analysis.exclusions import numbers_text
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Block, Notice, Paragraph, Tone
 from trialbook.report.source import ReportSource

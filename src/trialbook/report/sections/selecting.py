@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from trialbook.analysis.columns import Column, Holds, Table
-from trialbook.analysis.exclusions import numbers_text
 from trialbook.analysis.selection import Selection, selection
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
 
