@@ -12,7 +12,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
 from trialbook.analysis.searches import importance as module
+from trialbook.analysis.searches.evaluated_importance import evaluated_importance
+from trialbook.analysis.searches.evaluators import Trial
 from trialbook.analysis.searches.importance import importances, leading
+from trialbook.analysis.searches.search import search as read_search
 from trialbook.book.storage import BookStorage
 from trialbook.errors import NotApplicableError
 
@@ -22,6 +25,29 @@ def studies(space_book):
     storage = BookStorage(space_book)
     yield lambda name: optuna.load_study(study_name=name, storage=storage)
     storage.close()
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """Of sixty trials half ask for a param with which no trial is among the best."""
+    rng = np.random.default_rng(0)
+    study = optuna.create_study(
+        study_name="s", storage=BookStorage(tmp_path_factory.mktemp("uneven") / "book.db")
+    )
+    trials = []
+    for number in range(60):
+        kind = "good" if number % 2 else "bad"
+        params = {"x": rng.random(), "y": rng.random(), kind: rng.random()}
+        trials.append(
+            optuna.trial.create_trial(
+                value=sum(params.values()) + 10 * (kind == "bad"),
+                params=params,
+                distributions=dict.fromkeys(params, FloatDistribution(0, 1)),
+            )
+        )
+    study.add_trials(trials)
+    study._storage.close()
+    return read_search("s", storage=study._storage.url)
 
 
 def part(found, name):
@@ -105,15 +131,44 @@ def test_intervals_are_percentiles_that_the_seed_repeats(searched, monkeypatch):
     assert one.optuna_version == optuna.__version__
 
 
-def test_what_not_all_trials_have_is_left_out_of_fanova_with_the_reason(searched, monkeypatch):
+def test_what_not_all_trials_have_is_left_out_of_fanova_with_the_reason(uneven, monkeypatch):
     monkeypatch.setattr(module, "TREES", 2)
-    found = importances(searched("branches"), resamples=10)
-    fanova = part(found, "fANOVA")
-    assert fanova.names == ("model",)
-    left_out = dict(fanova.left_out)
-    assert set(left_out) == {"C", "kernel", "degree", "whim"}
-    assert "5 of 59 complete trials" in left_out["degree"]
-    assert set(part(found, "PED-ANOVA").names) == {"model", *left_out}
+    fanova = part(importances(uneven, resamples=10), "fANOVA")
+    assert set(fanova.names) == {"x", "y"}
+    assert fanova.having.tolist() == [60, 60]
+    assert {name: why.partition(";")[0] for name, why in fanova.left_out} == {
+        "bad": "asked in 30 of 60 complete trials",
+        "good": "asked in 30 of 60 complete trials",
+    }
+
+
+def test_what_no_trial_of_the_top_tenth_has_is_left_out_of_ped_anova(uneven, monkeypatch):
+    monkeypatch.setattr(module, "TREES", 2)
+    found = importances(uneven, resamples=10)
+    ped = part(found, "PED-ANOVA")
+    # Optuna gives it 0, and so does every resample: an interval from 0 to 0 would be no evidence.
+    assert dict(ped.left_out) == {
+        "bad": "asked in 30 of 60 complete trials, and in none of the 6 in the top tenth: "
+        "nothing to compare"
+    }
+    assert dict(zip(ped.names, ped.having, strict=True)) == {"x": 60, "y": 60, "good": 30}
+    assert (ped.low < ped.high).all()
+    assert ped.shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("params", [["x"], ["x", "bad"]])
+def test_the_share_of_a_single_param_is_refused(uneven, params):
+    with pytest.raises(NotApplicableError, match="share of a single param is 1 by construction"):
+        importances(uneven, params=params, resamples=5)
+
+
+def test_no_interval_is_told_where_all_resamples_agree():
+    trials = [Trial(at, 0.0, {}, {}) for at in range(3)]
+    shares = [np.array([0.5, 0.5, 0.0]), np.array([0.75, 0.25, 0.0])]
+    raw = np.array([2.0, 1.0, 0.0])
+    one = evaluated_importance("E", None, (), ("a", "b", "c"), raw, shares, trials)
+    assert np.isnan(one.low).tolist() == np.isnan(one.high).tolist() == [False, False, True]
+    assert one.notes[0] == "no interval of c: every resample gives the same share"
 
 
 def test_each_branch_of_a_conditional_space_has_its_own_fanova(searched, monkeypatch):
@@ -123,11 +178,15 @@ def test_each_branch_of_a_conditional_space_has_its_own_fanova(searched, monkeyp
     found = importances(search, resamples=0)
     assert len(found.branches) == 2
     for branch in found.branches:
+        _, exactly = branch.among.split(" with exactly ")
+        given = {at: [c.name for c in search.params if c.given[at]] for at in range(len(search))}
         same = [
-            {column.name for column in search.params if column.given[index]} == set(branch.names)
-            for index in np.flatnonzero(search.eligible)
+            at for at in np.flatnonzero(search.eligible) if set(given[at]) == {*exactly.split(", ")}
         ]
-        assert branch.of == sum(same) > 5
+        # What is the same in the whole branch cannot matter there.
+        varying = {c.name for c in search.params if len(np.unique(c.internal[same])) > 1}
+        assert set(branch.names) == varying & {*exactly.split(", ")}
+        assert branch.of == len(same) > 5
         assert branch.resamples == 0
         assert branch.among.startswith(f"the {branch.of} trials with exactly model")
     assert {row[1] for row in found.table().rows} == {

@@ -125,6 +125,16 @@ def evaluated(
     return values, tuple(dict.fromkeys(str(warning.message) for warning in warned))
 
 
+def top_trials(
+    evaluator: BaseImportanceEvaluator, trials: Sequence[Trial], quantile: float
+) -> list[Trial]:
+    """Those that PED-ANOVA compares with all: the best, down to this quantile of the losses."""
+    found: list[Trial] = evaluator._get_top_quantile_trials(  # type: ignore[attr-defined]
+        Sample(trials), trials, quantile, None
+    )
+    return found
+
+
 def _indexed(
     column: ParamColumn, indices: Ints
 ) -> tuple[str, list[float], list[int], list[BaseDistribution]]:

@@ -6,6 +6,7 @@ with other trials. Both methods describe the trials that a sampler chose to run,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -14,22 +15,30 @@ import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.searches.axes import ParamAxis, param_axes
+from trialbook.analysis.searches.evaluated_importance import (
+    BY_CONSTRUCTION,
+    LEVEL,
+    EvaluatedImportance,
+    evaluated_importance,
+    shares_of,
+)
 from trialbook.analysis.searches.evaluators import (
     Trial,
     evaluated,
     fanova,
     ped_anova,
     regime_trials,
+    top_trials,
     uniform_trials,
 )
 from trialbook.analysis.searches.judged import Judged, judged
-from trialbook.analysis.searches.search import Floats, Ints, Search
+from trialbook.analysis.searches.search import Ints, Search
 from trialbook.errors import MissingPackageError, NotApplicableError
 
 FEWEST = 20
 """Complete trials that are needed. With fewer, the top tenth of PED-ANOVA is a single trial."""
-ADVISED = 50
-"""Complete trials with which five are in the top tenth, as Optuna's documentation advises."""
+ADVISED_TOP = 5
+"""Trials in the top tenth, as Optuna's documentation advises."""
 TARGET_QUANTILE = 0.1
 MOST_FOR_PED_ANOVA = 2000
 MOST_FOR_FANOVA = 120
@@ -41,45 +50,6 @@ RESAMPLES = 100
 RESAMPLES_A_FOREST = 5
 """For so many resamples of PED-ANOVA one forest is grown, which takes far longer."""
 TREES_OF_A_RESAMPLE = 8
-LEVEL = 0.9
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EvaluatedImportance:
-    """What one evaluator says. Arrays have shape (params,), the most important param first.
-
-    Args:
-        evaluator: As it is called in papers.
-        among: Which trials it is about: empty for all that count, else those that have the params
-            of one branch of a conditional space.
-        made_by: The class that computed it, with its module.
-        settings: Name and value of each of its settings.
-        names: The params.
-        shares: Importance of each, normalized to the sum 1, as Optuna does.
-        raw: Importance as the evaluator gave it.
-        low: Lower end of the interval of the share; NaN when nothing was resampled.
-        high: Upper end, likewise.
-        resamples: How many bootstrap resamples of the trials the interval rests on.
-        trials: How many trials were looked at.
-        of: How many could have been; more than ``trials`` when they were sampled.
-        left_out: Name of each param that is not in it, and why.
-        notes: What else a reader must know, such as the evaluator's own warnings.
-    """
-
-    evaluator: str
-    among: str
-    made_by: str
-    settings: tuple[tuple[str, str], ...]
-    names: tuple[str, ...]
-    shares: Floats
-    raw: Floats
-    low: Floats
-    high: Floats
-    resamples: int
-    trials: int
-    of: int
-    left_out: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +90,7 @@ class Importances:
                 Column("to", Holds.NUMBER),
                 Column("importance", Holds.NUMBER),
                 Column("trials", Holds.INTEGER),
+                Column("with the param", Holds.INTEGER),
                 Column("resamples", Holds.INTEGER),
             ),
             tuple(
@@ -128,10 +99,11 @@ class Importances:
                     part.among or "all complete trials",
                     name,
                     float(part.shares[at]),
-                    float(part.low[at]) if part.resamples else None,
-                    float(part.high[at]) if part.resamples else None,
+                    None if np.isnan(part.low[at]) else float(part.low[at]),
+                    None if np.isnan(part.high[at]) else float(part.high[at]),
                     float(part.raw[at]),
                     part.trials,
+                    int(part.having[at]),
                     part.resamples,
                 )
                 for part in self.parts + self.branches
@@ -163,10 +135,16 @@ def importances(
             of them; 0 for no intervals.
 
     Raises:
-        NotApplicableError: Too few trials count, all have the same value, or no param varies.
+        NotApplicableError: Too few trials count, all have the same value, or no two params vary.
         NotFoundError: No trial has a param of that name.
     """
     trials, axes = _enough(search, objective, params)
+    if len(axes) == 1:
+        others = "no other was named" if params else "no other has more than one value"
+        raise NotApplicableError(
+            f"{axes[0].name} is looked at alone ({others}), and {BY_CONSTRUCTION}",
+            hint="see 'slice' for the value against it",
+        )
     parts, refused = [], []
     for name, evaluate in (("PED-ANOVA", _by_ped_anova), ("fANOVA", _by_fanova)):
         try:
@@ -175,7 +153,10 @@ def importances(
             hint = f" ({error.hint})" if error.hint else ""
             refused.append((name, error.what + hint))
     if not parts:
-        raise NotApplicableError("; ".join(f"{name}: {reason}" for name, reason in refused))
+        raise NotApplicableError(
+            "; ".join(f"{name}: {reason}" for name, reason in refused),
+            hint="see 'slice' for the value against each param",
+        )
     return Importances(
         objective=objective,
         parts=tuple(parts),
@@ -233,26 +214,49 @@ def _by_ped_anova(
     search: Search, trials: Judged, axes: list[ParamAxis], seed: int, resamples: int
 ) -> EvaluatedImportance:
     sample = _sample(len(trials), MOST_FOR_PED_ANOVA, seed)
-    names = [axis.name for axis in axes]
     chosen = _regimes(search, trials, axes, sample)
     evaluator = ped_anova(TARGET_QUANTILE)
-    raw, warned = evaluated(evaluator, chosen, names)
+    asked = [axis.name for axis in axes]
+    raw, notes = evaluated(evaluator, chosen, asked)
     if raw.sum() == 0:
         raise NotApplicableError("the top tenth of the trials is spread like all of them")
+    top = top_trials(evaluator, chosen, TARGET_QUANTILE)
+    in_top = {name: sum(name in trial.distributions for trial in top) for name in asked}
+    # It is 0, in every resample too, where there is nothing that it could compare.
+    names = [name for name, one in zip(asked, raw, strict=True) if one > 0]
+    left_out = tuple(
+        (name, _nothing_to_compare(name, chosen, top)) for name in asked if name not in names
+    )
     rng = np.random.default_rng(seed)
-    shares = [
-        _shares(evaluated(evaluator, [chosen[at] for at in again], names)[0])
+    resampled = [
+        evaluated(evaluator, [chosen[at] for at in again], names)[0]
         for again in _again(rng, len(chosen), resamples)
     ]
-    notes = warned
-    if len(sample) < ADVISED:
+    if len(top) < ADVISED_TOP:
         notes += (
-            f"only {max(1, round(len(sample) * TARGET_QUANTILE))} trials are in the top tenth; "
-            "Optuna's documentation advises at least 5",
+            f"only {len(top)} trials are in the top tenth; Optuna's documentation advises "
+            f"at least {ADVISED_TOP}",
+        )
+    elif few := [f"{name} in {in_top[name]}" for name in names if in_top[name] < ADVISED_TOP]:
+        notes += (
+            f"of the {len(top)} trials in the top tenth few have these params: {', '.join(few)}; "
+            f"Optuna's documentation advises at least {ADVISED_TOP}",
         )
     settings = (("target_quantile", f"{TARGET_QUANTILE}"), ("region_quantile", "1.0"))
-    part = _part("PED-ANOVA", evaluator, settings, names, raw, shares)
-    return replace(part, trials=len(sample), of=len(trials), notes=notes + part.notes)
+    shares = [shares_of(one) for one in resampled if one.sum() > 0]
+    part = evaluated_importance(
+        "PED-ANOVA", evaluator, settings, names, raw[raw > 0], shares, chosen
+    )
+    return replace(part, of=len(trials), left_out=left_out, notes=notes + part.notes)
+
+
+def _nothing_to_compare(name: str, trials: list[Trial], top: list[Trial]) -> str:
+    having = sum(name in trial.distributions for trial in trials)
+    asked = f"asked in {having} of {len(trials)} complete trials"
+    if any(name in trial.distributions for trial in top):
+        return f"{asked}, of which too few have one range"
+    ties = " (with ties)" if len(top) > math.ceil(TARGET_QUANTILE * len(trials)) else ""
+    return f"{asked}, and in none of the {len(top)} in the top tenth{ties}: nothing to compare"
 
 
 def _by_fanova(
@@ -261,6 +265,12 @@ def _by_fanova(
     everywhere = [axis for axis in axes if axis.given[trials.indices].all()]
     if not everywhere:
         raise NotApplicableError("no param is in all complete trials")
+    fanova(TREES, DEPTH, seed)  # without its package nothing is said of branches either
+    if len(everywhere) == 1:
+        raise NotApplicableError(
+            f"of {len(axes)} params only {everywhere[0].name} is in all complete trials, and "
+            f"{BY_CONSTRUCTION}"
+        )
     members = np.arange(len(trials))
     part = _forest(search, trials, everywhere, members, seed, resamples // RESAMPLES_A_FOREST)
     left_out = tuple(
@@ -284,18 +294,27 @@ def _branches(
     if len(sizes) == 1:
         return ()
     found = []
-    for at in np.argsort(-sizes, kind="stable")[:MOST_BRANCHES]:
+    for at in np.argsort(-sizes, kind="stable"):
         members = np.flatnonzero(group.ravel() == at)
-        chosen = [axis for axis, has in zip(axes, patterns[:, at], strict=True) if has]
+        chosen = [
+            axis
+            for axis, has in zip(axes, patterns[:, at], strict=True)
+            if has and np.ptp(axis.positions[trials.indices[members]]) > 0
+        ]
         losses = trials.losses[members]
-        if len(members) < FEWEST or not chosen or np.all(losses == losses[0]):
+        if len(members) < FEWEST or len(chosen) < 2 or np.all(losses == losses[0]):
             continue
         try:
             part = _forest(search, trials, chosen, members, seed, 0)
-        except (NotApplicableError, MissingPackageError):
-            return ()  # the reason is that of fANOVA over all trials
-        names = ", ".join(axis.name for axis in chosen)
+        except MissingPackageError:
+            return ()  # the reason is told of fANOVA over all trials
+        except NotApplicableError:
+            continue  # branches are an extra; another one may have what this one lacks
+        had = zip(axes, patterns[:, at], strict=True)
+        names = ", ".join(axis.name for axis, has in had if has)
         found.append(replace(part, among=f"the {len(members)} trials with exactly {names}"))
+        if len(found) == MOST_BRANCHES:
+            break
     return tuple(found)
 
 
@@ -321,54 +340,14 @@ def _forest(
     for again in _again(rng, len(chosen), resamples):
         drawn = [chosen[at] for at in again]
         if len({trial.value for trial in drawn}) > 1:
-            shares.append(_shares(evaluated(smaller, drawn, names, target=_loss)[0]))
+            shares.append(shares_of(evaluated(smaller, drawn, names, target=_loss)[0]))
     if shares:
         notes += (f"each resample grows {TREES_OF_A_RESAMPLE} trees, which widens the intervals",)
     if any(len(search.param(axis.name).distributions) > 1 for axis in axes):
         notes += ("of a param whose range changed, the union of its ranges is taken",)
     settings = (("n_trees", f"{TREES}"), ("max_depth", f"{DEPTH}"), ("seed", f"{seed}"))
-    part = _part("fANOVA", evaluator, settings, names, raw, shares)
-    return replace(part, trials=len(sample), of=len(members), notes=notes + part.notes)
-
-
-def _part(
-    name: str,
-    evaluator: object,
-    settings: tuple[tuple[str, str], ...],
-    names: list[str],
-    raw: Floats,
-    resampled: list[Floats],
-) -> EvaluatedImportance:
-    """What an evaluator says, the most important first, without what it was computed from."""
-    order = np.argsort(-raw, kind="stable")
-    shares = _shares(raw)
-    low, high = np.full((2, len(names)), np.nan)
-    notes: tuple[str, ...] = ()
-    if resampled:
-        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        low, high = np.quantile(np.array(resampled), ends, axis=0)
-        outside = [names[at] for at in order if not low[at] <= shares[at] <= high[at]]
-        if outside:
-            notes = (
-                f"the interval does not hold the share of {', '.join(outside)}: resampling "
-                "repeats trials, which lifts what matters little",
-            )
-    return EvaluatedImportance(
-        evaluator=name,
-        among="",
-        made_by=f"optuna.importance.{type(evaluator).__name__}",
-        settings=settings,
-        names=tuple(names[at] for at in order),
-        shares=shares[order],
-        raw=raw[order],
-        low=low[order],
-        high=high[order],
-        resamples=len(resampled),
-        trials=0,
-        of=0,
-        left_out=(),
-        notes=notes,
-    )
+    part = evaluated_importance("fANOVA", evaluator, settings, names, raw, shares, chosen)
+    return replace(part, of=len(members), notes=notes + part.notes)
 
 
 def _regimes(search: Search, trials: Judged, axes: list[ParamAxis], sample: Ints) -> list[Trial]:
@@ -385,13 +364,6 @@ def _sample(count: int, most: int, seed: int) -> Ints:
 
 def _again(rng: np.random.Generator, count: int, resamples: int) -> list[list[int]]:
     return [rng.integers(0, count, count).tolist() for _ in range(resamples)]
-
-
-def _shares(raw: Floats) -> Floats:
-    """Normalized as in ``optuna.importance.get_param_importances``."""
-    total = raw.sum()
-    shares: Floats = raw / total if total else np.full(len(raw), 1 / len(raw))
-    return shares
 
 
 def _loss(trial: Trial) -> float:

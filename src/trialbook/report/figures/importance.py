@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trialbook.analysis.searches.importance import EvaluatedImportance, Importances, importances
+from trialbook.analysis.searches.evaluated_importance import EvaluatedImportance
+from trialbook.analysis.searches.importance import Importances, importances
 from trialbook.report.charts import Axis, Bars, Chart, Floats, Labels, Panel, Scale
 from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.wording import objective_name
@@ -16,7 +17,8 @@ def importance(source: FigureSource) -> Chart:
     """How much each param matters: one panel an evaluator, with the same params in both."""
     options = source.options
     found = importances(source.search, source.objective, options.params, seed=options.seed)
-    names = found.parts[0].names  # PED-ANOVA's, when it says something: it takes every param
+    # PED-ANOVA's, when it says something: it takes every param.
+    names = (*found.parts[0].names, *(name for name, _ in found.parts[0].left_out))
     notes = _notes(found)
     if len(names) > MOST_PARAMS:
         notes.append(f"{len(names) - MOST_PARAMS} params of less importance are in the table only")
@@ -50,8 +52,8 @@ def _panel(part: EvaluatedImportance, names: tuple[str, ...]) -> Panel:
                 np.array(rows, dtype=np.float64),
                 shares,
                 # An interval that does not hold the share (the notes say of which) is drawn to it.
-                np.fmin(part.low[places], shares) if part.resamples else None,
-                np.fmax(part.high[places], shares) if part.resamples else None,
+                np.minimum(part.low[places], shares) if part.resamples else None,
+                np.maximum(part.high[places], shares) if part.resamples else None,
                 texts=tuple(_text(part, place) for place in places),
             ),
             *([left_out] if len(absent) else []),
@@ -67,7 +69,7 @@ def _end(part: EvaluatedImportance) -> float:
 
 def _text(part: EvaluatedImportance, place: int) -> str:
     said = f"{part.names[place]}: {part.shares[place]:.3g}"
-    if not part.resamples:
+    if np.isnan(part.low[place]):
         return said
     return f"{said}, interval {part.low[place]:.3g} to {part.high[place]:.3g}"
 
@@ -98,5 +100,6 @@ def _notes(found: Importances) -> list[str]:
         notes += [f"{part.evaluator} leaves out {name}: {why}" for name, why in part.left_out]
         notes += [f"{part.evaluator}: {note}" for note in part.notes]
     for branch in found.branches:
-        notes.append(f"the table has fANOVA among {branch.among} too")
+        settings = ", ".join(f"{name}={value}" for name, value in branch.settings)
+        notes.append(f"the table has fANOVA ({settings}) among {branch.among} too")
     return notes
