@@ -27,7 +27,7 @@ from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage, Level
 from trialbook.records.execution import EndReason, Isolation, OutcomeState, Seeds
 
-from ..report.tracked import COMMIT, HOME, HOST, JOB, REMOTE, STUDY, USER, tracked
+from ..report.tracked import COMMIT, HOME, HOST, JOB, MARK, REMOTE, STUDY, USER, tracked
 
 
 def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
@@ -77,7 +77,7 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
     assert (found.remotes, found.commits) == ((REMOTE,), (COMMIT,))
     assert (found.roots, found.files) == ((HOME,), ("train.py",))
     assert found.choices == ("adam", f"{HOME}/sgd")
-    assert found.settings == (f"{HOME}/data",)
+    assert found.settings == (f"{HOME}/data", f"{MARK}repo")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from trialbook.errors import InvalidInputError, MissingPackageError, NotFoundErr
 from trialbook.report import write
 from trialbook.report.building import build
 from trialbook.report.document import Document, FigureBlock
+from trialbook.report.figure_files import ENDINGS
 from trialbook.report.sections import searching
 from trialbook.report.source import ReportOptions
 from trialbook.report.writers import FORMATS
@@ -33,20 +34,24 @@ from trialbook.report.writing import directory_name, told
 
 from .conftest import Shelf
 from .studies import plain
-from .tracked import MARK, STUDY, replicated, tracked
+from .tracked import COMMIT, HOME, MARK, STUDY, Lacking, replicated, tracked
 
 ALL = [found.name for found in FORMATS]
 _PACKAGES = all(not found.missing for found in FORMATS)
 needs_paper = pytest.mark.skipif(not _PACKAGES, reason="the extra 'paper' is not installed")
 
 
+OTHER = f"{MARK}other"
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A book whose study is recorded in full and was replicated."""
+    """A book whose study is recorded in full and was replicated, and one that asked for less."""
     path = tmp_path_factory.mktemp("tracked") / f"{MARK}book.db"
     storage = BookStorage(path)
     tracked(storage)
     replicated(storage)
+    tracked(storage, Lacking(config=True, variables=True, inputs=True), name=OTHER)
     storage.close()
     return path
 
@@ -108,10 +113,52 @@ def test_an_anonymous_report_names_nobody_in_any_byte_of_any_format(
 ) -> None:
     endings = {Path(name).suffix for name in anonymous}
     assert endings >= {".html", ".md", ".tex", ".pdf", ".png", ".csv"}
-    for name, content in anonymous.items():
+    names_nobody(anonymous)
+
+
+def names_nobody(found: dict[str, bytes]) -> None:
+    for name, content in found.items():
         for part in bytes_of(name, content):
-            at = part.lower().find(MARK.encode())
-            assert at < 0, (name, part[max(0, at - 80) : at + 80])
+            for telling in (MARK.encode(), COMMIT[:7].encode()):
+                at = part.lower().find(telling)
+                assert at < 0, (name, part[max(0, at - 80) : at + 80])
+
+
+@needs_paper
+def test_an_anonymous_comparison_names_nobody_in_any_byte_of_any_format(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["compare", STUDY, OTHER, "--storage", str(book), "--write"]
+    anonymous = [",".join(ALL), "--anonymous", "-o", str(tmp_path / "out")]
+    assert exit_code_of_command([*argv, *anonymous]) == 0
+    found = files(tmp_path / "out")
+    names_nobody(found)
+    said = capsys.readouterr().err
+    assert MARK not in said
+    assert "search all files for your names" in said
+    rows = found["csv/settings.csv"].decode()
+    assert "config data.root,path " in rows
+    assert "config project,repository 1,none,differs" in rows
+    assert "commit 1" in rows
+    assert "TZ" not in rows
+    assert "timezone" not in rows
+    assert exit_code_of_command([*argv, "csv", "-o", str(tmp_path / "told")]) == 0
+    told = (tmp_path / "told/csv/settings.csv").read_text()
+    assert all(name in told for name in (f"{MARK}lab.pruners.Own", f"{HOME}/data", COMMIT[:12]))
+    assert f"{MARK}/Town" in told
+
+
+@needs_paper
+def test_an_anonymous_figure_names_nobody_in_any_byte_of_any_kind_of_file(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for ending in ENDINGS:
+        path = str(tmp_path / f"slice.{ending}")
+        argv = ["plot", STUDY, "slice", "--anonymous", "-o", path, "--storage", str(book)]
+        assert exit_code_of_command(argv) == 0
+    names_nobody(files(tmp_path))
+    assert "path 1" in (tmp_path / "slice.html").read_text()
+    assert "search all files for your names" in capsys.readouterr().err
 
 
 def test_no_figure_of_an_anonymous_report_names_anybody(book: Path) -> None:

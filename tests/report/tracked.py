@@ -60,6 +60,7 @@ class Lacking:
         spec: Sampler, pruner, seed and budget.
         inputs: Declared inputs.
         config: Anything in the configuration.
+        variables: Environment variables, locale and time zone.
         contents: The code's file contents.
         cpu: The CPU time of attempts.
         rerun: The verdict.
@@ -74,6 +75,7 @@ class Lacking:
     spec: bool = False
     inputs: bool = False
     config: bool = False
+    variables: bool = False
     contents: bool = False
     cpu: bool = False
     rerun: bool = False
@@ -110,8 +112,6 @@ def tracked(
     return name
 
 
-def replicated(
-    storage: BookStorage, name: str = STUDY, trial: int = 1, own: str = f"{STUDY}-replicates"
 def tracked_once_more(storage: BookStorage, name: str = STUDY) -> None:
     """One more trial of it, which fails: the search went on."""
     study_id = storage.get_study_id_from_name(name)
@@ -119,6 +119,8 @@ def tracked_once_more(storage: BookStorage, name: str = STUDY) -> None:
     storage.flush()
 
 
+def replicated(
+    storage: BookStorage, name: str = STUDY, trial: int = 1, own: str = f"{STUDY}-replicates"
 ) -> str:
     """A study of three replicates of one of its trials."""
     storage.flush()
@@ -233,7 +235,8 @@ def _snapshots(lacking: Lacking) -> list[Snapshot]:
         machine,
         packages,
         lock_files={"uv.lock": "b" * 64},
-        variables={"OMP_NUM_THREADS": "4"},
+        variables={} if lacking.variables else {"OMP_NUM_THREADS": "4", "TZ": f"{MARK}/Town"},
+        timezone=None if lacking.variables else f"{MARK}/Town",
         container=f"docker {MARK}container",
         job=f"slurm {JOB}",
     )
@@ -254,7 +257,9 @@ def _snapshots(lacking: Lacking) -> list[Snapshot]:
     config = ConfigState(
         source=f"{HOME}/conf/{MARK}.yaml",
         source_digest="e" * 64,
-        resolved={} if lacking.config else {"epochs": 3, "data": {"root": f"{HOME}/data"}},
+        resolved={}
+        if lacking.config
+        else {"epochs": 3, "data": {"root": f"{HOME}/data"}, "project": f"{MARK}repo"},
         overrides={"epochs": 3},
     )
     code = CodeState(git, (entry,))

@@ -70,11 +70,21 @@ class _Found:
 
 
 def identifying(book: Book, study_ids: Iterable[int]) -> Identifying:
-    """What the records of studies, read in their order, tell of people, machines and places."""
+    """What the records of studies, read in their order, tell of people, machines and places.
+
+    After their own hosts and users come all others of the book: a study may speak of a machine on
+    which only another one ran.
+    """
     found = _Found()
     with book.reading() as connection:
         for study_id in study_ids:
             _of_study(found, connection, study_id)
+        for host, user in connection.execute(
+            select(_l.host, _l.user).distinct().order_by(_l.host, _l.user)
+        ):
+            _add(found.hosts, [host])
+            _add(found.users, [user])
+        _add(found.hosts, connection.scalars(select(_w.host).distinct().order_by(_w.host)))
     return Identifying(**{one.name: tuple(getattr(found, one.name)) for one in fields(found)})
 
 

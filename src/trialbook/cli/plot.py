@@ -109,15 +109,20 @@ def plot(
 
     options = PlotOptions(FigureOptions(**figure), width, anonymous)  # type: ignore[arg-type]
     if directory is not None:
-        return _all(study, directory, ending, options, storage)
-    assert kind is not None
-    _tell(plotted(study, kind, output, options, storage=storage))
+        _all(study, directory, ending, options, storage)
+    else:
+        assert kind is not None
+        _tell(plotted(study, kind, output, options, storage=storage))
+    if anonymous:
+        from trialbook.report.anonymous import LOOK_THROUGH
+
+        write_note(LOOK_THROUGH)
     return ExitCode.DONE
 
 
 def _all(
     study: str, directory: Path, ending: str, options: PlotOptions, storage: str | None
-) -> int:
+) -> None:
     from trialbook.errors import NotApplicableError
     from trialbook.report.plotting import PlottedFigure, plot_all
 
@@ -134,7 +139,6 @@ def _all(
             "the study has nothing that any kind of figure could show",
             hint="what each lacks is said above",
         )
-    return ExitCode.DONE
 
 
 def _tell(found: PlottedFigure) -> None:

@@ -27,10 +27,11 @@ from trialbook.report.macro_names import best_names
 from trialbook.report.replacements import Replacements
 
 LOOK_THROUGH = (
-    "Left out is what the records tell of people, machines and places. Values of the configuration "
-    "and of params, class names, names of params, metrics, inputs and artifacts, and times stay: "
-    "search all files for your names before you send them"
+    "anonymous: names that the records do not know as such cannot be found. Class names, times, "
+    "names and values of params and of the configuration, and names of metrics, inputs and "
+    "artifacts stay: search all files for your names before you send them"
 )
+"""What is told wherever something anonymous was written."""
 THE_STUDY = "the study"
 REPLICATES = "the replicates"
 SOURCE = "the study that they are of"

@@ -7,6 +7,7 @@ book gives the same ones. Which texts there are, and which studies, is in ``anon
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -32,7 +33,8 @@ _WINDOWS = rf"(?<!\w)[A-Za-z]:[\\/](?=[^\s/]){_TAIL}|(?<![\w\\])\\\\[\w.$-]+\\{_
 _CODE = re.compile(r"(?<![\w./\\:@~-])(?:[\w./-]+\.py\b|[^\W\d]\w*(?:\.\w+)+)")
 """A file of code, or a module or class by its dotted name."""
 _ABSOLUTE = re.compile(r"~[\w.-]*/|/[^\s/]|[A-Za-z]:[\\/]|\\\\\w")
-_HOMES = re.compile(r"(?:/export)?/(?:home|Users|users)/([^/]+)|[A-Za-z]:\\+Users\\+([^\\]+)")
+_HOMES = re.compile(r"/(?:home|Users|users)/([^\s/'\"<>|,;():]+)|[A-Za-z]:\\+Users\\+([^\s\\]+)")
+_MACHINES = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 _NAMED = re.compile(r"(\w+(?:[._-]\w+)+)@[\w-]+\.[\w.-]+")
 """The name in an e-mail address, where it has several parts."""
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -68,7 +70,7 @@ class Replacements:
         self._files, self._modules = _code_names(found.files)
         self._packages = frozenset(name.partition(".")[0] for name in self._modules)
         self._numbers: dict[str, dict[str, str]] = {}
-        addresses = (*found.remotes, *found.addresses, book_url)
+        addresses = (*found.remotes, *found.addresses, *_machines(found), book_url)
         self._pattern = _pattern(self._names, guesses, addresses, _known_paths(found))
         for text in found.choices:
             # What was searched has the same number in every document and figure of a study.
@@ -199,21 +201,34 @@ def _organisation(host: str) -> str:
     return parts[-1] if parts and not host.replace(".", "").isdecimal() else ""
 
 
-def _home_owners(found: Identifying) -> Iterator[str]:
-    """Whose home directories are in the paths."""
+def _homes(found: Identifying) -> Iterator[re.Match[str]]:
+    """Home directories in the paths and values: the whole path, and whose it is as a group."""
     for path in (*found.paths, *found.roots, *found.choices, *found.settings):
-        home = _HOMES.match(path)
-        owner = "" if home is None else (home.group(1) or home.group(2))
+        home = _HOMES.search(path)
+        if home is not None:
+            yield home
+
+
+def _home_owners(found: Identifying) -> Iterator[str]:
+    for home in _homes(found):
+        owner = home.group(1) or home.group(2)
         if len(owner) > _SHORTEST and owner.casefold() not in USUAL:
             yield owner
 
 
+def _machines(found: Identifying) -> Iterator[str]:
+    """Addresses of machines (IPv4) in values; elsewhere four numbers may be a version."""
+    for text in (*found.choices, *found.settings):
+        yield from _MACHINES.findall(text)
+
+
 def _known_paths(found: Identifying) -> Iterator[str]:
     """Paths of the records, and values that are one: they may hold blanks."""
-    yield from filter(_is_path, found.paths)
+    yield from filter(_is_path, (*found.paths, *(home.group() for home in _homes(found))))
     for text in (*found.choices, *found.settings):
         if len(text) <= _LONGEST_PATH and _ABSOLUTE.match(text) and text.isprintable():
             yield text
+            yield json.dumps(text, ensure_ascii=False)[1:-1]  # as it is in a list of values
 
 
 def _is_path(text: str) -> bool:
@@ -241,8 +256,9 @@ def _pattern(
 ) -> re.Pattern[str]:
     """Finds everything that is replaced; of what begins at one place the first kind counts."""
     known = (re.escape(path) + _TAIL for path in _longest_first(paths))
+    places = (rf"(?<![\w.]){re.escape(address)}(?!\w)" for address in _longest_first(addresses))
     kinds = (
-        ("address", "|".join((*map(re.escape, _longest_first(addresses)), _ADDRESSES))),
+        ("address", "|".join((*places, _ADDRESSES))),
         ("known", "|".join(known)),
         ("mail", _MAILS),
         ("path", f"{_PATHS}|{_WINDOWS}"),
