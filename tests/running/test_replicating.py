@@ -187,6 +187,28 @@ def test_an_abandoned_or_deleted_replicate_is_placed_again_with_its_seed(replica
     assert replicating.replicate(seeds=3).added == 0
 
 
+def test_fewer_seeds_withdraw_what_has_not_begun(replicating: Replicating):
+    both = ("default",)
+    replicating.replicate(seeds=4, also=both)
+    placed = marks(replicating.trials("s.replicates"))
+    storage = replicating.storage()
+    study_id = storage.get_study_id_from_name("s.replicates")
+    claimed = [storage.claim(study_id, only_waiting=True) for _ in range(5)]
+    storage.close()
+
+    fewer = replicating.replicate(seeds=2)
+    assert (fewer.added, fewer.total) == (0, len(claimed))
+    assert [trial.number for trial in replicating.trials("s.replicates")] == [0, 1, 2, 3, 4]
+    assert fewer.notes == (
+        "fewer seeds than before (2): withdrew 3 replicates that had not begun; more --seeds place "
+        "them again",
+        "1 replicate of further seeds began before, and will be finished",
+    )
+    assert replicating.replicate().added == 0  # nobody asked for a number: it stays as it is
+    assert replicating.replicate(seeds=4, also=both).added == 3
+    assert marks(replicating.trials("s.replicates")) == placed
+
+
 def test_workers_make_no_trial_of_their_own(replicating: Replicating):
     replicating.replicate(seeds=1)
     storage = replicating.storage()

@@ -96,8 +96,7 @@ def remove_trial(book: Book, trial: TrialRecord, *, running: bool = False) -> No
             raise NotFoundError(f"{trial.reference} is not in the book any more")
         if not running:
             _refuse_running([row], trial.study)
-        _bury(connection, [row.trial_id])
-        note_removal(connection)
+        bury(connection, [row.trial_id])
 
 
 def remove_study(book: Book, study: StudyRecord, *, running: bool = False) -> None:
@@ -128,7 +127,7 @@ def remove_study(book: Book, study: StudyRecord, *, running: bool = False) -> No
         ).all()
         if not running:
             _refuse_running(found, study.name)
-        _bury(connection, [row.trial_id for row in found])
+        bury(connection, [row.trial_id for row in found])
         _empty_studies(connection, [study.study_id])
         note_removal(connection)
 
@@ -164,8 +163,13 @@ def _refuse_running(found: Iterable[Any], study: str) -> None:
         )
 
 
-def _bury(connection: Connection, trial_ids: Sequence[int]) -> None:
-    """Turn trials into tombstones and drop what belonged to them."""
+def bury(connection: Connection, trial_ids: Sequence[int]) -> None:
+    """Turn trials into tombstones and drop what belonged to them; the removal is noted.
+
+    Args:
+        connection: A write transaction.
+        trial_ids: The trials.
+    """
     t = schema.trial.c
     for chunk in _chunks(trial_ids):
         # With the next number of attempt, a process that still runs the trial is fenced.
@@ -175,6 +179,7 @@ def _bury(connection: Connection, trial_ids: Sequence[int]) -> None:
             .values(deleted=time.time(), attempt=t.attempt + 1)
         )
     _empty_trials(connection, trial_ids)
+    note_removal(connection)
 
 
 def _empty_trials(connection: Connection, trial_ids: Sequence[int]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from trialbook.book import schema
 from trialbook.book.book import Book
 from trialbook.book.claims import lock_study
+from trialbook.book.removal import bury
 from trialbook.book.spaces import Spaces
 from trialbook.book.trials import add_template
 from trialbook.records.execution import EndReason
@@ -56,6 +58,49 @@ def place(book: Book, study_id: int, wanted: Sequence[Replicate], spaces: Spaces
             )
             added.append(add_template(connection, study_id, template, spaces))
     return added
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What became of replicates that are not wanted any more.
+
+    Args:
+        removed: How many had not begun, and are gone.
+        begun: How many have begun and go on.
+    """
+
+    removed: int
+    begun: int
+
+
+def withdraw(book: Book, study_id: int, count: int) -> Withdrawn:
+    """Take back the replicates of further seeds that have not begun; their tombstones stay.
+
+    Args:
+        book: The book.
+        study_id: The study of replicates.
+        count: How many seeds each configuration keeps.
+
+    Raises:
+        NotFoundError: There is no such study.
+    """
+    unfinished = (_t.study_id == study_id, _t.deleted.is_(None), _t.finish_seq.is_(None))
+    with book.writing(durable=True) as connection:
+        lock_study(connection, study_id)
+        begun = connection.execute(
+            select(_t.system_attrs).where(
+                *unfinished, or_(_t.state != TrialState.WAITING.value, _t.attempt > 0)
+            )
+        ).all()
+        waiting = connection.execute(
+            select(_t.trial_id, _t.system_attrs)
+            .where(*unfinished, _t.state == TrialState.WAITING.value, _t.attempt == 0)
+            .with_for_update(skip_locked=True)  # whoever has one is about to begin it
+        ).all()
+        removed = [row.trial_id for row in waiting if _is_beyond(row.system_attrs, count)]
+        if removed:
+            bury(connection, removed)
+    return Withdrawn(len(removed), sum(_is_beyond(row.system_attrs, count) for row in begun))
 
 
 def replicates(book: Book, study_id: int) -> list[Replicate]:
@@ -126,6 +171,11 @@ def linked_studies(book: Book, uid: str) -> list[str]:
         ).all()
     links = ((row.name, link_of({REPLICATES: json.loads(row.value)})) for row in found)
     return [name for name, one in links if one is not None and one.uid == uid]
+
+
+def _is_beyond(system_attrs: str, count: int) -> bool:
+    replicate = replicate_of(json.loads(system_attrs))
+    return replicate is not None and replicate.index >= count
 
 
 def _living(connection: Connection, study_id: int) -> list[tuple[Replicate, TrialState]]:

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
     metavar="N",
-    help="Seeds that each configuration is to have run under, in all.",
+    help="Seeds that each configuration is to have run under, in all.  [default: as many as "
+    "before, else 10]",
 )
 @click.option(
     "--also",
@@ -88,7 +87,7 @@ if TYPE_CHECKING:
 def replicate(
     reference: str,
     storage: str | None,
-    seeds: int,
+    seeds: int | None,
     also: tuple[str, ...],
     defaults: tuple[str, ...],
     study: str | None,
@@ -103,7 +102,8 @@ def replicate(
 
     What it reaches on average is printed. The replicates are not pruned, and their seeds are the
     same for every configuration, so that comparisons are paired. The same command again goes on
-    where it ended, and starts nothing when all have run; with more seeds it adds to them. Workers
+    where it ended, and starts nothing when all have run; with more seeds it adds to them, with
+    fewer it withdraws what has not begun of the others. Workers
     elsewhere join it with 'trialbook worker STUDY.replicates'.
     """
     from trialbook.cli.replicate_page import write_replication

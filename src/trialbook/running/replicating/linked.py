@@ -6,7 +6,7 @@ Every step may be the last one before a crash; the same call goes on from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.study import StudyDirection
 
 from trialbook.book.reading import Reader
-from trialbook.book.replicates import link, replicates
+from trialbook.book.replicates import Withdrawn, link, replicates, withdraw
 from trialbook.book.storage import BookStorage
 from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, SettingsDifferError
@@ -35,6 +35,9 @@ from trialbook.running.study import is_bare
 from trialbook.running.trust import created_here, origin_of
 from trialbook.tracking.seeding import replicate_entropy, replicate_seeds, study_entropy
 
+SEEDS = 10
+"""Under how many seeds a configuration is run when nobody says."""
+
 SUFFIX = ".replicates"
 _METRIC_NAMES = "study:metric_names"
 """Optuna's system attribute with the names of the objectives."""
@@ -49,16 +52,18 @@ class Placed:
         study_id: Its id.
         added: How many replicates were added now; others were there.
         total: How many it has in all.
+        notes: What the user should know, one sentence each.
     """
 
     study: str
     study_id: int
     added: int
     total: int
+    notes: tuple[str, ...] = ()
 
 
 def placed(
-    storage: BookStorage, choice: Choice, *, name: str | None, count: int, seed: int | None
+    storage: BookStorage, choice: Choice, *, name: str | None, count: int | None, seed: int | None
 ) -> Placed:
     """See that a linked study exists and has so many replicates of each configuration.
 
@@ -66,7 +71,8 @@ def placed(
         storage: The open book.
         choice: What is replicated.
         name: Name of the linked study, ``None`` for the source's with ``.replicates``.
-        count: How many seeds each configuration is to have run under.
+        count: How many seeds each configuration is to have run under, ``None`` for as many as were
+            asked for before; those of more that have not begun are withdrawn.
         seed: What the seeds are derived from, ``None`` for the rule of ``docs/replicates.md``.
 
     Raises:
@@ -80,6 +86,11 @@ def placed(
     linked = link(storage.book, study_id)
     assert linked is not None
     _require_same_choice(linked, there, choice, name)
+    notes: tuple[str, ...] = ()
+    if count is None:
+        count = max((replicate.index + 1 for replicate in there), default=SEEDS)
+    elif any(replicate.index >= count for replicate in there):
+        notes = tuple(_withdrawn(withdraw(storage.book, study_id, count), count))
     seeds = _seeds(linked, there, choice.seeds, count)
     known = {replicate.configuration.key: replicate.configuration for replicate in there}
     wanted = [
@@ -88,7 +99,22 @@ def placed(
         for configuration in choice.configurations
     ]
     added = storage.place_replicates(study_id, wanted)
-    return Placed(name, study_id, added, len(replicates(storage.book, study_id)))
+    return Placed(name, study_id, added, len(replicates(storage.book, study_id)), notes)
+
+
+def _withdrawn(found: Withdrawn, count: int) -> Iterator[str]:
+    """What is said when fewer seeds are asked for than were before."""
+    if found.removed:
+        yield (
+            f"fewer seeds than before ({count}): withdrew "
+            f"{_replicates(found.removed)} that had not begun; more --seeds place them again"
+        )
+    if found.begun:
+        yield f"{_replicates(found.begun)} of further seeds began before, and will be finished"
+
+
+def _replicates(count: int) -> str:
+    return "1 replicate" if count == 1 else f"{count} replicates"
 
 
 def require_searched(storage: BookStorage, source: StudyRecord) -> None:

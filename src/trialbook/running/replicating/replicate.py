@@ -24,9 +24,6 @@ from trialbook.running.replicating.choosing import choice
 from trialbook.running.replicating.linked import SUFFIX, Placed, placed, require_searched
 from trialbook.running.trust import require_trust
 
-SEEDS = 10
-"""Under how many seeds a configuration is run when nobody says."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReplicateOptions:
@@ -34,7 +31,8 @@ class ReplicateOptions:
 
     Args:
         reference: ``STUDY/NUMBER``, ``STUDY/best`` or ``STUDY/best~K``.
-        seeds: Under how many seeds each configuration is to have run in all.
+        seeds: Under how many seeds each configuration is to have run in all; ``None`` for as many
+            as were asked for before, or 10.
         also: What to compare with: ``default``, ``best:K`` (the trial of rank K), ``NUMBER``.
         study: Name of the linked study, ``None`` for the source's followed by ``.replicates``.
         default: Params of the default configuration by name; empty for what the study has.
@@ -44,7 +42,7 @@ class ReplicateOptions:
     """
 
     reference: str
-    seeds: int = SEEDS
+    seeds: int | None = None
     also: tuple[str, ...] = ()
     study: str | None = None
     default: Mapping[str, Any] | None = None
@@ -79,7 +77,7 @@ class ReplicationRun:
 def replicate(
     reference: str,
     *,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     also: Sequence[str] = (),
     study: str | None = None,
     default: Mapping[str, Any] | None = None,
@@ -96,11 +94,13 @@ def replicate(
     """Run a chosen configuration again under fresh seeds, as trials of a linked study.
 
     The same call again goes on where the last one ended, and runs nothing when all has run; with
-    more seeds it adds to the same study. ``trialbook.analysis.replication`` gives the result.
+    more seeds it adds to the same study, with fewer it withdraws what has not begun of the others.
+    ``trialbook.analysis.replication`` gives the result.
 
     Args:
         reference: ``STUDY/NUMBER``, ``STUDY/best`` or ``STUDY/best~K``.
-        seeds: Under how many seeds each configuration is to have run in all.
+        seeds: Under how many seeds each configuration is to have run in all; ``None`` for as many
+            as were asked for before, or 10.
         also: What to compare with: ``"default"``, ``"best:2"`` (the runner-up), ``"12"``.
         study: Name of the linked study, by default the source's followed by ``.replicates``.
         default: Params of the default configuration, by name.
@@ -154,7 +154,7 @@ def replicate_as_asked(
         options: What is replicated, and how.
         progress: Shows how it goes on.
     """
-    if options.seeds < 1:
+    if options.seeds is not None and options.seeds < 1:
         raise InvalidInputError(f"there must be 1 or more seeds, not {options.seeds}")
     progress = progress or Silence()
     storage = BookStorage(book_url(options.join.storage), create=False)
@@ -188,7 +188,7 @@ def _placed(storage: BookStorage, options: ReplicateOptions) -> tuple[str, tuple
     known = _known_default(storage, options.study or source + SUFFIX)
     found = choice(reader, options.reference, options.also, options.default, known)
     done = placed(storage, found, name=options.study, count=options.seeds, seed=options.seed)
-    return source, found.notes, done
+    return source, (*found.notes, *done.notes), done
 
 
 def _known_default(storage: BookStorage, study: str) -> Mapping[str, Any] | None:
