@@ -16,6 +16,7 @@ from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.environment import EnvironmentState
 from trialbook.records.execution import LaunchState
 
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 NAMES = ("tpe-1", "tpe-2")
 _STATES = {
     Kind.CONFIG: ConfigState,
@@ -85,6 +86,52 @@ def test_arguments_may_differ_in_the_name_and_the_seed_and_it_is_said(pair):
     assert note.startswith("The arguments of the studies of tpe differ where they give the study's")
     # A 12 is no 1 and no 2: whole parts only.
     assert judged(called_with(one, "--layers", "11"), called_with(two, "--layers", "12"))[0] == 2
+
+
+def test_the_seed_of_the_decorator_is_the_studys_own_too(pair):
+    """``python tune.py tpe-1 rnd 25 11``, with the last one in the decorator."""
+    one, two = (
+        replace(study, trial_seeds=frozenset({10 + at})) for at, study in enumerate(pair, start=1)
+    )
+    assert (
+        judged(
+            called_with(one, "tpe-1", "rnd", "25", "11"),
+            called_with(two, "tpe-2", "rnd", "25", "12"),
+        )[0]
+        == 1
+    )
+    # What happens to be one's seed and is the same in both is no difference.
+    assert judged(called_with(one, "11", "11"), called_with(two, "12", "11"))[0] == 1
+    count, (note,) = judged(
+        called_with(one, "tpe-1", "25", "11"), called_with(two, "tpe-2", "26", "12")
+    )
+    assert count == 2
+    assert "differ in arguments (STUDY 25 SEED; STUDY 26 SEED)." in note
+    # The seed of one in the place of the other's name is another call.
+    assert judged(called_with(one, "11"), called_with(two, "tpe-2"))[0] == 2
+
+
+def test_a_name_with_a_slash_is_found_whole(pair):
+    studies = []
+    for study, name in zip(pair, ("a/1", "b/2"), strict=True):
+        search = replace(study.search, study=replace(study.search.study, name=name))
+        studies.append(called_with(replace(study, search=search), f"--study={name}", name))
+    assert judged(*studies)[0] == 1
+
+
+def test_the_seed_of_a_sampler_is_no_difference(tmp_path):
+    storage = trialbook.BookStorage(tmp_path / "book.db")
+    for seed, name in enumerate(NAMES, start=1):
+        sampler = optuna.samplers.QMCSampler(
+            seed=seed, independent_sampler=optuna.samplers.QMCSampler(seed=seed), scramble=True
+        )
+        trialbook.create_study(storage=storage, study_name=name, sampler=sampler).optimize(
+            objective, n_trials=1
+        )
+    studies = compare(NAMES, storage=storage).studies
+    storage.close()
+    assert [study.seed for study in studies] == [1, 2]
+    assert judged(*studies) == (1, [])
 
 
 def test_arguments_of_a_worker_do_not_reach_the_objective(pair):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trialbook.analysis.comparison.studies import (
     PROBLEM,
@@ -17,17 +18,18 @@ from trialbook.analysis.comparison.studies import (
     differences,
     environment_differences,
 )
+from trialbook.records.config import ComponentSettings
 from trialbook.records.coordinates import Kind
 from trialbook.records.marks import difference_text, named
 
 RULE = (
     "Studies count as repetitions of one another when these are the same: sampler and pruner with "
     "their settings, the search space, the objective and its file or module, the contents of all "
-    "code files that were loaded, data, configuration, and the arguments of the program, apart "
-    "from the study's own name and seed. Machines, environments, budgets and numbers of workers "
-    "may differ."
+    "code files that were loaded, data, configuration, and the arguments of the program. Where "
+    "these give the study's own name or a seed of its own, they may differ. So may machines, "
+    "environments, budgets and numbers of workers."
 )
-_PARTS = re.compile(r"([=/,:])")
+_SEPARATORS = re.compile(r"([=/,:])")
 """What separates the parts of an argument: ``--seed=3``, ``runs/tpe-3``."""
 
 
@@ -142,9 +144,23 @@ def _same_search(first: ComparedStudy, other: ComparedStudy) -> bool:
     if specs[0] is None or specs[1] is None:
         return False
     asked, again = specs[0].search, specs[1].search
-    if asked.sampler is None or (asked.sampler, asked.pruner) != (again.sampler, again.pruner):
+    if asked.sampler is None or again.sampler is None or asked.pruner != again.pruner:
+        return False
+    if _seedless(asked.sampler) != _seedless(again.sampler):
         return False
     return not (specs[0].changes or specs[1].changes) and _ranges(first) == _ranges(other)
+
+
+def _seedless(sampler: ComponentSettings) -> tuple[str, dict[str, Any], bool]:
+    """A sampler without the seed that it was built with, as QMC's is among its settings."""
+    settings = {
+        key: {**value, "settings": _seedless(ComponentSettings("", value["settings"]))}
+        if isinstance(value, dict) and isinstance(value.get("settings"), dict)
+        else value
+        for key, value in sampler.settings.items()
+        if key != "seed"
+    }
+    return sampler.name, settings, sampler.by_name
 
 
 def _apart(first: ComparedStudy, other: ComparedStudy) -> tuple[tuple[str, str], ...]:
@@ -169,23 +185,50 @@ def _reasons(first: ComparedStudy, other: ComparedStudy) -> Iterator[tuple[str, 
             yield called, " (not recorded)"
         elif found:
             yield called, f" ({named([difference_text(one) for one in found])})"
-    if _unnamed(first) != _unnamed(other):
+    if not _same_arguments(first, other):
         yield "arguments", f" ({_shown(first)}; {_shown(other)})"
 
 
-def _unnamed(study: ComparedStudy) -> tuple[str, ...]:
-    """Its arguments, with words in the place of its name and its seed."""
-    own = {study.search.study.name: "STUDY"}
-    if study.seed is not None:
-        own[str(study.seed)] = "SEED"
-    return tuple(
-        "".join(own.get(part, part) for part in _PARTS.split(argument))
-        for argument in study.arguments
+def _same_arguments(first: ComparedStudy, other: ComparedStudy) -> bool:
+    """Whether arguments are equal, but where both give the study's own name, or both its seed."""
+    own, others = _own(first), _own(other)
+    parts, again = _parts(first), _parts(other)
+    return len(parts) == len(again) and all(
+        part == beside or (part in own and own[part] == others.get(beside))
+        for part, beside in zip(parts, again, strict=True)
     )
 
 
+def _own(study: ComparedStudy) -> dict[str, str]:
+    """What in a study's arguments is its own: its seeds, that of the decorator too, and its name.
+
+    Returns:
+        Text of a part of an argument to the word that stands for it.
+    """
+    seeds = study.trial_seeds | ({study.seed} if study.seed is not None else set())
+    return {**{str(seed): "SEED" for seed in seeds}, study.search.study.name: "STUDY"}
+
+
+def _parts(study: ComparedStudy) -> list[str]:
+    """All parts of its arguments and what separates them, each argument with its end."""
+    name = study.search.study.name  # may hold what separates parts elsewhere
+    found: list[str] = []
+    for argument in study.arguments:
+        option, is_given, value = argument.partition("=")
+        if argument == name:
+            found.append(name)
+        elif value == name:
+            found += (option, is_given, name)
+        else:
+            found += _SEPARATORS.split(argument)
+        found.append("\0")
+    return found
+
+
 def _shown(study: ComparedStudy) -> str:
-    return " ".join(_unnamed(study)) or "none"
+    own = _own(study)
+    text = "".join(own.get(part, part) for part in _parts(study))
+    return text.replace("\0", " ").strip() or "none"
 
 
 def _ranges(study: ComparedStudy) -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ Which of them repeat one another is in ``repeating.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ from trialbook.records.verdict import CoordinateDifference
 
 PROBLEM = (Kind.CODE, Kind.DATA, Kind.CONFIG)
 """Coordinates that say what problem a study searched."""
-_SEED = "search.seed"
+_SEED = re.compile(r"search\.(sampler\.(.*\.)?)?seed")
+"""How differences call the study's seed, and one among the settings of its sampler."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +159,7 @@ def differences(
     if kind not in first.snapshots or kind not in other.snapshots:
         return None
     found = coordinate_differences(first.snapshots[kind], other.snapshots[kind])
-    return tuple(d for d in found if d.what != _SEED)
+    return tuple(d for d in found if not _SEED.fullmatch(d.what))
 
 
 def environment_differences(
