@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.records.printable import printable
 from trialbook.report.carrying import html as carrying
 from trialbook.report.document import FigureBlock, TableBlock
 from trialbook.report.writers.csv import csv_text, tables_of
 from trialbook.report.writers.html import write
+from trialbook.report.writers.html_views import TableView, view_of
 
-from ..documents import HOSTILE, document
+from ..documents import HOSTILE, document, reference
 
 _ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p", "bdi",
@@ -144,7 +146,9 @@ def test_a_long_table_says_what_it_leaves_out_and_can_be_saved_whole(plain):
 
 def test_headings_cells_and_figures_say_what_they_are_to_a_screen_reader(plain):
     page = Page(plain.decode())
-    assert all(th["scope"] == "col" for th in page.of("th"))
+    assert {th["scope"] for th in page.of("th")} == {"col", "row"}
+    for row in range(5):
+        assert f'<th scope="row"><bdi>plain {row}</bdi></th><td'.encode() in plain
     assert len(page.of("caption")) == len(page.of("table"))
     plots = [div for div in page.of("div") if div.get("class") == "plot"]
     assert len(plots) == len(page.of("figure")) == 9
@@ -153,6 +157,19 @@ def test_headings_cells_and_figures_say_what_they_are_to_a_screen_reader(plain):
         assert plot["aria-label"] == "plain. plain: caption plain: 40 of 80 points are drawn"
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
+
+
+def test_a_first_cell_names_its_row_only_where_it_tells_it_apart():
+    def named(*first: str | None) -> bool:
+        rows = tuple((cell, 1) for cell in first)
+        table = Table((Column("a"), Column("b", Holds.INTEGER)), rows)
+        view = view_of(TableBlock("t", "T", table, reference("table:t")))
+        assert isinstance(view, TableView)
+        return view.named
+
+    assert named("x", "y")
+    assert not named("x", "x")
+    assert not named("x", None)
 
 
 def test_the_page_knows_what_stands_for_each_ink_of_its_figures_when_it_is_dark(plain):

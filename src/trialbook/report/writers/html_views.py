@@ -93,6 +93,7 @@ class TableView:
         reference: What it carries.
         headings: Of the columns.
         rows: Those that are shown.
+        named: Whether the first cell of each row says which row it is.
         more: What the page leaves out and where it is; empty when it shows everything.
         download: A ``data:`` URL of the whole table as CSV; empty without one.
     """
@@ -103,6 +104,7 @@ class TableView:
     reference: FigureReference
     headings: tuple[CellView, ...]
     rows: tuple[tuple[CellView, ...], ...]
+    named: bool
     more: str
     download: str
 
@@ -237,9 +239,16 @@ def _table_view(
             for column in table.columns
         ),
         rows=tuple(_row(table.columns, row) for row in rows),
+        named=_named(rows),
         more=more,
         download=download,
     )
+
+
+def _named(rows: Sequence[Sequence[Cell]]) -> bool:
+    """Whether the first cells tell the rows apart, so that a screen reader may read them first."""
+    first = [row[0] for row in rows]
+    return None not in first and len(set(first)) == len(first) and all(len(r) > 1 for r in rows)
 
 
 def _rows_text(count: int) -> str:
