@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.trial import create_trial
 from sqlalchemy import text
 
 from trialbook.analysis.estimates import Estimate
@@ -226,4 +228,17 @@ def test_a_study_of_plain_optuna_says_what_is_missing(shelf: Shelf) -> None:
     with opened(shelf.storage) as reader:
         found = evidence(report_source(reader, shelf.names["plain"], ReportOptions(figures=False)))
     there = {name for name in PROOFS if getattr(found, name).found}
-    assert there == {"space", "selection", "runs"}
+    assert there == {"space", "selection"}
+
+
+def test_trials_that_were_added_are_no_runs_of_this_study(tmp_path: Path) -> None:
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    study = optuna.load_study(study_name=STUDY, storage=storage)
+    study.add_trials([create_trial(value=0.1)] * 2)
+    found = of(storage).runs
+    storage.close()
+
+    assert not found.found
+    assert "6 trials" in found.text
+    assert "4 ran here under tracking, in 4 attempts; 2 were added or ran without it" in found.text

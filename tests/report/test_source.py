@@ -156,16 +156,16 @@ def test_changes_of_the_budget_are_told_or_that_nobody_kept_them(storage: BookSt
         return texts, [block for block in blocks if isinstance(block, TableBlock)]
 
     texts, tables = told(keeps_adjustments=True)
-    whole = "Not changed after the study was created: sampler, pruner, seed, budget, retries, "
+    whole = "Not changed after the study was created: seed, budget, retries, "
     assert f"{whole}limits, lease and default." in texts
     assert not tables
 
     raised = Adjustment("budget.trials", 5, 12, 5, 1.5e9)
     texts, (table,) = told(keeps_adjustments=True, adjustments=(raised,))
     assert table.table.rows == (("budget.trials", "5", "12", 5, "2017-07-14 02:40:00 UTC"),)
-    assert "Not changed after the study was created: sampler, pruner and seed." in texts
+    assert "Not changed after the study was created: seed." in texts
     assert not [text for text in texts if "is not known" in text]
 
     texts, tables = told()
-    assert "Not changed after the study was created: sampler, pruner and seed." in texts
+    assert "Not changed after the study was created: seed." in texts
     assert [text for text in texts if "default were changed since is not known" in text]

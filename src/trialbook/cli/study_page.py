@@ -8,8 +8,10 @@ from itertools import chain
 
 from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
 from trialbook.analysis.isolation import isolation_of
+from trialbook.analysis.searches.asked import Part, asked_of, component_uses
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.book.verification import seal_of
@@ -162,12 +164,17 @@ def _head(
         yield "source", f"study {source_of(reader.book, own).text}: {chosen}"
     yield "created", time_text(study.created_s)
     spec = study.spec
+    asked = asked_of(reader, study)
     if spec is None:
         yield "search", "not recorded: the study was not made by Trialbook"
     else:
         yield "objective", spec.objective or ""
-        yield "sampler", _component(spec.search.sampler)
-        yield "pruner", _component(spec.search.pruner)
+    parts: tuple[Part, ...] = ("sampler", "pruner")
+    for part in parts:
+        for use in (uses := component_uses(study, asked, part)):
+            trials = f" in trials {numbers_text(use.trials)}" if len(uses) > 1 else ""
+            yield part, f"{_component(use.component)}{trials}"
+    if spec is not None:
         yield "seed", "" if spec.search.seed is None else str(spec.search.seed)
         yield "budget", _budget(spec.search.trials, spec.search.hours)
         yield "isolation", isolation_of(reader, study).text or ""
@@ -200,9 +207,7 @@ def _quarantine(status: StudyStatus) -> str:
     return f"{'trial' if len(numbers) == 1 else 'trials'} {named}{rest}"
 
 
-def _component(component: ComponentSettings | None) -> str:
-    if component is None:
-        return ""
+def _component(component: ComponentSettings) -> str:
     settings = ", ".join(f"{key}={scalar_text(v)}" for key, v in component.settings.items())
     own = "" if component.by_name else " (passed by the program)"
     return f"{component.name}({settings}){own}"

@@ -15,6 +15,7 @@ from trialbook.analysis.compute import ComputeUse
 from trialbook.analysis.coordinate_changes import Version
 from trialbook.analysis.gaps import Gaps
 from trialbook.analysis.replication_tables import interval_text
+from trialbook.analysis.searches.asked import ComponentUse
 from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics
 from trialbook.analysis.trial_numbers import numbers_text
@@ -260,12 +261,23 @@ def _space(source: ReportSource) -> Proof:
 def _method(source: ReportSource) -> Proof:
     if source.holds_replicates:
         return missing(_NO_SEARCH)
-    spec = source.study.spec
-    if spec is None or spec.search.sampler is None or spec.search.pruner is None:
+    samplers, pruners = source.search.samplers, source.search.pruners
+    if not samplers or not pruners:
         return missing("sampler and pruner are not recorded: use trialbook.create_study")
-    seed = "no seed" if spec.search.seed is None else f"seed {spec.search.seed}"
-    names = (source.class_name(part.name) for part in (spec.search.sampler, spec.search.pruner))
+    spec = source.study.spec
+    seed = "no seed" if spec is None or spec.search.seed is None else f"seed {spec.search.seed}"
+    names = (_components(source, uses) for uses in (samplers, pruners))
     return Proof(f"{', '.join(names)}, {seed} (section Sampler, pruner, seeds and budget)")
+
+
+def _components(source: ReportSource, uses: Sequence[ComponentUse]) -> str:
+    """Names of samplers or pruners, each with its trials where there are several."""
+    if len(uses) == 1:
+        return source.class_name(uses[0].component.name)
+    return ", ".join(
+        f"{source.class_name(use.component.name)} in trials {numbers_text(use.trials, _NAMED)}"
+        for use in uses
+    )
 
 
 def _selection(source: ReportSource) -> Proof:
@@ -317,9 +329,17 @@ def _runs(source: ReportSource) -> Proof:
     if unfinished:
         return missing(f"{counted(unfinished, 'trial')} can still end: let the study finish")
     parts = ", ".join(f"{states[s]} {s.lower()}" for s in states if states[s])
-    attempts = len([a for a in source.search.attempts if a.worker_id is not None])
-    ran = f" in {counted(attempts, 'attempt')}" if attempts else ""
-    return Proof(f"{counted(total, 'trial')} ({parts}){ran}")
+    attempts = sum(attempt.executed for attempt in source.search.attempts)
+    # A trial that was added by hand and one of an objective without tracking look the same.
+    untracked = source.account.gaps.untracked
+    if untracked:
+        return missing(
+            f"{counted(total, 'trial')} ({parts}): {total - untracked} ran here under tracking"
+            + (f", in {counted(attempts, 'attempt')}" if attempts else "")
+            + f"; {untracked} {'was' if untracked == 1 else 'were'} added or ran without it, and "
+            f"how many runs that took is not known: {_TRACK}"
+        )
+    return Proof(f"{counted(total, 'trial')} ({parts}) in {counted(attempts, 'attempt')}")
 
 
 def _exclusions(source: ReportSource) -> Proof:

@@ -7,14 +7,16 @@ the config coordinate of each trial tells. Trials that were not tracked tell not
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from trialbook.analysis.trial_numbers import numbers_text
+from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
-from trialbook.records.config import ComponentSettings, ConfigState
+from trialbook.records.config import ComponentSettings, ConfigState, SearchSettings
 from trialbook.records.study import StudyRecord
 
 Part = Literal["sampler", "pruner"]
@@ -56,24 +58,25 @@ def asked_searches(
     for number, digest in named:
         if digest is not None:
             trials.setdefault(digest, []).append(number)
-    found: dict[tuple[str, str], list[int]] = {}
-    components: dict[
-        tuple[str, str], tuple[ComponentSettings | None, ComponentSettings | None]
-    ] = {}
+    found: dict[tuple[str, str], tuple[SearchSettings, list[int]]] = {}
     for digest, numbers in trials.items():
         try:
             search = reader.snapshot(digest).state_as(ConfigState).search
         except (NotFoundError, BookCorruptError):
             continue  # not recorded then; 'verify' names it
-        if search.sampler is None and search.pruner is None:
-            continue
-        key = (_text(search.sampler), _text(search.pruner))
-        found.setdefault(key, []).extend(numbers)
-        components.setdefault(key, (search.sampler, search.pruner))
+        if search.sampler is not None or search.pruner is not None:
+            key = (_key(search.sampler), _key(search.pruner))
+            found.setdefault(key, (search, []))[1].extend(numbers)
     return tuple(
-        AskedSearch(*components[key], tuple(sorted(found[key])))
-        for key in sorted(found, key=lambda key: min(found[key]))
+        AskedSearch(search.sampler, search.pruner, tuple(sorted(numbers)))
+        for search, numbers in sorted(found.values(), key=lambda one: min(one[1]))
     )
+
+
+def asked_of(reader: Reader, study: StudyRecord) -> tuple[AskedSearch, ...]:
+    """The same of all trials of a study that were tracked."""
+    rows = named_coordinates(reader.book, study.study_id)
+    return asked_searches(reader, ((n, row.digests.config) for row in rows for n in row.trials))
 
 
 def component_uses(
@@ -85,20 +88,27 @@ def component_uses(
         The one of the study's settings, without trials, when no trial recorded any; empty when the
         settings are not known either.
     """
+    spec = study.spec
+    created = None
+    if spec is not None:
+        created = spec.search.sampler if part == "sampler" else spec.search.pruner
     found: dict[str, tuple[ComponentSettings, list[int]]] = {}
     for one in asked:
         component = one.sampler if part == "sampler" else one.pruner
         if component is not None:
-            found.setdefault(component.text, (component, []))[1].extend(one.trials)
+            # The study's settings are in the order of the constructor, those of a snapshot sorted.
+            first = created if same_component(component, created) and created else component
+            found.setdefault(_key(component), (first, []))[1].extend(one.trials)
     if found:
         return tuple(
             ComponentUse(component, tuple(sorted(trials))) for component, trials in found.values()
         )
-    spec = study.spec
-    if spec is None:
-        return ()
-    component = spec.search.sampler if part == "sampler" else spec.search.pruner
-    return () if component is None else (ComponentUse(component, ()),)
+    return () if created is None else (ComponentUse(created, ()),)
+
+
+def same_component(first: ComponentSettings | None, other: ComponentSettings | None) -> bool:
+    """Whether two samplers, or pruners, are of one class and have the same settings."""
+    return _key(first) == _key(other)
 
 
 def uses_text(uses: Iterable[ComponentUse], *, whole: bool = True) -> str:
@@ -115,5 +125,7 @@ def uses_text(uses: Iterable[ComponentUse], *, whole: bool = True) -> str:
     )
 
 
-def _text(component: ComponentSettings | None) -> str:
-    return "" if component is None else component.text
+def _key(component: ComponentSettings | None) -> str:
+    if component is None:
+        return ""
+    return f"{component.name} {json.dumps(component.settings, sort_keys=True)}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.isolation import IsolationUse
+from trialbook.analysis.searches.asked import ComponentUse, Part, same_component
+from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
-from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section
+from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
 from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted, listed, moment
 
@@ -23,10 +26,11 @@ def settings(source: ReportSource) -> Section:
     spec = source.study.spec
     blocks: list[Block] = []
     if spec is None:
+        told = ", but trials recorded theirs" if source.search.asked else ""
         blocks.append(
             Notice(
                 "The study was made by plain Optuna, which does not record its sampler, pruner, "
-                "seed and budget. Create it with trialbook.create_study, and they are."
+                f"seed and budget{told}. Create it with trialbook.create_study, and they are."
             )
         )
     blocks.append(Facts(tuple(_search_facts(source, spec))))
@@ -44,17 +48,48 @@ def _component_text(source: ReportSource, component: ComponentSettings | None) -
     return replace(component, name=source.class_name(component.name)).text
 
 
+def _component_facts(
+    source: ReportSource, part: Part, uses: Sequence[ComponentUse]
+) -> Iterator[Fact]:
+    """The samplers or pruners that trials ran with; what was asked for when no trial says."""
+    if not uses:
+        yield Fact(part, None, Holds.CODE, note=_UNKNOWN)
+    for use in uses:
+        notes = [] if use.component.by_name else ["an object that the user made"]
+        if len(uses) > 1:
+            notes.append(f"{counted(len(use.trials), 'trial')}: {numbers_text(use.trials)}")
+        elif not use.trials and source.account.gaps.untracked:
+            notes.append("when the study was created; no trial recorded its own")
+        if part == "pruner" and source.search.objectives > 1:
+            notes.append("without effect: Optuna prunes trials of studies with one objective only")
+        yield Fact(part, _component_text(source, use.component), Holds.CODE, note="; ".join(notes))
+
+
+def _set_later(source: ReportSource, spec: StudySpec) -> dict[Part, bool]:
+    """Whether trials ran with another sampler or pruner than the study was created with.
+
+    A part is absent when nobody can tell, as no trial was tracked.
+    """
+    found: dict[Part, bool] = {}
+    asked: tuple[tuple[Part, ComponentSettings | None, Sequence[ComponentUse]], ...] = (
+        ("sampler", spec.search.sampler, source.search.samplers),
+        ("pruner", spec.search.pruner, source.search.pruners),
+    )
+    begun = bool((source.search.states != "WAITING").any())
+    for part, created, uses in asked:
+        if any(use.trials for use in uses) or not begun:
+            found[part] = created is not None and any(
+                use.trials and not same_component(use.component, created) for use in uses
+            )
+    return found
+
+
 def _search_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
     search = None if spec is None else spec.search
-    facts = []
-    for label in ("sampler", "pruner"):
-        component: ComponentSettings | None = getattr(search, label, None)
-        note = "" if component is None or component.by_name else "an object that the user made"
-        if component is None:
-            note = _UNKNOWN
-        elif label == "pruner" and source.search.objectives > 1:
-            note = "without effect: Optuna prunes trials of studies with one objective only"
-        facts.append(Fact(label, _component_text(source, component), Holds.CODE, note=note))
+    facts = [
+        *_component_facts(source, "sampler", source.search.samplers),
+        *_component_facts(source, "pruner", source.search.pruners),
+    ]
     seed = None if search is None else search.seed
     if spec is not None and seed is None:
         facts.append(Fact("study seed", "none"))
@@ -144,7 +179,13 @@ def _changes(source: ReportSource, spec: StudySpec) -> list[Block]:
                 _adjusted(spec),
             ),
         ]
-    unchanged = [] if spec.changes else ["sampler", "pruner", "seed"]
+    later = _set_later(source, spec)
+    blocks += _told_of_components(
+        source, spec, [part for part, is_other in later.items() if is_other]
+    )
+    unchanged: list[str] = []
+    if not spec.changes:
+        unchanged = [*(part for part, is_other in later.items() if not is_other), "seed"]
     if not spec.adjustments and spec.keeps_adjustments:
         unchanged += ["budget", "retries", "limits", "lease", "default"]
     if unchanged:
@@ -158,6 +199,22 @@ def _changes(source: ReportSource, spec: StudySpec) -> list[Block]:
             )
         )
     return blocks
+
+
+def _told_of_components(
+    source: ReportSource, spec: StudySpec, parts: Sequence[Part]
+) -> Iterator[Block]:
+    """Which samplers and pruners were set by a program after the study was created."""
+    for part in parts:
+        uses = source.search.samplers if part == "sampler" else source.search.pruners
+        created = spec.search.sampler if part == "sampler" else spec.search.pruner
+        others = [use for use in uses if not same_component(use.component, created)]
+        numbers = sorted(number for use in others for number in use.trials)
+        yield Notice(
+            f"{counted(len(numbers), 'trial')} ran with another {part} than the study was created "
+            f"with, {_component_text(source, created)}: {numbers_text(numbers)}.",
+            Tone.WARNING,
+        )
 
 
 def _adjusted(spec: StudySpec) -> Table:
