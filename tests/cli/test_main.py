@@ -8,13 +8,14 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 
 import click
 import pytest
 
 import trialbook.errors as tree
 from trialbook.cli import failures
-from trialbook.cli.failures import ExitCode, exit_code_of, message_of
+from trialbook.cli.failures import ExitCode, exit_code_of, message_of, say_warnings
 from trialbook.cli.main import COMMANDS, exit_code_of_command, trialbook
 
 
@@ -121,6 +122,14 @@ def test_the_code_says_what_kind_of_error_it_was(kind, code):
 def test_recorded_text_in_an_error_does_not_reach_the_terminal():
     error = tree.NotFoundError("no \x1b[31mstudy\x1b[0m", hint="a\rb")
     assert message_of(error) == "no \\x1b[31mstudy\\x1b[0m\n  try: a\\rb"
+
+
+def test_a_warning_is_a_message_and_tells_no_place_in_the_program(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    say_warnings()
+    ours, other = tree.TrialbookWarning("a\x1bb"), UserWarning("c")
+    assert warnings.formatwarning(ours, type(ours), "x.py", 1) == "warning: a\\x1bb\n"
+    assert warnings.formatwarning(other, type(other), "x.py", 1).startswith("x.py:1: UserWarning")
 
 
 def test_a_traceback_is_printed_only_with_debug(tmp_path):

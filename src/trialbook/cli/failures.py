@@ -1,9 +1,10 @@
-"""Exit codes, and the one place where errors become messages and codes."""
+"""Exit codes, and the one place where errors and warnings become messages and codes."""
 
 from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from enum import IntEnum
 from pathlib import Path
 
@@ -77,3 +78,22 @@ def reported(error: BaseException, *, debug: bool) -> None:
             file=sys.stderr,
         )
     print(styled("error:", "red", sys.stderr), message_of(error), file=sys.stderr)
+
+
+def say_warnings() -> None:
+    """Print warnings of Trialbook as messages from now on: their place in its code is noise."""
+    usual = warnings.formatwarning
+
+    def said(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if not issubclass(category, errors.TrialbookWarning):
+            return usual(message, category, filename, lineno, line)
+        text = printable(str(message), keep_newlines=True)
+        return f"{styled('warning:', 'yellow', sys.stderr)} {text}\n"
+
+    warnings.formatwarning = said

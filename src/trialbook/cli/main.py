@@ -16,7 +16,7 @@ from importlib import import_module
 
 import click
 
-from trialbook.cli.failures import ExitCode, exit_code_of, reported
+from trialbook.cli.failures import ExitCode, exit_code_of, reported, say_warnings
 from trialbook.cli.options import Invocation, debug_option, group_storage_option
 
 
@@ -247,4 +247,5 @@ def main() -> None:
         # A terminal that cannot show a recorded name gets its escapes, not an error.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+    say_warnings()
     sys.exit(exit_code_of_command())
