@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trialbook.book.identifying import Identifying
 from trialbook.records.shell_words import arguments
@@ -52,6 +54,7 @@ def test_paths_and_addresses_are_numbered_those_of_the_params_first() -> None:
             "konstanz, unikonstanz.de, gpu7.unikonstanz.de, gpu7",
             "konstanz, domain 2, host 1, host 1",
         ),
+        ("acc_jdoe of JDoe, GPU7.UniKonstanz.de", "acc_user 1 of user 1, host 1"),
         ("UNIKONSTANZ of jdoe-team", "organisation 1 of user 1-team"),
         ("at 0123456 or 0123456789abc, 90123456", "at commit 1 or commit 1, 90123456"),
         ("code: src/doe/samplers.py, x.py", "code: file 1, x.py"),
@@ -72,6 +75,38 @@ def test_what_follows_from_the_records_is_replaced(text: str, said: str) -> None
     assert names.applied(text) == said
     assert names.tells(text)
     assert not names.tells(said)
+
+
+NAMES = (
+    "jdoe",
+    "supersecret",
+    "gpu7.lab.edu",
+    "/home/jdoe/my data",
+    "a+b (c)*",
+    "0123456" + "a" * 33,
+)
+KNOWN = Replacements(
+    {"a+b (c)*": "the study"},
+    Identifying(
+        users=("jdoe",),
+        hosts=("gpu7.lab.edu",),
+        remotes=("https://x.org/y/supersecret",),
+        paths=("/home/jdoe/my data",),
+        commits=("0123456" + "a" * 33,),
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(NAMES), st.text(" ,;:'\"()[]{}<>=|\n\t/\\-_$", max_size=6)),
+        max_size=8,
+    )
+)
+def test_a_known_name_stands_in_no_text_whatever_is_around_it(parts: list[tuple[str, str]]) -> None:
+    told = KNOWN.applied(" ".join(between + name + between for name, between in parts))
+    for telling in ("jdoe", "supersecret", "gpu7", "my data", "(c)*", "0123456"):
+        assert telling not in told
 
 
 def test_usual_words_are_no_names_of_repositories() -> None:

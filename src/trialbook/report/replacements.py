@@ -21,6 +21,8 @@ _FORGES = frozenset(
 _SHORTEST = 2
 _TELLING = 5
 """Names that are only guessed to tell something have so many letters."""
+_IN_ANY_CASE = 4
+"""From this length on a host or a user is found in any case of letters: ``JDoe_models``."""
 _SUBSTRING = 8
 """From this length on a name is found inside of words too."""
 _LONGEST_PATH = 4096
@@ -63,8 +65,10 @@ class Replacements:
         classes: Iterable[str] = (),
         book_url: str = "",
     ) -> None:
-        self._names = _names(studies, found)
+        owners = _owners(found, book_url)
+        self._names = owners | _names(studies, found)
         guesses = _guesses(found)
+        guesses |= {name: stands for name, stands in owners.items() if len(name) >= _IN_ANY_CASE}
         self._guesses = {_folded(name): stands for name, stands in guesses.items()}
         self._classes = frozenset(classes)
         self._files, self._modules = _code_names(found.files)
@@ -72,6 +76,9 @@ class Replacements:
         self._numbers: dict[str, dict[str, str]] = {}
         addresses = (*found.remotes, *found.addresses, *_machines(found), book_url)
         self._pattern = _pattern(self._names, guesses, addresses, _known_paths(found))
+        # A name with a blank would lose its first part to a path that ends there.
+        parted = [name for name in self._names if re.fullmatch(_TAIL, name) is None]
+        self._parted = _one_of((("name", map(_named, _longest_first(parted))),)) if parted else None
         for text in found.choices:
             # What was searched has the same number in every document and figure of a study.
             self.applied(text)
@@ -80,10 +87,13 @@ class Replacements:
         """Whether anything in it is replaced; nothing gets a number by that."""
         if any(self._of_code(token) is not None for token in _CODE.findall(text)):
             return True
-        return self._pattern.search(text) is not None
+        patterns = [self._pattern, *([] if self._parted is None else [self._parted])]
+        return any(pattern.search(text) for pattern in patterns)
 
     def applied(self, text: str) -> str:
         """The text without what is telling."""
+        if self._parted is not None:
+            text = self._parted.sub(self._stands, text)
         return self._pattern.sub(self._stands, _CODE.sub(self._code, text))
 
     def _code(self, found: re.Match[str]) -> str:
@@ -122,7 +132,19 @@ class Replacements:
 def _names(studies: Mapping[str, str], found: Identifying) -> dict[str, str]:
     """Every name that is known to tell somebody, and what stands for it."""
     names = dict(studies)
-    domains = [_remote(remote)[0] for remote in found.remotes]
+    jobs = (job for job in found.jobs if not job.isdecimal() or len(job) > 3)
+    for what, members in (("job", jobs), ("commit", found.commits)):
+        for number, name in enumerate(filter(_tells, members), start=1):
+            names.setdefault(name, f"{what} {number}")
+    kept = {name: stands for name, stands in names.items() if _tells(name)}
+    # A command holds a name as the shell wants it, which is another text where it has quotes.
+    return kept | {shell_word(name)[1:-1]: kept[name] for name in kept if "'" in name}
+
+
+def _owners(found: Identifying, book_url: str) -> dict[str, str]:
+    """Names of hosts, domains and users, and what stands for them."""
+    names: dict[str, str] = {}
+    domains = [_remote(url)[0] for url in (*found.remotes, *found.addresses, book_url)]
     for number, host in enumerate(filter(_tells, found.hosts), start=1):
         names.setdefault(host, f"host {number}")
         first, _, domain = host.partition(".")
@@ -130,15 +152,10 @@ def _names(studies: Mapping[str, str], found: Identifying) -> dict[str, str]:
             names.setdefault(first, names[host])
             domains.append(domain)
     users = (*found.users, *_home_owners(found))
-    jobs = (job for job in found.jobs if not job.isdecimal() or len(job) > 3)
-    for what, members in (("domain", _with_parents(domains)), ("user", users), ("job", jobs)):
+    for what, members in (("domain", _with_parents(domains)), ("user", users)):
         for number, name in enumerate(dict.fromkeys(filter(_tells, members)), start=1):
             names.setdefault(name, f"{what} {number}")
-    for number, commit in enumerate(found.commits, start=1):
-        names.setdefault(commit, f"commit {number}")
-    kept = {name: stands for name, stands in names.items() if _tells(name)}
-    # A command holds a name as the shell wants it, which is another text where it has quotes.
-    return kept | {shell_word(name)[1:-1]: kept[name] for name in kept if "'" in name}
+    return {name: stands for name, stands in names.items() if _tells(name)}
 
 
 def _guesses(found: Identifying) -> dict[str, str]:
@@ -257,15 +274,22 @@ def _pattern(
     """Finds everything that is replaced; of what begins at one place the first kind counts."""
     known = (re.escape(path) + _TAIL for path in _longest_first(paths))
     places = (rf"(?<![\w.]){re.escape(address)}(?!\w)" for address in _longest_first(addresses))
-    kinds = (
-        ("address", "|".join((*places, _ADDRESSES))),
-        ("known", "|".join(known)),
-        ("mail", _MAILS),
-        ("path", f"{_PATHS}|{_WINDOWS}"),
-        ("name", "|".join(map(_named, _longest_first(names)))),
-        ("guess", "|".join(map(_guessed, _longest_first(guesses)))),
+    return _one_of(
+        (
+            ("address", (*places, _ADDRESSES)),
+            ("known", known),
+            ("mail", (_MAILS,)),
+            ("path", (_PATHS, _WINDOWS)),
+            ("name", map(_named, _longest_first(names))),
+            ("guess", map(_guessed, _longest_first(guesses))),
+        )
     )
-    return re.compile("|".join(f"(?P<{kind}>{text})" for kind, text in kinds if text))
+
+
+def _one_of(kinds: Iterable[tuple[str, Iterable[str]]]) -> re.Pattern[str]:
+    """Finds any of the patterns, the first one first; its kind is the name of its group."""
+    joined = [(kind, "|".join(patterns)) for kind, patterns in kinds]
+    return re.compile("|".join(f"(?P<{kind}>{text})" for kind, text in joined if text))
 
 
 def _longest_first(names: Iterable[str]) -> list[str]:
@@ -281,4 +305,4 @@ def _named(name: str) -> str:
 
 def _guessed(name: str) -> str:
     parts = (re.escape(part) for part in _PARTS.split(name) if part)
-    return rf"(?i:(?<![^\W_]){'[-_. ]?'.join(parts)}(?![^\W_]))"
+    return rf"(?<![^\W_])(?ai:{'[-_. ]?'.join(parts)})(?![^\W_])"
