@@ -21,7 +21,7 @@ from trialbook.report.checklist import ITEMS, Item, answered
 from trialbook.report.document import Answer
 from trialbook.report.evidence import PROOFS, Evidence, Proof, evidence
 from trialbook.report.macros import macros
-from trialbook.report.source import ReportOptions, report_source
+from trialbook.report.source import ReportOptions, ReportSource, report_source
 
 from .conftest import Shelf
 from .tracked import STUDY, Lacking, replicated, tracked
@@ -189,11 +189,16 @@ def test_replicates_with_an_interval_of_one_objective_only_are_no_yes(tmp_path: 
     (found,) = source.replications
     known = found.chosen.estimates[0]
 
-    def proof(*estimates: Estimate) -> Proof:
+    def of_two(*estimates: Estimate) -> ReportSource:
         chosen = replace(found.chosen, estimates=estimates)
         several = replace(found, objectives=("accuracy", "cost"), configurations=(chosen,))
-        return evidence(replace(source, replications=(several,))).replicates
+        return replace(source, replications=(several,))
 
+    def proof(*estimates: Estimate) -> Proof:
+        return evidence(of_two(*estimates)).replicates
+
+    (mean,) = (one for one in macros(of_two(known, known)) if one.name == "ReplicateMean")
+    assert mean.says == "their mean, accuracy"
     both = proof(known, known)
     assert both.found
     assert both.text.startswith("mean of accuracy 0.9033 of 3 replicates, ")

@@ -62,15 +62,19 @@ def _replicates(source: ReportSource) -> Iterator[Macro]:
     if found is None:
         return
     mean = found.estimates[0]
+    names = source.replications[0].objectives
+    of = f", {names[0]}" if len(names) > 1 else ""
     yield Macro("Replicates", mean.count, Holds.INTEGER, says=f"replicates of {found.name}")
     if mean.count:
-        yield Macro("ReplicateMean", mean.mean, Holds.NUMBER, says="their mean")
+        yield Macro("ReplicateMean", mean.mean, Holds.NUMBER, says=f"their mean{of}")
     if mean.count > 1:
-        yield Macro("ReplicateDeviation", mean.deviation, Holds.NUMBER, says="standard deviation")
+        says = f"standard deviation{of}"
+        yield Macro("ReplicateDeviation", mean.deviation, Holds.NUMBER, says=says)
     if mean.interval is not None:
         says = interval_text(mean.interval)
-        yield Macro("ReplicateLow", mean.interval.low, Holds.NUMBER, says=f"lower end, {says}")
-        yield Macro("ReplicateHigh", mean.interval.high, Holds.NUMBER, says=f"upper end, {says}")
+        low, high = mean.interval.low, mean.interval.high
+        yield Macro("ReplicateLow", low, Holds.NUMBER, says=f"lower end{of}, {says}")
+        yield Macro("ReplicateHigh", high, Holds.NUMBER, says=f"upper end{of}, {says}")
         yield Macro("ReplicateInterval", says, says="what the interval is")
 
 
