@@ -23,6 +23,7 @@ from trialbook.analysis.replication_tables import (
 )
 from trialbook.analysis.test_metrics import exposure
 from trialbook.book.reading import Reader
+from trialbook.book.replicates import Withdrawn, replicates, withdraw
 from trialbook.book.showings import showings
 from trialbook.book.storage import BookStorage
 from trialbook.errors import NotApplicableError, NotFoundError
@@ -117,6 +118,10 @@ def test_replicates_are_placed_claimed_and_found_on_each_database(storage: BookS
     told.tell(0.90, 0.92, 0.94)
     assert storage.claim(told.study, only_waiting=True) is None
     assert told.found().chosen.estimates[0].mean == pytest.approx(0.92)
+    told.place(BEST, 6)
+    assert isinstance(storage.claim(told.study, only_waiting=True), Claim)
+    assert withdraw(storage.book, told.study, 2) == Withdrawn(removed=2, begun=1)
+    assert len(replicates(storage.book, told.study)) == 4
 
 
 def test_where_less_is_better_the_gap_turns_round(tmp_path: Path):

@@ -67,8 +67,11 @@ def test_each_change_is_kept_with_how_many_trials_had_finished(tmp_path: Path) -
     assert all(found.created_s - 1 < one.at_s for one in found.spec.adjustments)
 
 
-def test_of_two_who_change_at_the_same_time_nothing_is_lost(url: str) -> None:
-    storage = BookStorage(url)
+@pytest.mark.parametrize("where", ["url", "postgres_url"])
+def test_of_two_who_change_at_the_same_time_nothing_is_lost(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    storage = BookStorage(request.getfixturevalue(where))
     study = create_study(storage=storage, study_name="own")
 
     def raised(step: int) -> None:
