@@ -224,12 +224,11 @@ def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     assert f"trialbook rerun {STUDY}/1" in said(rerun)
     # Pasted elsewhere a command finds no book, so where it runs is told before it; once at first,
     # and again where readers go straight to.
-    told = [one.name for one in document.sections if PLACE_OF_COMMANDS in one.blocks]
-    commands = {
-        one.name: kinds(one).index(Command) for one in document.sections if Command in kinds(one)
-    }
-    assert told == [next(iter(commands)), "rerun"]
-    assert rerun.blocks.index(PLACE_OF_COMMANDS) == commands["rerun"] - 1
+    first = next(one for one in document.sections if Command in kinds(one))
+    assert first.blocks[kinds(first).index(Command) - 1] == PLACE_OF_COMMANDS
+    assert said(document).count("--storage names") == 1
+    assert "--storage names, else the one found from" in said(rerun)
+    assert f"(see {first.title!r})" in said(rerun)
     assert fact(rerun, "last verdict").value == "identical"
     assert "The records were verified for this report, and all hold" in said(
         section(document, "seal")

@@ -1,4 +1,4 @@
-"""The sentence that tells where the commands of a report run, and against which book.
+"""The text that tells where the commands of a report run, and against which book.
 
 It names no path and no server: the same book gives the same report wherever it lies, and an
 anonymous one hides its place. What tells one book from another is its seal.
@@ -20,22 +20,31 @@ PLACE_OF_COMMANDS = Paragraph(
 
 
 def placed(sections: Iterable[Section], also: str = "rerun") -> tuple[Section, ...]:
-    """The sections, with that sentence before the first command of all.
+    """The sections, with that text before the first command of all.
 
     Args:
         sections: In their order.
-        also: Name of a section whose first command has it too, as readers go there directly.
+        also: Name of a section whose first command gets a short form of it, as readers go there
+            directly.
     """
     found: list[Section] = []
-    is_told = False
+    told_in = ""
     for section in sections:
         at = _first_command(section)
-        if at is not None and (not is_told or section.name == also):
-            blocks = (*section.blocks[:at], PLACE_OF_COMMANDS, *section.blocks[at:])
+        if at is not None and (not told_in or section.name == also):
+            said = _again(told_in) if told_in else PLACE_OF_COMMANDS
+            blocks = (*section.blocks[:at], said, *section.blocks[at:])
             section = replace(section, blocks=blocks)
-            is_told = True
+            told_in = told_in or section.title
         found.append(section)
     return tuple(found)
+
+
+def _again(told_in: str) -> Paragraph:
+    return Paragraph(
+        "The command reads the book that --storage names, else the one found from the directory "
+        f"where it is run (see {told_in!r})."
+    )
 
 
 def _first_command(section: Section) -> int | None:
