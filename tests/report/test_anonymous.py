@@ -55,6 +55,7 @@ def test_paths_and_addresses_are_numbered_those_of_the_params_first() -> None:
             "konstanz, domain 2, host 1, host 1",
         ),
         ("acc_jdoe of JDoe, GPU7.UniKonstanz.de", "acc_user 1 of user 1, host 1"),
+        ("2s3://a.b, x_file:///c, (d@e.org)", "address 1, x_address 2, (e-mail 1)"),
         ("UNIKONSTANZ of jdoe-team", "organisation 1 of user 1-team"),
         ("at 0123456 or 0123456789abc, 90123456", "at commit 1 or commit 1, 90123456"),
         ("code: src/doe/samplers.py, x.py", "code: file 1, x.py"),

@@ -28,8 +28,9 @@ _SUBSTRING = 8
 _LONGEST_PATH = 4096
 
 _TAIL = r"[^\s'\"<>|,;()]*"
-_ADDRESSES = r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+"
-_MAILS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*(?::[^\s'\"<>]+)?"
+# Each begins where a run of its letters begins, or a long word would be tried at every letter.
+_ADDRESSES = r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://[^\s'\"<>]+"
+_MAILS = r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*(?::[^\s'\"<>]+)?"
 _PATHS = rf"(?<![\w.\-/\]])(?:~[\w.-]*(?=/))?/(?=[^\s/]){_TAIL}"
 _WINDOWS = rf"(?<!\w)[A-Za-z]:[\\/](?=[^\s/]){_TAIL}|(?<![\w\\])\\\\[\w.$-]+\\{_TAIL}"
 _CODE = re.compile(r"(?<![\w./\\:@~-])(?:[\w./-]+\.py\b|[^\W\d]\w*(?:\.\w+)+)")
