@@ -16,6 +16,7 @@ from trialbook.errors import TrialbookWarning
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.study import StudySpec
 from trialbook.running.sampler_seeds import SamplerSeed, seed_of_sampler, seed_of_settings
+from trialbook.tracking.seeding import trial_seed
 
 GRID = {"x": [0.0, 0.25, 0.5, 0.75, 1.0], "kind": ["a", "b"]}
 
@@ -112,15 +113,15 @@ def test_the_recorded_seed_stands_when_a_sampler_is_passed_again(url: str) -> No
 
 
 def test_the_decorators_seed_comes_before_the_samplers_for_trials(url: str) -> None:
-    seeds: dict[int | None, list[int]] = {}
-    for own in (None, 7, 8):
+    seeds: list[int] = []
+    for own in (None, 8):
 
         @tracked_objective(seed=own)
         def tracked(trial: Any) -> float:
-            seeds.setdefault(own, []).append(trial.seed)  # noqa: B023
+            seeds.append(trial.seed)
             return objective(trial)
 
         study = trialbook.create_study(storage=url, sampler=samplers.RandomSampler(seed=7))
         study.optimize(tracked, n_trials=1)
         assert study.spec.search.seed == 7
-    assert seeds[None] == seeds[7] != seeds[8]
+    assert seeds == [trial_seed(7, 0), trial_seed(8, 0)]
