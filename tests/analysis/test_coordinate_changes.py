@@ -81,6 +81,16 @@ def test_a_frame_has_them(recorded):
     assert [bool(text) for text in frame["differs"]] == [False] * 4 + [True] * 4
 
 
+def test_a_comparison_tells_them(recorded):
+    found = analysis.compare(["digits", "empty"], storage=recorded.storage)
+
+    assert found.studies[0].mixed == 4
+    assert (
+        "Trials ran with other code, data or configuration than the best one of their study: "
+        "4 of digits."
+    ) in found.notes
+
+
 def _data(digest: str, name: str = "train") -> Snapshot:
     state = InputState(name, "file", f"/{name}.csv", f"/{name}.csv", digest * 64, 1)
     return Snapshot.of(Kind.DATA, Coverage.of(()), DataState((state,)))

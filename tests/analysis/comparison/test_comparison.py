@@ -20,10 +20,12 @@ from trialbook import report
 from trialbook.analysis.comparison.comparison import compare
 from trialbook.analysis.comparison.curves import trial_curves
 from trialbook.analysis.comparison.repeating import groups
-from trialbook.analysis.comparison.settings import best_table, settings_table
+from trialbook.analysis.comparison.settings import best_table, settings, settings_table
 from trialbook.analysis.comparison.significance import holm
+from trialbook.analysis.searches.asked import AskedSearch
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
+from trialbook.records.config import ComponentSettings
 from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.replicates import (
     REPLICATES,
@@ -120,6 +122,22 @@ def test_a_study_whose_trials_did_not_all_run_the_same_repeats_none(book):
         (0, 2),
         (1,),
     ]
+
+
+def test_a_study_whose_sampler_was_changed_repeats_none_and_it_is_said(book):
+    one, two, three = compare(RANDOM[:3], storage=book).studies
+    tpe = ComponentSettings("TPESampler")
+    asked = (
+        AskedSearch(one.search.samplers[0].component, None, (0,)),
+        AskedSearch(tpe, None, tuple(two.search.numbers[1:].tolist())),
+    )
+    changed = replace(two, search=replace(two.search, asked=asked))
+    also = replace(three, search=replace(three.search, asked=asked))
+    assert changed.searched_apart
+    assert [group.studies for group in groups([one, changed, also])] == [(0,), (1,), (2,)]
+    (row,) = [row for row in settings([one, changed]) if row.what == "sampler"]
+    assert row.differs
+    assert row.values[1].startswith("RandomSampler() in trial 0, TPESampler() in trials 1-")
 
 
 def test_studies_under_one_seed_are_no_repetitions(book):

@@ -105,8 +105,14 @@ def _notes(studies: Sequence[ComparedStudy], rows: Sequence[SettingRow]) -> list
     mixed = [f"{study.mixed} of {study.name}" for study in studies if study.mixed]
     if mixed:
         notes.append(
-            f"Trials ran with other code, data or configuration than their study: "
+            "Trials ran with other code, data or configuration than the best one of their study: "
             f"{', '.join(mixed)}."
+        )
+    apart = [study.name for study in studies if study.searched_apart]
+    if apart:
+        notes.append(
+            f"The sampler or pruner was changed while {', '.join(apart)} ran: what is compared is "
+            "no single method of search."
         )
     open_ones = [
         study.name

@@ -143,12 +143,19 @@ def _same_search(first: ComparedStudy, other: ComparedStudy) -> bool:
     specs = (first.search.study.spec, other.search.study.spec)
     if specs[0] is None or specs[1] is None:
         return False
-    asked, again = specs[0].search, specs[1].search
-    if asked.sampler is None or again.sampler is None or asked.pruner != again.pruner:
-        return False
-    if _seedless(asked.sampler) != _seedless(again.sampler):
+    asked, again = _components(first), _components(other)
+    if not first.search.samplers or asked != again:
         return False
     return not (specs[0].changes or specs[1].changes) and _ranges(first) == _ranges(other)
+
+
+def _components(study: ComparedStudy) -> list[list[tuple[str, dict[str, Any], bool]]]:
+    """The samplers and the pruners that its trials ran with."""
+    search = study.search
+    return [
+        [_seedless(use.component) for use in search.samplers],
+        [_seedless(use.component) for use in search.pruners],
+    ]
 
 
 def _seedless(sampler: ComponentSettings) -> tuple[str, dict[str, Any], bool]:
@@ -172,6 +179,9 @@ def _reasons(first: ComparedStudy, other: ComparedStudy) -> Iterator[tuple[str, 
     mixed = [study.name for study in (first, other) if study.mixed]
     if mixed:
         yield "what their own trials ran with", f" ({', '.join(mixed)})"
+    apart = [study.name for study in (first, other) if study.searched_apart]
+    if apart:
+        yield "the sampler or pruner of their own trials", f" ({', '.join(apart)})"
     if first.objective != other.objective:
         yield "objective", f" ({first.objective}, {other.objective})"
     elif any(

@@ -12,6 +12,7 @@ from trialbook.analysis.comparison.studies import (
     differences,
     environment_differences,
 )
+from trialbook.analysis.searches.asked import ComponentUse, uses_text
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
@@ -113,13 +114,8 @@ def _search(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
             for states in counts
         ),
     )
-    yield SettingRow(
-        "sampler",
-        tuple(s.sampler.text if s and s.sampler else NOT_RECORDED for s in asked),
-    )
-    yield SettingRow(
-        "pruner", tuple(s.pruner.text if s and s.pruner else NOT_RECORDED for s in asked)
-    )
+    yield SettingRow("sampler", tuple(_ran_with(study.search.samplers) for study in studies))
+    yield SettingRow("pruner", tuple(_ran_with(study.search.pruners) for study in studies))
     yield SettingRow(
         "seed",
         tuple(NOT_RECORDED if s is None else _text(s.seed, "none") for s in asked),
@@ -132,6 +128,13 @@ def _search(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:
         "changed in mid-study",
         tuple("" if spec is None else "; ".join(spec.change_texts) for spec in specs),
     )
+
+
+def _ran_with(uses: Sequence[ComponentUse]) -> str:
+    """The sampler or pruner of a study's trials, each with its trials where there are several."""
+    if not uses:
+        return NOT_RECORDED
+    return uses[0].component.text if len(uses) == 1 else uses_text(uses)
 
 
 def _space(studies: Sequence[ComparedStudy]) -> Iterator[SettingRow]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trialbook.analysis.marks import differing_trials
+from trialbook.analysis.coordinate_changes import changes_of
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import SpaceParam, space
 from trialbook.book.reading import Reader
@@ -43,7 +43,7 @@ class ComparedStudy:
         search: Its search.
         space: The params of its space, in the order in which they were first asked.
         snapshots: Those of its newest tracked trial; a coordinate that was not captured is absent.
-        mixed: How many of its trials ran with other code, data or configuration than the study.
+        mixed: How many of its trials ran with other code, data or configuration than its best one.
         trial_seeds: What the seeds of its trials were derived from, where it was not the study's
             own random identity: the study's seed, else the decorator's.
     """
@@ -54,6 +54,11 @@ class ComparedStudy:
     snapshots: Mapping[Kind, Snapshot]
     mixed: int = 0
     trial_seeds: frozenset[int] = frozenset()
+
+    @property
+    def searched_apart(self) -> bool:
+        """Whether its trials ran with several samplers, or with several pruners."""
+        return len(self.search.samplers) > 1 or len(self.search.pruners) > 1
 
     @property
     def seed(self) -> int | None:
@@ -136,11 +141,7 @@ def _study(reader: Reader, name: str, called: str) -> ComparedStudy:
             except (NotFoundError, BookCorruptError):
                 continue  # told as not recorded; 'verify' names it
     params = space(search).params if search.params else ()
-    kinds = tuple(f"{kind}:" for kind in PROBLEM)
-    mixed = sum(
-        any(text.startswith(kinds) for text in trial.differs)
-        for trial in differing_trials(reader, name)
-    )
+    mixed = changes_of(reader, search.study).changed(PROBLEM)
     ways, _ = seeded(reader.book, search.study.study_id)
     trial_seeds = {way.decorator if way.study is None else way.study for way in ways}
     return ComparedStudy(
