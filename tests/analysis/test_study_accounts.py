@@ -75,6 +75,7 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
     assert JOB in found.jobs
     assert {HOME, f"{HOME}/data/train.csv", f"{HOME}/src/train.py"} <= set(found.paths)
     assert (found.remotes, found.commits) == ((REMOTE,), (COMMIT,))
+    assert found.branches == (f"{USER}/fix",)
     assert (found.roots, found.files) == ((HOME,), ("train.py",))
     assert found.choices == ("adam", f"{HOME}/sgd")
     assert found.settings == (f"{HOME}/data", f"{MARK}repo")

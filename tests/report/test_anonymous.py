@@ -56,6 +56,7 @@ def test_paths_and_addresses_are_numbered_those_of_the_params_first() -> None:
         ),
         ("acc_jdoe of JDoe, GPU7.UniKonstanz.de", "acc_user 1 of user 1, host 1"),
         ("2s3://a.b, x_file:///c, (d@e.org)", "address 1, x_address 2, (e-mail 1)"),
+        ("main is jane/fix-it, job 17 or 4711", "main is branch 1, job 17 or job 1"),
         ("UNIKONSTANZ of jdoe-team", "organisation 1 of user 1-team"),
         ("at 0123456 or 0123456789abc, 90123456", "at commit 1 or commit 1, 90123456"),
         ("code: src/doe/samplers.py, x.py", "code: file 1, x.py"),
@@ -70,6 +71,8 @@ def test_what_follows_from_the_records_is_replaced(text: str, said: str) -> None
         hosts=("gpu7.unikonstanz.de",),
         paths=("/home/jdoe/x",),
         commits=("0123456789abcdef0123456789abcdef01234567",),
+        branches=("main", "jane/fix-it"),
+        jobs=("17", "4711"),
         files=("src/doe/samplers.py", "src/doe/__init__.py"),
         settings=("write to jane.doe@mail.org",),
     )

@@ -33,6 +33,7 @@ class Identifying:
         remotes: Remotes of the code's repository.
         roots: Where the code lay.
         commits: Full hashes of commits.
+        branches: Branches that were checked out.
         files: Loaded files of the code, relative to where it lay.
         choices: Texts that a param could be, in the order of the trials.
         settings: Texts of the resolved configuration.
@@ -46,6 +47,7 @@ class Identifying:
     remotes: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     commits: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ class _Found:
     remotes: _Names = field(default_factory=dict)
     roots: _Names = field(default_factory=dict)
     commits: _Names = field(default_factory=dict)
+    branches: _Names = field(default_factory=dict)
     files: _Names = field(default_factory=dict)
     choices: _Names = field(default_factory=dict)
     settings: _Names = field(default_factory=dict)
@@ -163,6 +166,7 @@ def _look(found: _Found, kind: Kind, state: Any) -> None:
             if state["git"] is not None:
                 _add(found.remotes, [state["git"]["remote"]])
                 _add(found.commits, [state["git"]["commit"]])
+                _add(found.branches, [state["git"]["branch"]])
         case Kind.DATA:
             for one in state["inputs"]:
                 _add(found.paths, [one["path"], *_if_path(one["declared"])])

@@ -29,8 +29,8 @@ from trialbook.report.replacements import Replacements
 
 LOOK_THROUGH = (
     "anonymous: names that the records do not know as such cannot be found. Class names, times, "
-    "names and values of params and of the configuration, and names of metrics, inputs and "
-    "artifacts stay: search all files for your names before you send them"
+    "names and values of params and of the configuration, and names of metrics, inputs, artifacts "
+    "and packages stay: search all files for your names before you send them"
 )
 """What is told wherever something anonymous was written."""
 THE_STUDY = "the study"

@@ -19,6 +19,7 @@ _FORGES = frozenset(
     ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "huggingface.co", "git.sr.ht")
 )
 _SHORTEST = 2
+_COUNTED = 3
 _TELLING = 5
 """Names that are only guessed to tell something have so many letters."""
 _IN_ANY_CASE = 4
@@ -38,8 +39,8 @@ _CODE = re.compile(r"(?<![\w./\\:@~-])(?:[\w./-]+\.py\b|[^\W\d]\w*(?:\.\w+)+)")
 _ABSOLUTE = re.compile(r"~[\w.-]*/|/[^\s/]|[A-Za-z]:[\\/]|\\\\\w")
 _HOMES = re.compile(r"/(?:home|Users|users)/([^\s/'\"<>|,;():]+)|[A-Za-z]:\\+Users\\+([^\s\\]+)")
 _MACHINES = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
-_NAMED = re.compile(r"(\w+(?:[._-]\w+)+)@[\w-]+\.[\w.-]+")
-"""The name in an e-mail address, where it has several parts."""
+_NAMED = re.compile(r"(?<![\w.+-])(\w[\w.-]*)(?:\+[\w.+-]*)?@[\w-]+\.[\w.-]+")
+"""Whose an e-mail address is."""
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_HASH = 7
 _PARTS = re.compile(r"[-_. ]+")
@@ -133,8 +134,7 @@ class Replacements:
 def _names(studies: Mapping[str, str], found: Identifying) -> dict[str, str]:
     """Every name that is known to tell somebody, and what stands for it."""
     names = dict(studies)
-    jobs = (job for job in found.jobs if not job.isdecimal() or len(job) > 3)
-    for what, members in (("job", jobs), ("commit", found.commits)):
+    for what, members in (("job", found.jobs), ("commit", found.commits)):
         for number, name in enumerate(filter(_tells, members), start=1):
             names.setdefault(name, f"{what} {number}")
     kept = {name: stands for name, stands in names.items() if _tells(name)}
@@ -173,6 +173,7 @@ def _guesses(found: Identifying) -> dict[str, str]:
         ("repository", (*(name for _, _, name in remotes), *roots)),
         ("account", (owner for _, owners, _ in remotes for owner in owners)),
         ("organisation", map(_organisation, hosts)),
+        ("branch", found.branches),
         ("person", mails),
     ):
         told = {_folded(name): name for name in names if _is_guess(name)}
@@ -255,6 +256,8 @@ def _is_path(text: str) -> bool:
 
 
 def _tells(name: str) -> bool:
+    if name.isdecimal() and len(name) <= _COUNTED:
+        return False  # reports count by such numbers: of trials, of steps
     return len(name) >= _SHORTEST and name.lower() not in PLAIN
 
 
