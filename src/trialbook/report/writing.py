@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,9 +83,11 @@ def write(
     name = name_of(study)
     directory = _directory(output, directory_name(name, anonymous))
     options = ReportOptions(anonymous=anonymous, verify=verify)
-    with opened(storage, study) as reader:
-        document = told(reader, build(reader, name, options), anonymous=anonymous)
-    return _report(document, directory, wanted)
+
+    def made(reader: Reader) -> Document:
+        return build(reader, name, options)
+
+    return _report(opened(storage, study), made, directory, wanted, anonymous=anonymous)
 
 
 def compare(
@@ -118,10 +120,11 @@ def compare(
 
     wanted = _checked(formats)
     directory = _directory(output, COMPARISON)
-    with opened(storage) as reader:
-        made = comparison_document(reader, studies, anonymous=anonymous)
-        document = told(reader, made, anonymous=anonymous)
-    return _report(document, directory, wanted)
+
+    def made(reader: Reader) -> Document:
+        return comparison_document(reader, studies, anonymous=anonymous)
+
+    return _report(opened(storage), made, directory, wanted, anonymous=anonymous)
 
 
 def told(reader: Reader, document: Document, *, anonymous: bool) -> Document:
@@ -147,7 +150,17 @@ def _directory(output: str | os.PathLike[str] | None, default: str) -> Path:
     return directory
 
 
-def _report(document: Document, directory: Path, wanted: tuple[ReportFormat, ...]) -> WrittenReport:
+def _report(
+    book: AbstractContextManager[Reader],
+    made: Callable[[Reader], Document],
+    directory: Path,
+    wanted: tuple[ReportFormat, ...],
+    *,
+    anonymous: bool,
+) -> WrittenReport:
+    """Make a document from the open book and write it, as it may be told."""
+    with book as reader:
+        document = told(reader, made(reader), anonymous=anonymous)
     with placing("the report", directory):
         paths, files = _written(document, directory, wanted)
     notices = [*notices_of(document), *_older(directory, files)]
