@@ -58,8 +58,8 @@ def test_each_sampler_is_listed_with_its_trials(of):
     ]
     (warning,) = [b for b in section.blocks if isinstance(b, Notice) and b.tone is Tone.WARNING]
     assert warning.text == (
-        "2 trials ran with another sampler than the study was created with, "
-        "TPESampler(n_startup_trials=4): 2, 3."
+        "2 trials (2, 3) ran with another sampler than the study was created with, which was "
+        "TPESampler(n_startup_trials=4)."
     )
     assert not any("Not changed" in text and "sampler" in text for text in _said(section))
     assert evidence(source).method.text.startswith(
@@ -71,7 +71,7 @@ def test_a_sampler_that_no_trial_ran_with_is_not_reported_as_used(of):
     section = settings(of(AskedSearch(RANDOM, OWN, (0, 1, 2, 3))))
 
     assert _facts(section, "sampler") == [("RandomSampler()", "an object that the user made")]
-    assert any("4 trials ran with another sampler" in text for text in _said(section))
+    assert any("4 trials (0-3) ran with another sampler" in text for text in _said(section))
 
 
 def test_the_same_settings_in_another_order_are_the_same(of):

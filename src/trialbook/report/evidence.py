@@ -155,9 +155,10 @@ def _code(source: ReportSource) -> Proof:
     if not all(one.loaded for one in states):
         return missing(f"of {where} no loaded file is known: {_TRACK}")
     if len(versions) == 1:
+        same = _of_all(source, Kind.CODE)
         return Proof(
-            f"{where}: {counted(len(state.files), 'file')}, kept in the book with their contents, "
-            f"identity {state.identity[:_SHORT]} (section Code, data and environment)"
+            f"{same}{where}: {counted(len(state.files), 'file')}, kept in the book with their "
+            f"contents, identity {state.identity[:_SHORT]} (section Code, data and environment)"
         )
     named = [
         f"{_trials(version)} identity {one.identity[:_SHORT]}"
@@ -192,7 +193,9 @@ def _data(source: ReportSource) -> Proof:
             f"{len(versions)} different, with SHA-256: {_first(named)} (section Exclusions)"
         )
     read = f"; {counted(len(state.undeclared), 'file')} more read" if state.undeclared else ""
-    return Proof(f"{counted(len(state.inputs), 'input')} with SHA-256: {_inputs(state)}{read}")
+    same = _of_all(source, Kind.DATA)
+    inputs = counted(len(state.inputs), "input")
+    return Proof(f"{same}{inputs} with SHA-256: {_inputs(state)}{read}")
 
 
 def _lacking(source: ReportSource, kind: Kind) -> Proof | None:
@@ -202,6 +205,12 @@ def _lacking(source: ReportSource, kind: Kind) -> Proof | None:
     if not without:
         return None
     return missing(f"{kind} is not recorded of {counted(without, 'trial')}: {_TRACK}")
+
+
+def _of_all(source: ReportSource, kind: Kind) -> str:
+    """That all trials ran with one version; nothing where there is one trial alone."""
+    count = sum(len(one.trials) for one in source.account.changes.versions[kind])
+    return f"the same in all {count} trials, " if count > 1 else ""
 
 
 def _trials(version: Version) -> str:

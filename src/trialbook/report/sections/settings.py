@@ -211,8 +211,8 @@ def _told_of_components(
         others = [use for use in uses if not same_component(use.component, created)]
         numbers = sorted(number for use in others for number in use.trials)
         yield Notice(
-            f"{counted(len(numbers), 'trial')} ran with another {part} than the study was created "
-            f"with, {_component_text(source, created)}: {numbers_text(numbers)}.",
+            f"{counted(len(numbers), 'trial')} ({numbers_text(numbers)}) ran with another {part} "
+            f"than the study was created with, which was {_component_text(source, created)}.",
             Tone.WARNING,
         )
 
