@@ -273,6 +273,11 @@ def _method(source: ReportSource) -> Proof:
     samplers, pruners = source.search.samplers, source.search.pruners
     if not samplers or not pruners:
         return missing("sampler and pruner are not recorded: use trialbook.create_study")
+    untracked = source.account.gaps.untracked
+    if untracked:
+        return missing(
+            f"by which sampler {counted(untracked, 'trial')} came is not known: {_TRACK}"
+        )
     spec = source.study.spec
     seed = "no seed" if spec is None or spec.search.seed is None else f"seed {spec.search.seed}"
     names = (_components(source, uses) for uses in (samplers, pruners))
