@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from trialbook import analysis
+from trialbook.analysis.details import detail
 from trialbook.analysis.exclusions import exclusions_of, numbers_text
 from trialbook.analysis.failures import failures
 from trialbook.analysis.gaps import gaps_of
@@ -113,6 +114,7 @@ def test_how_trials_were_kept_apart_is_what_held_and_not_what_was_asked(
         (None, "returned None"),
         ([1.0, 2.0], "returned 2 values"),
         ("high", "returned no number"),
+        (0.5, "failed"),  # whoever asked for the trial told that it failed
     ],
 )
 def test_a_trial_that_failed_for_what_it_returned_has_a_reason(
@@ -128,6 +130,7 @@ def test_a_trial_that_failed_for_what_it_returned_has_a_reason(
     storage.flush()
     (group,) = failures("s", storage=storage).groups
     assert (group.reason, group.attempts) == (reason, 1)
+    assert detail("s/0", storage=storage).unusable == ("" if reason == "failed" else reason)
     storage.close()
 
 

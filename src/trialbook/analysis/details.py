@@ -15,6 +15,7 @@ from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.references import TrialReference
+from trialbook.records.returned import unusable_return
 from trialbook.records.study import AttemptRecord, SeriesSummary, TrialRecord
 
 NOT_TRACKED = "not tracked"
@@ -51,6 +52,7 @@ class TrialDetail:
         against: The trial of the study that others are held against; ``None`` without one.
         changes: In what the attempt's code, data, configuration and environment differ from those
             of that trial, a few words each.
+        unusable: What the attempt returned that is no result, as in ``unusable_return``.
     """
 
     trial: TrialRecord
@@ -62,6 +64,7 @@ class TrialDetail:
     places: tuple[Place, ...] = ()
     against: Reference | None = None
     changes: tuple[str, ...] = ()
+    unusable: str = ""
 
     @property
     def place(self) -> Place | None:
@@ -150,7 +153,8 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
     own = () if attempt is None else attempt.series
     series = trial.series if attempt == trial.attempt else own
     places = Places(reader)
-    against = reference_trial(reader, reader.study(trial.study))
+    study = reader.study(trial.study)
+    against = reference_trial(reader, study)
     held = HeldAgainst(reader, against)
     return TrialDetail(
         trial,
@@ -162,7 +166,13 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
         tuple(map(places.of, trial.attempts)),
         against,
         () if attempt is None else held.texts(attempt.coordinates),
+        "" if attempt is None else _unusable(attempt, len(study.directions)),
     )
+
+
+def _unusable(attempt: AttemptRecord, objectives: int) -> str:
+    outcome = None if attempt.outcome is None else attempt.outcome.reason
+    return unusable_return(attempt.end_reason, outcome, attempt.returned, objectives)
 
 
 def _chosen(trial: TrialRecord, number: int | None) -> AttemptRecord | None:

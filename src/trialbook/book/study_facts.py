@@ -6,6 +6,7 @@ there; here is what became of attempts, which seeds and snapshots they name, and
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -24,7 +25,7 @@ from trialbook.records.execution import EndReason, Isolation, Seeds
 from trialbook.records.returned import unusable_return
 from trialbook.records.study import TrialState
 
-_t, _a, _n = schema.trial.c, schema.attempt.c, schema.snapshot.c
+_s, _t, _a, _n = schema.study.c, schema.trial.c, schema.attempt.c, schema.snapshot.c
 _KIND = ',"kind":'
 """Behind the coverage in the canonical JSON of a snapshot; no text in it can hold these quotes."""
 _ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
@@ -137,9 +138,10 @@ def endings(book: Book, study_id: int) -> tuple[Ending, ...]:
         found = connection.execute(
             select(
                 *(_t.number, _t.state, _a.number, _t.attempt),
-                *(_a.end_reason, _a.outcome, _a.returned),
+                *(_a.end_reason, _a.outcome, _a.returned, _s.directions),
             )
             .select_from(schema.trial)
+            .join(schema.study, _s.study_id == _t.study_id)
             .outerjoin(schema.attempt, _a.trial_id == _t.trial_id)
             .where(
                 _t.study_id == study_id,
@@ -167,7 +169,7 @@ class _Outcome:
 
 
 def _ending(row: Any) -> Ending:
-    number, state, attempt, current, reason, outcome, text = row
+    number, state, attempt, current, reason, outcome, text, directions = row
     with rows.readable(f"an attempt of trial {number}"):
         said = _Outcome() if outcome is None else msgspec.convert(parsed(outcome), _Outcome)
         end = None if reason is None else EndReason(reason)
@@ -180,7 +182,7 @@ def _ending(row: Any) -> Ending:
             exception=said.exception,
             message=said.message,
             signal=said.signal,
-            returned=unusable_return(end, said.reason, returned),
+            returned=unusable_return(end, said.reason, returned, len(json.loads(directions))),
         )
 
 

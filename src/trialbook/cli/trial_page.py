@@ -38,7 +38,6 @@ from trialbook.cli.wording import (
 )
 from trialbook.records.marks import mark_summary
 from trialbook.records.retries import QUARANTINED
-from trialbook.records.returned import unusable_return
 from trialbook.records.study import AttemptRecord, TrialRecord
 from trialbook.records.test_metrics import WITHHELD
 
@@ -156,15 +155,9 @@ def _write_page(detail: TrialDetail, lines: int) -> None:
     _write_console(detail, lines)
 
 
-def _why_failed(attempt: AttemptRecord) -> str:
-    outcome = None if attempt.outcome is None else attempt.outcome.reason
-    return unusable_return(attempt.end_reason, outcome, attempt.returned)
-
-
 def _head(detail: TrialDetail) -> Iterator[tuple[str, str]]:
     trial, attempt = detail.trial, detail.attempt
-    why = "" if attempt is None else _why_failed(attempt)
-    yield "state", f"{trial.state}: {why}" if why else trial.state
+    yield "state", f"{trial.state}: {detail.unusable}" if detail.unusable else trial.state
     yield "differs", differs_text(detail.differs)
     if detail.against is not None and detail.changes:
         yield "differs", f"from {detail.against.text}: {mark_summary(detail.changes)}"

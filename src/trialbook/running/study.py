@@ -179,7 +179,9 @@ class Study(optuna.Study):
             return ClaimedRun(error, EndReason.FENCED, is_given_back=True)
         if state is None and told.state is TrialState.FAIL:
             returned = parsed(returned_text(value))
-            unusable = unusable_return(EndReason.FAILED, EndReason.COMPLETE, returned)
+            unusable = unusable_return(
+                EndReason.FAILED, EndReason.COMPLETE, returned, len(self.directions)
+            )
             return ClaimedRun(error, reason, unusable=unusable)
         return ClaimedRun(error, reason)
 
