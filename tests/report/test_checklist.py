@@ -93,7 +93,10 @@ def test_a_study_of_which_everything_is_recorded_has_every_proof(tmp_path: Path)
         (Lacking(rerun=True, gaps=True), "rerun"),
         (Lacking(artifact=True, gaps=True), "artifacts"),
         (Lacking(test=True, gaps=True), "test"),
-        (Lacking(ended=True, gaps=True), "code data environment method runs seeds coverage compute"),
+        (
+            Lacking(ended=True, gaps=True),
+            "code data environment method runs seeds coverage compute",
+        ),
         (
             Lacking(complete=True, gaps=True),
             "selection configuration rerun test artifacts",
