@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,10 @@ def test_two_who_place_the_same_place_it_once(replicating: Replicating):
 def test_the_link_says_where_the_replicates_come_from_and_goes_along(
     replicating: Replicating, tmp_path: Path
 ):
+    storage = replicating.storage()
+    study_id = storage.get_study_id_from_name("s")
+    storage.change_study_spec(study_id, lambda spec, _: replace(spec, seed_from_sampler=True))
+    storage.close()
     replicating.replicate(seeds=2, also=("default",), study="again")
     source = Book.open(str(replicating.book), create=False)
     target = Book.open(str(tmp_path / "target.db"), create=True)
@@ -245,6 +250,8 @@ def test_the_link_says_where_the_replicates_come_from_and_goes_along(
     assert (found.uid, found.study, found.trials) == (study.uid, "s", 5)
     assert linked_studies(target, study.uid) == ["again"]
     assert linked_studies(target, copied.uid) == []
+    assert copied.spec is not None
+    assert (copied.spec.search.seed, copied.spec.seed_from_sampler) == (found.entropy, False)
     best = Reader(source).trial("s/best")
     mark = replicate_of(next(Reader(target).trials("again")).system_attrs)
     assert mark is not None

@@ -78,4 +78,6 @@ def _values(spec: StudySpec) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"  # 60 and not 60.0; never rounded, since it is a record
+    return json.dumps(value, ensure_ascii=False)

@@ -205,6 +205,7 @@ def _equip(
         changes=(),
         adjustments=(),
         keeps_adjustments=True,
+        seed_from_sampler=False,
         source=None,
     )
     # Code that is not trusted in the source is not to be trusted here.
