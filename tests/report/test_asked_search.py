@@ -74,6 +74,19 @@ def test_a_sampler_that_no_trial_ran_with_is_not_reported_as_used(of):
     assert any("4 trials (0-3) ran with another sampler" in text for text in _said(section))
 
 
+def test_after_a_change_on_the_record_no_trial_is_said_to_differ_from_the_first_settings(of):
+    source = of(AskedSearch(RANDOM, OWN, (0, 1)), AskedSearch(TPE, OWN, (2, 3)))
+    spec = source.study.spec
+    changed = replace(spec, changes=("after 2 trials: sampler RandomSampler is now TPESampler",))
+    study = replace(source.study, spec=changed)
+    section = settings(replace(source, study=study))
+
+    assert (
+        "2 trials (0, 1) ran with another sampler than the study is set to now, which is "
+        "TPESampler(n_startup_trials=4)."
+    ) in _said(section)
+
+
 def test_the_same_settings_in_another_order_are_the_same(of):
     first = ComponentSettings("TPESampler", {"a": 1, "b": 2})
     other = ComponentSettings("TPESampler", {"b": 2, "a": 1}, by_name=False)

@@ -204,15 +204,18 @@ def _changes(source: ReportSource, spec: StudySpec) -> list[Block]:
 def _told_of_components(
     source: ReportSource, spec: StudySpec, parts: Sequence[Part]
 ) -> Iterator[Block]:
-    """Which samplers and pruners were set by a program after the study was created."""
+    """Which samplers and pruners are not those of the study's settings."""
     for part in parts:
         uses = source.search.samplers if part == "sampler" else source.search.pruners
         created = spec.search.sampler if part == "sampler" else spec.search.pruner
         others = [use for use in uses if not same_component(use.component, created)]
         numbers = sorted(number for use in others for number in use.trials)
+        # A change on the record leaves only what was asked for last.
+        changed = any(f"{part} " in change for change in spec.changes)
+        than = "is set to now, which is" if changed else "was created with, which was"
         yield Notice(
             f"{counted(len(numbers), 'trial')} ({numbers_text(numbers)}) ran with another {part} "
-            f"than the study was created with, which was {_component_text(source, created)}.",
+            f"than the study {than} {_component_text(source, created)}.",
             Tone.WARNING,
         )
 
