@@ -19,14 +19,17 @@ from trialbook.analysis.gaps import gaps_of
 from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.searches.search import search
 from trialbook.analysis.selection import selection
+from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.book.storage import BookStorage
-from trialbook.book.study_facts import SeededTrials, sealed, seeded, snapshot_uses
-from trialbook.records.coordinates import Kind
+from trialbook.book.study_facts import SeededTrials, isolations, sealed, seeded, snapshot_uses
+from trialbook.records.code import EntryPoint
+from trialbook.records.config import ConfigState
+from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage, Level
-from trialbook.records.execution import EndReason, Isolation, OutcomeState, Seeds
+from trialbook.records.execution import EndReason, Isolation, LaunchState, OutcomeState, Seeds
 
 from ..report.tracked import COMMIT, HOME, HOST, JOB, MARK, REMOTE, STUDY, USER, tracked
 
@@ -134,10 +137,29 @@ def test_a_trial_that_failed_for_what_it_returned_has_a_reason(
     storage.close()
 
 
-def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:
-    from trialbook.records.config import ConfigState
-    from trialbook.records.coordinates import Snapshot
+def test_trials_are_grouped_by_what_they_name_on_every_database(storage: BookStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
+    entry = EntryPoint("none", reason="typed")
+    ways: tuple[Isolation, ...] = ("none", "fork", "none")
+    names = []
+    for pid, way in enumerate(ways):
+        launch = LaunchState("host", None, pid, "", (), "", entry, {}, (), way)
+        snapshot = Snapshot.of(Kind.EXECUTION, Coverage.of([]), launch)
+        config = Snapshot.of(Kind.CONFIG, Coverage.of([]), ConfigState(resolved={"way": way}))
+        names.append(config.digest)
+        trial_id = storage.create_new_trial(study_id)
+        storage.begin_attempt(trial_id, snapshots=[snapshot, config], seeds=Seeds(pid))
+        storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+    storage.flush()
+    assert isolations(storage.book, study_id) == {"none": 2, "fork": 1}
+    found = named_coordinates(storage.book, study_id)
+    assert [(one.digests.config, one.trials) for one in found] == [
+        (names[0], (0, 2)),
+        (names[1], (1,)),
+    ]
 
+
+def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:
     reason = 'said ,"kind":"code" and \\",\\"kind\\":'
     snapshot = Snapshot.of(Kind.CONFIG, Coverage.of([reason]), ConfigState())
     study_id = storage.create_new_study([StudyDirection.MINIMIZE], "odd")
