@@ -64,7 +64,8 @@ def _found(source: ReportSource, changes: CoordinateChanges) -> list[Block]:
             Paragraph(
                 f"{counted(changes.tracked, 'tracked trial')} ran with the same {listed(same)}: "
                 "compared were the loaded files, declared data, keys of the configuration, "
-                "interpreter, machine and packages."
+                "interpreter, machine and packages. Which objective of these files ran, and with "
+                "which arguments of the program, was not compared."
             )
         ]
     blocks: list[Block] = []
