@@ -42,7 +42,8 @@ class Adjustment:
     def text(self) -> str:
         """As in ``after 5 trials: budget.trials 5 is now 12``."""
         before, after = self.texts
-        return f"after {self.finished} trials: {self.setting} {before} is now {after}"
+        trials = "1 trial" if self.finished == 1 else f"{self.finished} trials"
+        return f"after {trials}: {self.setting} {before} is now {after}"
 
 
 def adjustments(

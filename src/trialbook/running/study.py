@@ -406,7 +406,8 @@ def _changed(
         pruner=asked.search.pruner or search.pruner,
         seed=search.seed if asked.search.seed is None else asked.search.seed,
     )
-    note = f"after {finished} trials: {'; '.join(differences)}"
+    trials = "1 trial" if finished == 1 else f"{finished} trials"
+    note = f"after {trials}: {'; '.join(differences)}"
     from_sampler = recorded.seed_from_sampler
     if asked.search.seed is not None:
         from_sampler = asked.seed_from_sampler
