@@ -117,7 +117,9 @@ def test_a_deadlock_is_the_servers_to_end(postgres_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(tries) == 3
+        assert not thread.is_alive()
+    # The one that is given up may be met again by the other, before that has both.
+    assert len(tries) >= 3
     with books[0].reading() as connection:
         found = connection.exec_driver_sql("SELECT value FROM tb_book WHERE key IN ('a', 'b')")
         assert [row[0] for row in found] == ["2", "2"]

@@ -241,11 +241,15 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
         from trialbook.records.execution import EndReason, OutcomeState, Seeds
 
         storage = BookStorage({url!r})
-        file = Path(sys.argv[1])
+        file, go = Path(sys.argv[1]), Path(sys.argv[2])
         turn = 0
-        while not Path(sys.argv[2]).exists():
+        while (turns := int(go.read_text())) >= 0:
+            if turn >= turns:  # everything is verified each round: it must not grow too fast
+                time.sleep(0.001)
+                continue
             turn += 1
-            contents = [b"small %d" % (turn % 3), b"L" * ({IN_ROW_BYTES} + 1 + turn % 3)]
+            part = turn // 5  # shared by some trials of both, and then by none any more
+            contents = [b"small %d" % part, b"L" * ({IN_ROW_BYTES} + 1 + part)]
             blobs = [Blob.of(content) for content in contents]
             files = tuple(FileEntry(f"f{{i}}", "100644", b.size_bytes, b.digest)
                           for i, b in enumerate(blobs))
@@ -253,18 +257,24 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
             trial_id = storage.claim({study_id}).trial_id
             attempt = storage.begin_attempt(
                 trial_id, snapshots=[code], blobs=blobs, seeds=Seeds(trial=turn))
-            file.write_bytes(b"A" * ({IN_ROW_BYTES} + 10 + turn % 2))
+            file.write_bytes(b"A" * ({IN_ROW_BYTES} + 10 + part))
             attempt.add_artifact("a", file, "text/plain")
             attempt.end(OutcomeState(EndReason.COMPLETE))
             storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.0])
-            time.sleep(0.02)  # everything is verified each round: it must not grow too fast
         storage.close()
         """
     )
-    stop = tmp_path / "stop"
+    go = tmp_path / "go"
+
+    def allow(turns: int) -> None:
+        draft = go.with_name("draft")
+        draft.write_text(str(turns))
+        draft.replace(go)
+
+    allow(20)
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", writer, str(tmp_path / f"file-{n}"), str(stop)],
+            [sys.executable, "-c", writer, str(tmp_path / f"file-{n}"), str(go)],
             stderr=subprocess.PIPE,
         )
         for n in range(2)
@@ -280,8 +290,9 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
             collected += collect_garbage(storage.book).blobs
             assert verify(storage.book).mismatches == ()
             rounds += 1
+            allow(20 * (rounds + 1))
     finally:
-        stop.touch()
+        allow(-1)
         ends = [(process.communicate()[1], process.returncode) for process in writers]
     assert ends == [(b"", 0), (b"", 0)]
     assert verify(storage.book).mismatches == ()
