@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Two processes more than cores: many tests wait for a server, a signal or a lease.
-PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# One process more than cores: many tests wait for a server, a signal or a lease.
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # Settings of the user's own books (TRIALBOOK_STORAGE and so on) must not reach demo and tests.
 $(foreach name,$(filter TRIALBOOK_%,$(.VARIABLES)),$(eval unexport $(name)))
