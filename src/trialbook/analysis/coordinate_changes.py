@@ -14,7 +14,11 @@ from dataclasses import dataclass
 
 from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
-from trialbook.book.coordinate_rows import NamedCoordinates, named_coordinates
+from trialbook.book.coordinate_rows import (
+    NamedCoordinates,
+    named_by_one,
+    named_coordinates,
+)
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link
 from trialbook.errors import BookCorruptError, NotFoundError
@@ -165,7 +169,7 @@ def changes_of(reader: Reader, study: StudyRecord) -> CoordinateChanges:
     """The same of a book that is open."""
     rows = named_coordinates(reader.book, study.study_id)
     tracked = sum(len(row.trials) for row in rows)
-    reference = _reference(reader, study, rows)
+    reference = reference_trial(reader, study)
     if reference is None:
         return CoordinateChanges(None, tracked, (), {}, {})
     held = HeldAgainst(reader, reference)
@@ -200,22 +204,14 @@ def changes_of(reader: Reader, study: StudyRecord) -> CoordinateChanges:
 
 def reference_trial(reader: Reader, study: StudyRecord) -> Reference | None:
     """What the trials of a study are held against: its best trial, else its first tracked one."""
-    return _reference(reader, study, named_coordinates(reader.book, study.study_id))
-
-
-def _reference(
-    reader: Reader, study: StudyRecord, rows: tuple[NamedCoordinates, ...]
-) -> Reference | None:
-    if not rows:
-        return None
     # Of replicates no trial is the best, only the one with the luckiest seed.
     best = None if link(reader.book, study.study_id) is not None else reader.leader(study)
     if best is not None and best.values[0] == best.values[0]:  # NaN ranks last, and is no choice
-        for row in rows:
-            if best.number in row.trials:
-                return Reference(best.number, True, row.digests)
-    first = min(rows, key=lambda row: row.trials[0])
-    return Reference(first.trials[0], False, first.digests)
+        named = named_by_one(reader.book, study.study_id, best.number)
+        if named is not None:
+            return Reference(named[0], True, named[1])
+    first = named_by_one(reader.book, study.study_id)
+    return None if first is None else Reference(first[0], False, first[1])
 
 
 class HeldAgainst:
