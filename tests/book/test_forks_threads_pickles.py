@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 
 from trialbook.book.attempt import Attempt
 from trialbook.book.book import Book
-from trialbook.book.forks import ForkGate
+from trialbook.book.forks import GATE, PATIENCE_S, ForkGate
 from trialbook.book.location import lock_path
 from trialbook.book.postgres_engine import PostgresEngine
 from trialbook.book.reading import Reader
@@ -183,6 +183,38 @@ def test_a_child_forked_while_threads_write_does_not_hang(
             stop.set()
         for writer in writers:
             writer.result()
+
+
+def test_a_fork_waits_for_nobody_who_waits_for_it(path: Path) -> None:
+    """One writer asks for the change mark inside the gate, while another is held up outside."""
+    storage = BookStorage(path)
+    inside, held_up = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with storage.book.writing():
+            inside.set()
+            held_up.wait(30)
+
+    def fork() -> float:
+        began = time.monotonic()
+        GATE.before_fork()
+        waited = time.monotonic() - began
+        GATE.after_fork_in_parent()
+        return waited
+
+    with ThreadPoolExecutor(3) as pool:
+        writer = pool.submit(write)
+        assert inside.wait(30)
+        forked = pool.submit(fork)
+        while GATE._forking is None:
+            time.sleep(0.001)
+        reader = pool.submit(storage.book.change_mark)
+        time.sleep(0.2)  # for as long it is held up by the fork
+        held_up.set()
+        assert forked.result(30) < PATIENCE_S / 2
+        writer.result(30)
+        reader.result(30)
+    storage.close()
 
 
 def test_a_book_that_is_collected_in_the_middle_of_a_fork_is_closed() -> None:

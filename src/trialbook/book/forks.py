@@ -24,7 +24,8 @@ def abandon(thing: object) -> None:
 class ForkGate:
     """Counts the threads that are inside; as a context manager, one of them.
 
-    A thread may enter again when it is inside already, and may fork from there.
+    A thread may enter again when it is inside already, and may fork from there. A lock that is
+    taken inside must not be held by anybody who enters: the fork would wait for both.
     """
 
     def __init__(self) -> None:

@@ -206,7 +206,8 @@ class SqliteEngine:
 
     def change_mark(self) -> int:
         """SQLite's ``data_version``, on a connection that is used for nothing else."""
-        with self._watch_lock, GATE:
+        # The gate first: who waits for it must hold nothing that somebody inside may want.
+        with GATE, self._watch_lock:
             if self._watch is None:
                 self._watch = self._connect()
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
@@ -306,7 +307,7 @@ class SqliteEngine:
 
     def _close_rest(self) -> None:
         self._lock.close()
-        with self._watch_lock, GATE:
+        with GATE, self._watch_lock:
             if self._watch is not None:
                 self._watch.close()
                 self._watch = None
