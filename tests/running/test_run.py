@@ -292,8 +292,9 @@ def test_tuples_among_the_choices_serve_every_trial(lab) -> None:
 def test_another_objective_of_the_same_file_is_no_continuation(lab) -> None:
     lab.write(PLAIN + "\n\n    def other(trial):\n        return 1.0\n")
     lab.run("budget: {trials: 1}")
-    with pytest.raises(InputsChangedError, match="train.py:objective"):
+    with pytest.raises(InputsChangedError, match="of train.py:objective, not of train.py:other"):
         lab.run("budget: {trials: 2}", objective="train.py:other")
+    assert lab.study().spec.search.trials == 1  # what was refused has changed nothing
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ from trialbook.records.secrets import sanitized_url
 
 _HEADER = re.compile(r"(?m)^(Name|Version):[ \t]*(\S+)[ \t\r]*$")
 _SEPARATORS = re.compile(r"[-_.]+")
-_INSTALLED_BY = re.compile(
-    r"(?:^\.\./|\.pyc,|\.dist-info/(?:RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_cache\.json)\b)"
+_OF_INSTALLER = re.compile(
+    r"\.dist-info/(?:RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_cache\.json)\b"
 )
 _LOCK_FILES = (
     "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pixi.lock", "conda-lock.yml",
@@ -105,10 +105,18 @@ def record_digest(record: str) -> str:
     lines = [
         line
         for line in record.splitlines()
-        if ",sha256=" in line and not _INSTALLED_BY.search(line)
+        if ",sha256=" in line and not _is_made_by_installer(line)
     ]
     lines.sort()
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def _is_made_by_installer(line: str) -> bool:
+    """Whether a RECORD's line names a script, bytecode, or a note of who installed it."""
+    # One pattern for all three would search each of a hundred thousand lines at every character.
+    if line.startswith("../") or ".pyc," in line:
+        return True
+    return ".dist-info/" in line and _OF_INSTALLER.search(line) is not None
 
 
 def site_times() -> tuple[int, ...]:

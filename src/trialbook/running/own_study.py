@@ -90,6 +90,8 @@ def own_study(spec: RunSpec, options: RunOptions) -> Iterator[OwnStudy]:
         made = recorded is None
         if recorded is not None and not is_bare(storage, recorded):
             require_trust(recorded, options.trust, because=UNPICKLES)
+        if recorded is not None:
+            _require_same_objective(recorded.spec, spec, options.allow)
         study = create_study(
             storage=storage,
             study_name=spec.study,
@@ -98,7 +100,8 @@ def own_study(spec: RunSpec, options: RunOptions) -> Iterator[OwnStudy]:
             allow=options.allow,
             spec=spec.study_spec,
         )
-        _require_same_objective(study, spec, options.allow)
+        if made:  # somebody else may have made it meanwhile
+            _require_same_objective(study.spec, spec, options.allow)
         conduct = _kept_conduct(storage, study, spec)
         yield OwnStudy(storage, study, _job(spec, options, study, conduct, (url, storage.url)))
     except TrialbookError:
@@ -125,9 +128,11 @@ def _kept_conduct(storage: BookStorage, study: Study, spec: RunSpec) -> StudySpe
     return storage.change_study_spec(study._study_id, lambda found, _: spec.conducted(found))
 
 
-def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...]) -> None:
+def _require_same_objective(
+    settings: StudySpec | None, spec: RunSpec, allow: tuple[str, ...]
+) -> None:
     """Two functions of one file have the same code, so the guard of the code is blind to this."""
-    recorded = study.spec.objective
+    recorded = None if settings is None else settings.objective
     if recorded is None or "code" in allow:
         return
     before = ObjectiveSource.of(recorded, spec.base)
@@ -139,7 +144,7 @@ def _require_same_objective(study: Study, spec: RunSpec, allow: tuple[str, ...])
     )
     if before.name != now.name or not same_place:
         raise InputsChangedError(
-            f"study {spec.study!r} is a search of {recorded}, not of {now}",
+            f"study {spec.study!r} is a search of {recorded}, not of {now.relative_to(spec.base)}",
             hint="--study NAME for a new study, or --allow code to go on in this one",
         )
 
