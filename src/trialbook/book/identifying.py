@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from trialbook.book import schema
 from trialbook.book.book import Book
@@ -53,46 +54,43 @@ class Identifying:
     settings: tuple[str, ...] = ()
 
 
-_Names = dict[str, None]
-
-
-@dataclass(slots=True)
-class _Found:
-    hosts: _Names = field(default_factory=dict)
-    users: _Names = field(default_factory=dict)
-    jobs: _Names = field(default_factory=dict)
-    paths: _Names = field(default_factory=dict)
-    addresses: _Names = field(default_factory=dict)
-    remotes: _Names = field(default_factory=dict)
-    roots: _Names = field(default_factory=dict)
-    commits: _Names = field(default_factory=dict)
-    branches: _Names = field(default_factory=dict)
-    files: _Names = field(default_factory=dict)
-    choices: _Names = field(default_factory=dict)
-    settings: _Names = field(default_factory=dict)
-
-
 def identifying(book: Book, study_ids: Iterable[int]) -> Identifying:
     """What the records of studies, read in their order, tell of people, machines and places.
 
     After their own hosts and users come all others of the book: a study may speak of a machine on
     which only another one ran.
     """
-    found = _Found()
     with book.reading() as connection:
-        for study_id in study_ids:
-            _of_study(found, connection, study_id)
-        for host, user in connection.execute(
-            select(_l.host, _l.user).distinct().order_by(_l.host, _l.user)
-        ):
-            _add(found.hosts, [host])
-            _add(found.users, [user])
-        _add(found.hosts, connection.scalars(select(_w.host).distinct().order_by(_w.host)))
-    return Identifying(**{one.name: tuple(getattr(found, one.name)) for one in fields(found)})
+        return _joined(_parts(connection, study_ids))
 
 
-def _of_study(found: _Found, connection: Connection, study_id: int) -> None:
-    mine = _t.study_id == study_id
+def _joined(parts: Iterable[Identifying]) -> Identifying:
+    """What all parts tell, each name once."""
+    names: dict[str, dict[str, None]] = {field.name: {} for field in fields(Identifying)}
+    for part in parts:
+        for kind, met in names.items():
+            met.update(dict.fromkeys(getattr(part, kind)))
+    return Identifying(**{kind: tuple(met) for kind, met in names.items()})
+
+
+def _parts(connection: Connection, study_ids: Iterable[int]) -> Iterator[Identifying]:
+    """What each row that is read tells, in the order of reading."""
+    for study_id in study_ids:
+        mine = _t.study_id == study_id
+        yield from _of_machines(connection, mine, study_id)
+        yield from _of_snapshots(connection, mine)
+        yield from _of_spaces(connection, mine)
+    for host, user in connection.execute(
+        select(_l.host, _l.user).distinct().order_by(_l.host, _l.user)
+    ):
+        yield Identifying(hosts=_told(host), users=_told(user))
+    for host in connection.scalars(select(_w.host).distinct().order_by(_w.host)):
+        yield Identifying(hosts=_told(host))
+
+
+def _of_machines(
+    connection: Connection, mine: ColumnElement[bool], study_id: int
+) -> Iterator[Identifying]:
     for host, job, launch in connection.execute(
         select(_w.host, _w.job, _w.launch)
         .join(schema.attempt, _a.worker_id == _w.worker_id)
@@ -101,23 +99,23 @@ def _of_study(found: _Found, connection: Connection, study_id: int) -> None:
         .distinct()
         .order_by(_w.host, _w.job, _w.launch)
     ):
-        _add(found.hosts, [host])
-        _add(found.jobs, [job, launch, None if launch is None else launch.partition("/")[0]])
+        of_launch = None if launch is None else launch.partition("/")[0]
+        yield Identifying(hosts=_told(host), jobs=_told(job, launch, of_launch))
     for host, user in connection.execute(
         select(_l.host, _l.user).where(_l.study_id == study_id).order_by(_l.launch_id)
     ):
-        _add(found.hosts, [host])
-        _add(found.users, [user])
-    _add(
-        found.hosts,
-        connection.scalars(
-            select(_r.host)
-            .join(schema.attempt, _a.attempt_id == _r.attempt_id)
-            .join(schema.trial, _t.trial_id == _a.trial_id)
-            .where(mine)
-            .order_by(_r.rerun_id)
-        ),
-    )
+        yield Identifying(hosts=_told(host), users=_told(user))
+    for host in connection.scalars(
+        select(_r.host)
+        .join(schema.attempt, _a.attempt_id == _r.attempt_id)
+        .join(schema.trial, _t.trial_id == _a.trial_id)
+        .where(mine)
+        .order_by(_r.rerun_id)
+    ):
+        yield Identifying(hosts=_told(host))
+
+
+def _of_snapshots(connection: Connection, mine: ColumnElement[bool]) -> Iterator[Identifying]:
     for kind in Kind:
         documents = connection.scalars(
             select(_n.document)
@@ -132,7 +130,10 @@ def _of_study(found: _Found, connection: Connection, study_id: int) -> None:
         )
         for document in documents:
             with readable(f"a snapshot of {kind}"):
-                _look(found, kind, parsed(document)["state"])
+                yield _of_state(kind, parsed(document)["state"])
+
+
+def _of_spaces(connection: Connection, mine: ColumnElement[bool]) -> Iterator[Identifying]:
     for space in connection.scalars(
         select(_n.document)
         .join(schema.trial, _t.space == _n.digest)
@@ -141,45 +142,53 @@ def _of_study(found: _Found, connection: Connection, study_id: int) -> None:
         .order_by(func.min(_t.number))
     ):
         with readable("a search space"):
-            for text in json.loads(space).values():
-                _add(found.choices, _texts(json.loads(text)["attributes"].get("choices")))
+            asked = [json.loads(text)["attributes"] for text in json.loads(space).values()]
+            yield Identifying(choices=_told(*_texts([one.get("choices") for one in asked])))
 
 
-def _add(names: dict[str, None], values: Iterable[Any]) -> None:
-    for value in values:
-        if isinstance(value, str) and value:
-            names.setdefault(value)
-
-
-def _look(found: _Found, kind: Kind, state: Any) -> None:
+def _of_state(kind: Kind, state: Any) -> Identifying:
+    """What the state of a coordinate tells."""
     match kind:
         case Kind.EXECUTION:
-            _add(found.hosts, [state["host"]])
-            _add(found.users, [state["user"]])
-            _add(found.jobs, [state.get("job_id")])
             argv = [part for part in state["argv"] if "/" in part or "\\" in part]
             bases = state["bases"].values()
-            _add(found.paths, [state["cwd"], state["python"], *bases, *state["sys_path"], *argv])
-            _add(found.roots, [state["bases"].get(ROOT)])
+            return Identifying(
+                hosts=_told(state["host"]),
+                users=_told(state["user"]),
+                jobs=_told(state.get("job_id")),
+                paths=_told(state["cwd"], state["python"], *bases, *state["sys_path"], *argv),
+                roots=_told(state["bases"].get(ROOT)),
+            )
         case Kind.CODE:
-            _add(found.files, (one["path"] for one in state["files"] if one["loaded"]))
-            if state["git"] is not None:
-                _add(found.remotes, [state["git"]["remote"]])
-                _add(found.commits, [state["git"]["commit"]])
-                _add(found.branches, [state["git"]["branch"]])
+            git = state["git"] or {}
+            return Identifying(
+                files=_told(*(one["path"] for one in state["files"] if one["loaded"])),
+                remotes=_told(git.get("remote")),
+                commits=_told(git.get("commit")),
+                branches=_told(git.get("branch")),
+            )
         case Kind.DATA:
-            for one in state["inputs"]:
-                _add(found.paths, [one["path"], *_if_path(one["declared"])])
-            _add(found.paths, [one["path"] for one in state["undeclared"]])
+            inputs = [(one["path"], *_if_path(one["declared"])) for one in state["inputs"]]
+            undeclared = [one["path"] for one in state["undeclared"]]
+            return Identifying(paths=_told(*chain.from_iterable(inputs), *undeclared))
         case Kind.CONFIG:
-            _add(found.paths, _if_path(state.get("source")))
-            _add(found.settings, _texts(state["resolved"]))
+            return Identifying(
+                paths=_told(*_if_path(state.get("source"))),
+                settings=_told(*_texts(state["resolved"])),
+            )
         case Kind.ENVIRONMENT:
             interpreter = state["interpreter"]
-            _add(found.paths, [interpreter["executable"], interpreter["prefix"]])
-            _add(found.jobs, [state.get("job")])
-            _add(found.addresses, [state.get("index_url")])
-            _add(found.addresses, [package.get("url") for package in state["packages"]])
+            urls = [package.get("url") for package in state["packages"]]
+            return Identifying(
+                paths=_told(interpreter["executable"], interpreter["prefix"]),
+                jobs=_told(state.get("job")),
+                addresses=_told(state.get("index_url"), *urls),
+            )
+
+
+def _told(*values: Any) -> tuple[str, ...]:
+    """Those that are a text and not empty."""
+    return tuple(value for value in values if isinstance(value, str) and value)
 
 
 def _if_path(text: Any) -> list[str]:
