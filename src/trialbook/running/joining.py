@@ -31,6 +31,7 @@ from trialbook.restoring.workplace import workplace
 from trialbook.running.budget import recorded_budget
 from trialbook.running.coordinator import Coordinator
 from trialbook.running.gpus import worker_variables
+from trialbook.running.hash_seed import hash_seed
 from trialbook.running.idling import Idling
 from trialbook.running.joined_code import JoinedCode, code_from_book, code_here
 from trialbook.running.joined_inputs import joined_config, joined_data
@@ -167,10 +168,11 @@ def _worked(
     try:
         with _stopped_by_signals(), workplace() as directory:
             job = _job(storage, study, options, terms, directory, progress.said)
+            own = hash_seed(os.environ, study.environment.interpreter.hash_seed)
             return Coordinator(
                 storage,
                 job,
-                worker_variables(options.workers, options.gpus_per_worker, _variables(study)),
+                worker_variables(options.workers, options.gpus_per_worker, own),
                 Limits(_time_s(study, options), study.spec.max_failures, options.trials),
                 progress,
                 Idling(
@@ -257,14 +259,6 @@ def _interpreter(
     cache = default_cache_dir() / "environments"
     python = recreate(study.environment, cache_dir=cache, tell=tell)
     return Interpreter(str(python), str(prepared_tool(directory / "tool")))
-
-
-def _variables(study: RecordedStudy) -> dict[str, str]:
-    """Variables of the worker on top of this process's own."""
-    if "PYTHONHASHSEED" in os.environ:
-        return {}
-    recorded = study.environment.interpreter.hash_seed
-    return {"PYTHONHASHSEED": recorded if recorded.isdecimal() else "0"}
 
 
 def _time_s(study: RecordedStudy, options: JoinOptions) -> float | None:

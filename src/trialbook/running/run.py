@@ -6,6 +6,7 @@ import os
 
 from trialbook.running.coordinator import Coordinator
 from trialbook.running.gpus import worker_variables
+from trialbook.running.hash_seed import hash_seed
 from trialbook.running.outcome import Limits, RunEnd, RunOutcome
 from trialbook.running.own_study import RunOptions, own_study
 from trialbook.running.progress import Progress, Silence
@@ -56,6 +57,4 @@ def _deadline_s(spec: RunSpec, options: RunOptions) -> float | None:
 
 
 def _environments(spec: RunSpec, options: RunOptions) -> list[dict[str, str]]:
-    # A random one would give sets and dictionaries of text another order in every rerun.
-    hash_seed = {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": "0"}
-    return worker_variables(spec.workers, options.gpus_per_worker, hash_seed)
+    return worker_variables(spec.workers, options.gpus_per_worker, hash_seed(os.environ))

@@ -160,7 +160,10 @@ class Worker:
                 # Free, though perhaps without a child: the last trial needs none after it.
                 self._coordinator.send(Idle(ready.isolation, ready.reason))
                 order = self._order()
-                self._run_next(self._prepared(), order)
+                if self._is_all_begun(order):
+                    self._coordinator.send(NothingLeft())
+                else:
+                    self._run_next(self._prepared(), order)
         finally:
             for child in self._children():
                 child.kill()
@@ -256,6 +259,19 @@ class Worker:
         while not self._orders or self._draining:
             self._wait()
         return self._orders.pop(0)
+
+    def _is_all_begun(self, order: Next) -> bool:
+        """Whether another child would find nothing to run; it may take long to get ready."""
+        if order.budget is None or self._ahead is not None:
+            return False
+        if self._child is not None and self._child.usable:
+            return False
+        from trialbook.book.claims import taken, waiting_again
+
+        study_id = self._job.study_id
+        with self._leases.book() as storage, storage.book.reading() as connection:
+            is_met = taken(connection, study_id) >= order.budget
+            return is_met and not waiting_again(connection, study_id)
 
     def _run_next(self, child: SupervisedChild, order: Next) -> None:
         keeper = self._leases

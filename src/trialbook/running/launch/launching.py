@@ -22,6 +22,7 @@ from trialbook.errors import BookNotFoundError, InvalidInputError, LaunchError, 
 from trialbook.records.launches import LaunchPin, LaunchRecord, PlacedJob
 from trialbook.records.references import StudyReference
 from trialbook.records.secrets import redacted_mapping, secret_values_of
+from trialbook.running.hash_seed import hash_seed
 from trialbook.running.launch.contract import Launcher, WorkerOrder
 from trialbook.running.launch.engines import ENGINES, launcher
 from trialbook.running.launch.reach import require_reachable, server_variables
@@ -167,7 +168,7 @@ def launch(
     name = target if isinstance(target, str) else target.study
     here = engine.stays_here or options.same_machine
     require_reachable(url, name, everybody_is_here=here)
-    environment = {**_hash_seed(), **engine.environment(options.workers)}
+    environment = {**hash_seed(os.environ), **engine.environment(options.workers)}
     reference = _fixed_reference(target, url, options, environment)
     storage = BookStorage(url, create=False)
     try:
@@ -310,15 +311,10 @@ def _order(record: LaunchRecord, url: str, settings: WorkerSettings) -> WorkerOr
         environment={
             **server,
             STORAGE_VARIABLE: url,
-            **_hash_seed(),
+            **hash_seed(os.environ),
         },
         directory=Path(str(record.place)),
     )
-
-
-def _hash_seed() -> dict[str, str]:
-    # As in a run: a random one would give sets of text another order in every rerun.
-    return {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
 
 
 def _placed(

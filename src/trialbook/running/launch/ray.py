@@ -23,6 +23,7 @@ from typing import Any
 
 from trialbook.errors import InvalidInputError, LaunchError, MissingEngineError
 from trialbook.records.launches import JobState, JobStatus, PlacedJob
+from trialbook.running.hash_seed import hash_seed
 from trialbook.running.launch import ray_actors
 from trialbook.running.launch.contract import Launcher, Placed, WorkerOrder
 
@@ -80,8 +81,7 @@ class RayLauncher(Launcher):
             employer = ray.remote(ray_actors.Employer)
             for index in range(workers):
                 name = _actor_name(order.launch_id, index)
-                # As in a run: a random one would give sets of text another order in every rerun.
-                environment = {"PYTHONHASHSEED": "0", **order.environment}
+                environment = {**order.environment, **hash_seed(order.environment)}
                 try:
                     employer.options(
                         name=name,

@@ -27,6 +27,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 from trialbook.errors import LaunchError
+from trialbook.running.hash_seed import hash_seed
 from trialbook.running.launch import slurm_queue
 from trialbook.running.launch.slurm_order import ORDER, PYTHON, SlurmOrder
 from trialbook.running.launch.threads import thread_shares
@@ -195,9 +196,7 @@ def _worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     environment = {name: value for name, value in environ.items() if name not in (ORDER, PYTHON)}
     cores = int(environ.get("SLURM_CPUS_ON_NODE") or 1)
     environment |= thread_shares(environment, 1, cores)
-    # As in a run: a random one would give sets of text another order in every rerun.
-    environment.setdefault("PYTHONHASHSEED", "0")
-    return environment
+    return environment | hash_seed(environment)
 
 
 def _left(order: SlurmOrder, index: int) -> Left:

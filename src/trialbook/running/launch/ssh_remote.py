@@ -90,13 +90,13 @@ def _environments(order: dict[str, Any]) -> dict[str, dict[str, str]]:
     # Where the connection begins is no place of packages.
     sys.path[:] = [entry for entry in sys.path if entry]
     from trialbook.running.gpus import MASK, device_shares, visible_devices
+    from trialbook.running.hash_seed import hash_seed
     from trialbook.running.launch.threads import thread_shares, usable_cores
 
     indices = list(order["workers"])
     found = {**os.environ, **order["environment"]}
     shared = {**found, **thread_shares(found, len(indices), usable_cores())}
-    # As in a run: a random one would give sets of text another order in every rerun.
-    shared.setdefault("PYTHONHASHSEED", "0")
+    shared |= hash_seed(shared)
     if order["gpus_per_worker"] is None:
         return dict.fromkeys(indices, shared)
     shares = device_shares(visible_devices(found), len(indices), order["gpus_per_worker"])
