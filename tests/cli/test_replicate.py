@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
@@ -67,6 +68,24 @@ def test_both_studies_show_what_they_are_linked_to(book: str, capsys: pytest.Cap
     assert "source      study s: trial 1, chosen among 3 trials" in capsys.readouterr().out
     exit_code_of_command(["status", "s.replicates"])
     assert "2 trials" in capsys.readouterr().out
+
+
+def test_none_of_the_replicates_is_the_best(book: str, capsys: pytest.CaptureFixture[str]):
+    exit_code_of_command(["replicate", "s/1", "--seeds", "1", "--place-only"])
+    storage = BookStorage(book)
+    study_id = storage.get_study_id_from_name("s.replicates")
+    storage.create_new_trial(study_id, create_trial(value=0.25))
+    storage.close()
+    capsys.readouterr()
+    exit_code_of_command(["ls", "--format", "json"])
+    source, linked = json.loads(capsys.readouterr().out)
+    assert linked["states"]["COMPLETE"] == 1
+    assert (linked["best_value"], linked["best_trial"]) == (None, None)
+    assert source["best_trial"] is not None
+    for command in (["best", "s.replicates"], ["show", "s.replicates/best"]):
+        assert exit_code_of_command(command) == 2
+        told = capsys.readouterr()
+        assert (told.out, "luckiest seed" in told.err) == ("", True)
 
 
 def test_a_trial_with_another_configuration_is_marked(

@@ -10,6 +10,7 @@ Trials that name the same snapshots are looked at once, and each snapshot is rea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trialbook.analysis.marks import differing_trials
@@ -20,7 +21,6 @@ from trialbook.book.coordinate_rows import (
     named_coordinates,
 )
 from trialbook.book.reading import Reader
-from trialbook.book.replicates import link
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import CoordinateDigests, Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
@@ -162,18 +162,26 @@ def coordinate_changes(study: StudyOrName, *, storage: Storage = None) -> Coordi
         NotFoundError: There is no such study.
     """
     with opened(storage, study) as reader:
-        return changes_of(reader, reader.study(name_of(study)))
+        record = reader.study(name_of(study))
+        return changes_of(reader, record, named_coordinates(reader.book, record.study_id))
 
 
-def changes_of(reader: Reader, study: StudyRecord) -> CoordinateChanges:
-    """The same of a book that is open."""
-    rows = named_coordinates(reader.book, study.study_id)
-    tracked = sum(len(row.trials) for row in rows)
+def changes_of(
+    reader: Reader, study: StudyRecord, named: Sequence[NamedCoordinates]
+) -> CoordinateChanges:
+    """The same of a book that is open.
+
+    Args:
+        reader: The open book.
+        study: The study.
+        named: The coordinates that its trials name.
+    """
+    tracked = sum(len(row.trials) for row in named)
     reference = reference_trial(reader, study)
     if reference is None:
         return CoordinateChanges(None, tracked, (), {}, {})
     held = HeldAgainst(reader, reference)
-    found = [(row, {kind: held.differences(kind, row.digests) for kind in KINDS}) for row in rows]
+    found = [(row, {kind: held.differences(kind, row.digests) for kind in KINDS}) for row in named]
     unknown = {
         kind: tuple(sorted(n for row, by in found if by[kind] is None for n in row.trials))
         for kind in KINDS
@@ -204,8 +212,7 @@ def changes_of(reader: Reader, study: StudyRecord) -> CoordinateChanges:
 
 def reference_trial(reader: Reader, study: StudyRecord) -> Reference | None:
     """What the trials of a study are held against: its best trial, else its first tracked one."""
-    # Of replicates no trial is the best, only the one with the luckiest seed.
-    best = None if link(reader.book, study.study_id) is not None else reader.leader(study)
+    best = reader.leader(study)
     if best is not None and best.values[0] == best.values[0]:  # NaN ranks last, and is no choice
         named = named_by_one(reader.book, study.study_id, best.number)
         if named is not None:

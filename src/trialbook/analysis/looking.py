@@ -94,7 +94,7 @@ def best(study: StudyOrName, count: int = 1, *, storage: Storage = None) -> list
 
     Raises:
         NotFoundError: There is no such study, or no such trial in it.
-        BadReferenceError: The study has several objectives (see ``front``).
+        BadReferenceError: The study has several objectives (see ``front``), or it is of replicates.
     """
     with opened(storage, study) as reader:
         return reader.best(name_of(study), count)

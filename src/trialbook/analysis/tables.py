@@ -80,7 +80,8 @@ class StudySummary:
 
     Args:
         study: The study.
-        best_trial: Number of its best trial; ``None`` without one, or with several objectives.
+        best_trial: Number of its best trial; ``None`` without one, with several objectives, or of
+            replicates.
         best_value: Its value, likewise.
     """
 

@@ -29,6 +29,7 @@ from trialbook.errors import BadReferenceError, BookCorruptError, NotFoundError
 from trialbook.records.canonical import digest_of_bytes
 from trialbook.records.coordinates import Snapshot
 from trialbook.records.references import TrialReference, study_or_trial, trial_reference
+from trialbook.records.replicates import REPLICATES
 from trialbook.records.study import (
     AttemptRecord,
     Direction,
@@ -190,7 +191,8 @@ class Reader:
 
         Raises:
             NotFoundError: There is no such study, or no such trial in it.
-            BadReferenceError: The study has several objectives; the front is listed.
+            BadReferenceError: The study has several objectives; the front is listed. Or it is one
+                of replicates.
         """
         with self.book.reading() as connection:
             row = study_row(connection, study)
@@ -199,11 +201,16 @@ class Reader:
             return _numbered(connection, row, [c.number for c in contenders[:count]])
 
     def leader(self, study: StudyRecord) -> Contender | None:
-        """Number and value of the best trial; ``None`` without one, or with several objectives."""
+        """Number and value of the best trial; ``None`` where there is none.
+
+        None is the best with several objectives, nor of replicates: that one had the luckiest seed.
+        """
         if len(study.directions) > 1:
             return None
         with self.book.reading() as connection:
             row = study_row(connection, study.name)
+            if _is_of_replicates(connection, row):
+                return None
             contenders = _contenders(connection, row)
         return next(iter(ranked(contenders, study.directions[0])), None)
 
@@ -419,6 +426,12 @@ def _only_direction(study: Row[Any]) -> Direction:
     return direction
 
 
+def _is_of_replicates(connection: Connection, study: Row[Any]) -> bool:
+    x = schema.study_attr.c
+    of_it = (x.study_id == study.study_id, x.scope == "system", x.key == REPLICATES)
+    return connection.scalar(select(x.key).where(*of_it)) is not None
+
+
 def _contenders(connection: Connection, study: Row[Any]) -> list[Contender]:
     """The COMPLETE trials of a study, without what does not decide."""
     trial, value = schema.trial.c, schema.trial_value.c
@@ -455,6 +468,12 @@ def _number_of_rank(connection: Connection, study: Row[Any], rank: int) -> int:
             f"the study {study.name!r} has {len(directions)} objectives, so none is its best",
             where=f"its front ({len(members)}): {named}" if members else "its front is empty",
             hint="name a trial of the front",
+        )
+    if _is_of_replicates(connection, study):
+        raise BadReferenceError(
+            f"the study {study.name!r} runs chosen configurations again, so none of its trials is "
+            "the best, only the one with the luckiest seed",
+            hint=f"'trialbook show {shlex.quote(study.name)}' names the study they were chosen in",
         )
     order = ranked(contenders, _only_direction(study))
     if rank < len(order):

@@ -19,6 +19,7 @@ def best(study: str, count: int, format: Format, storage: str | None) -> None:  
     """Show the best trials of a study.
 
     Of a study with several objectives no trial is the best: its front is listed, with exit code 2.
+    Of replicates neither: the best of them had the luckiest seed.
     """
     from trialbook.analysis.opening import opened
     from trialbook.cli.study_page import write_ranking
@@ -29,6 +30,7 @@ def best(study: str, count: int, format: Format, storage: str | None) -> None:  
         try:
             trials = reader.best(study, count)
         except BadReferenceError:
-            write_ranking(reader, record, reader.front(study), format, ranked=False)
+            if len(record.directions) > 1:
+                write_ranking(reader, record, reader.front(study), format, ranked=False)
             raise
         write_ranking(reader, record, trials, format)

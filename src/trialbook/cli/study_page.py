@@ -8,10 +8,11 @@ from itertools import chain
 
 from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
 from trialbook.analysis.isolation import isolation_of
-from trialbook.analysis.searches.asked import Part, asked_of, component_uses
+from trialbook.analysis.searches.asked import AskedSearch, Part, asked_searches, component_uses
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.analysis.trial_numbers import numbers_text
+from trialbook.book.coordinate_rows import NamedCoordinates, named_coordinates
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.book.verification import seal_of
@@ -66,8 +67,9 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
         case Format.CSV:
             write_trials_csv(study, reader.param_names(study.name), rows)
         case Format.TABLE:
-            changes = changes_of(reader, study)
-            status = _write_head(reader, study, changes)
+            named = named_coordinates(reader.book, study.study_id)
+            changes = changes_of(reader, study, named)
+            status = _write_head(reader, study, named, changes)
             total = sum(study.states.values())
             if total:
                 write_line()
@@ -79,6 +81,7 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
 
 def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) -> None:
     """One object, its trials written as they are read."""
+    named = named_coordinates(reader.book, study.study_id)
     best = reader.leader(study)
     status = study_status(reader, study.name)
     head = {
@@ -87,7 +90,7 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         "retries": status.retries,
         "quarantined": status.quarantined,
         "differing": status.differing,
-        "changes": _changes_json(changes_of(reader, study)),
+        "changes": _changes_json(changes_of(reader, study, named)),
         "compute": compute_json(status.compute),
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
@@ -134,11 +137,17 @@ def row_json(row: TrialRow) -> dict[str, object]:
     }
 
 
-def _write_head(reader: Reader, study: StudyRecord, changes: CoordinateChanges) -> StudyStatus:
+def _write_head(
+    reader: Reader,
+    study: StudyRecord,
+    named: Sequence[NamedCoordinates],
+    changes: CoordinateChanges,
+) -> StudyStatus:
     """Print what is known of a study; how it is doing."""
     status = study_status(reader, study.name)
     write_heading(study.name)
-    for name, text in _head(reader, study, status, changes):
+    asked = asked_searches(reader, named)
+    for name, text in _head(reader, study, status, asked, changes):
         if text:
             write_line(f"  {name:<12}{text}")
     write_hosts(status.compute)
@@ -146,7 +155,11 @@ def _write_head(reader: Reader, study: StudyRecord, changes: CoordinateChanges) 
 
 
 def _head(
-    reader: Reader, study: StudyRecord, status: StudyStatus, changes: CoordinateChanges
+    reader: Reader,
+    study: StudyRecord,
+    status: StudyStatus,
+    asked: Sequence[AskedSearch],
+    changes: CoordinateChanges,
 ) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
@@ -155,7 +168,7 @@ def _head(
     yield "differing", changes_text(changes)
     yield "compute", compute_text(status.compute)
     own = link(reader.book, study.study_id)
-    best = reader.leader(study) if own is None else None  # of replicates it is the luckiest seed
+    best = reader.leader(study)
     if best is not None:
         yield "best", f"trial {best.number}: {values_text(best.values, brief=on_terminal())}"
     yield "replicates", ", ".join(linked_studies(reader.book, study.uid))
@@ -164,7 +177,6 @@ def _head(
         yield "source", f"study {source_of(reader.book, own).text}: {chosen}"
     yield "created", time_text(study.created_s)
     spec = study.spec
-    asked = asked_of(reader, study)
     if spec is None:
         yield "search", "not recorded: the study was not made by Trialbook"
     else:
