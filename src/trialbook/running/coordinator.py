@@ -155,16 +155,22 @@ class Coordinator:
         while self._employees:
             channels = [employee.run.channel for employee in self._employees]
             select.select(channels, [], [], _TICK_S)
+            # Looked at before what the workers say: a signal finds all told that came before it.
+            heard = self._heard
             for employee in list(self._employees):
                 for message in employee.run.channel.waiting():
                     self._take(employee, message)
                 if employee.run.channel.ended:
                     self._gone(employee)
-            self._heed_limits()
+            self._heed_limits(heard)
             if time.monotonic() - shown_s > refresh_s:
                 shown_s = time.monotonic()
                 self._progress.changed(self._standing.state(self._running))
             self._standing.rest()
+
+    @property
+    def _heard(self) -> int:
+        return self._interrupts + self._requests.count
 
     @property
     def _running(self) -> int:
@@ -209,7 +215,9 @@ class Coordinator:
 
     def _order(self, employee: _Employee) -> None:
         """Let a worker that is free begin a trial, unless it has to wait for one."""
-        if self._stopping or employee.leaving_s is not None or not employee.is_idle:
+        if self._stopping or self._heard > self._heeded:
+            return
+        if employee.leaving_s is not None or not employee.is_idle:
             return
         if self._limits.trials is not None and self._claims >= self._limits.trials:
             self._stop(RunEnd.SHARE)
@@ -290,13 +298,13 @@ class Coordinator:
             "or raise --max-failures (0: never stop)",
         )
 
-    def _heed_limits(self) -> None:
+    def _heed_limits(self, heard: int) -> None:
         now = time.monotonic()
         limit_s = self._limits.time_s
         if limit_s is not None and not self._stopping and self._standing.elapsed_s > limit_s:
             self._stop(RunEnd.TIME)
-        if self._interrupts + self._requests.count > self._heeded:
-            self._heeded = self._interrupts + self._requests.count
+        if heard > self._heeded:
+            self._heeded = heard
             self._interrupted()
         for employee in list(self._employees):
             self._order(employee)
@@ -459,7 +467,7 @@ class Coordinator:
                 self._interrupts += 1
             else:
                 self._requests.heard(number, frame)
-            if self._interrupts + self._requests.count > 1:
+            if self._heard > 1:
                 self._storage.outage.give_up()
 
         handlers: dict[signal.Signals, Handler] = dict.fromkeys(
