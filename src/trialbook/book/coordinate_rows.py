@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Connection, Select, and_, select
 
 from trialbook.book import schema
 from trialbook.book.book import Book
@@ -35,10 +35,15 @@ class NamedCoordinates:
 
 def named_coordinates(book: Book, study_id: int) -> tuple[NamedCoordinates, ...]:
     """What the tracked, living trials of a study name, in the order of their first trials."""
-    trials: dict[CoordinateDigests, list[int]] = {}
     with book.reading() as connection:
-        for number, *digests in connection.execute(_tracked(study_id)):
-            trials.setdefault(_named(digests), []).append(number)
+        return named_in(connection, study_id)
+
+
+def named_in(connection: Connection, study_id: int) -> tuple[NamedCoordinates, ...]:
+    """The same in a transaction that reads more."""
+    trials: dict[CoordinateDigests, list[int]] = {}
+    for number, *digests in connection.execute(_tracked(study_id)):
+        trials.setdefault(_named(digests), []).append(number)
     return tuple(NamedCoordinates(digests, tuple(numbers)) for digests, numbers in trials.items())
 
 

@@ -1,7 +1,8 @@
 """A whole study at once, for what looks at all of its trials: a few queries, no record a trial.
 
 Records (``gathering.py``) cost a hundred microseconds a trial, which a study of 20,000 feels. Here
-come plain rows, read in one transaction each, without coordinates, attributes and other metrics.
+come plain rows, read in one transaction each, without attributes and other metrics; of coordinates
+only which ones a trial names.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from sys import intern
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, null, or_, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
+from trialbook.book.coordinate_rows import NamedCoordinates, named_in
 from trialbook.book.ranking import is_feasible
 from trialbook.book.stitching import stitched
 from trialbook.book.texts import value_of
@@ -77,7 +78,6 @@ class AttemptRow:
         resumed: Whether it went on from a checkpoint.
         prune_answers: Each answer of ``should_prune``, in order.
         executed: Whether it ran under tracking; else it only holds what was reported for the trial.
-        config: Digest of its config snapshot, ``None`` when none was captured.
     """
 
     attempt_id: int
@@ -91,7 +91,6 @@ class AttemptRow:
     resumed: bool
     prune_answers: tuple[bool, ...]
     executed: bool
-    config: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +103,14 @@ class SearchRows:
         spaces: Digest to name to ``distribution_text``.
         reports: Trial id to what its counting attempt reported, as ``Series`` named ``objective``;
             without trials that reported nothing.
+        named: Which coordinates the tracked ones name.
     """
 
     trials: tuple[SearchRow, ...]
     attempts: tuple[AttemptRow, ...]
     spaces: dict[str, dict[str, str]]
     reports: dict[int, Series]
+    named: tuple[NamedCoordinates, ...]
 
 
 def search_rows(book: Book, study_id: int) -> SearchRows:
@@ -126,6 +127,7 @@ def search_rows(book: Book, study_id: int) -> SearchRows:
             attempts,
             _spaces(connection, lives),
             _reports(connection, lives, attempts),
+            named_in(connection, study_id),
         )
 
 
@@ -172,7 +174,6 @@ def _attempts(connection: Connection, lives: ColumnElement[bool]) -> tuple[Attem
             _w.host,
             _a.resumed_from,
             _a.prune_answers,
-            _a.config,
             or_(_a.seeds.is_not(None), _a.worker_id.is_not(None)).label("executed"),
         )
         .join(schema.trial, _t.trial_id == _a.trial_id)
@@ -224,7 +225,6 @@ def _attempt_row(row: Any) -> AttemptRow:
             resumed=row.resumed_from is not None,
             prune_answers=tuple(answer == "1" for answer in row.prune_answers),
             executed=bool(row.executed),
-            config=None if row.config is None else intern(row.config),
         )
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from trialbook.analysis.failures import failures_of
-from trialbook.analysis.searches.asked import asked_of
+from trialbook.analysis.searches.asked import asked_searches
+from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
@@ -80,7 +81,8 @@ def _classes(reader: Reader, studies: Sequence[StudyRecord]) -> Iterator[str]:
         if study.spec is not None:
             search = study.spec.search
             yield from (part.name for part in (search.sampler, search.pruner) if part is not None)
-        for asked in asked_of(reader, study):
+        named = named_coordinates(reader.book, study.study_id)
+        for asked in asked_searches(reader, named):
             yield from (part.name for part in (asked.sampler, asked.pruner) if part is not None)
         for group in failures_of(reader, study.study_id).groups:
             if group.exception is not None:

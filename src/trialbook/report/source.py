@@ -292,7 +292,7 @@ def _account(reader: Reader, search: Search) -> Account:
         different_seeds=different,
         space=space(search) if search.params else None,
         isolation=isolation_of(reader, search.study),
-        changes=changes_of(reader, search.study),
+        changes=changes_of(reader, search.study, search.named),
     )
 
 

@@ -141,7 +141,7 @@ def _study(reader: Reader, name: str, called: str) -> ComparedStudy:
             except (NotFoundError, BookCorruptError):
                 continue  # told as not recorded; 'verify' names it
     params = space(search).params if search.params else ()
-    mixed = changes_of(reader, search.study).changed(PROBLEM)
+    mixed = changes_of(reader, search.study, search.named).changed(PROBLEM)
     ways, _ = seeded(reader.book, search.study.study_id)
     trial_seeds = {way.decorator if way.study is None else way.study for way in ways}
     return ComparedStudy(

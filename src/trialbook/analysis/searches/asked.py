@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trialbook.analysis.trial_numbers import numbers_text
-from trialbook.book.coordinate_rows import named_coordinates
+from trialbook.book.coordinate_rows import NamedCoordinates
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.config import ComponentSettings, ConfigState, SearchSettings
@@ -45,19 +45,17 @@ class ComponentUse:
     trials: tuple[int, ...]
 
 
-def asked_searches(
-    reader: Reader, named: Iterable[tuple[int, str | None]]
-) -> tuple[AskedSearch, ...]:
+def asked_searches(reader: Reader, named: Iterable[NamedCoordinates]) -> tuple[AskedSearch, ...]:
     """What trials ran with, those of the first trial first.
 
     Args:
         reader: The open book.
-        named: Number and config digest of each trial; ``None`` for one that named none.
+        named: The coordinates that the trials name.
     """
     trials: dict[str, list[int]] = {}
-    for number, digest in named:
-        if digest is not None:
-            trials.setdefault(digest, []).append(number)
+    for row in named:
+        if row.digests.config is not None:
+            trials.setdefault(row.digests.config, []).extend(row.trials)
     found: dict[tuple[str, str], tuple[SearchSettings, list[int]]] = {}
     for digest, numbers in trials.items():
         try:
@@ -71,12 +69,6 @@ def asked_searches(
         AskedSearch(search.sampler, search.pruner, tuple(sorted(numbers)))
         for search, numbers in sorted(found.values(), key=lambda one: min(one[1]))
     )
-
-
-def asked_of(reader: Reader, study: StudyRecord) -> tuple[AskedSearch, ...]:
-    """The same of all trials of a study that were tracked."""
-    rows = named_coordinates(reader.book, study.study_id)
-    return asked_searches(reader, ((n, row.digests.config) for row in rows for n in row.trials))
 
 
 def component_uses(

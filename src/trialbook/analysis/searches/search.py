@@ -21,6 +21,7 @@ from trialbook.analysis.searches.asked import (
     asked_searches,
     component_uses,
 )
+from trialbook.book.coordinate_rows import NamedCoordinates
 from trialbook.book.ranking import Contender, front, ranked
 from trialbook.book.reading import Reader
 from trialbook.book.search_rows import AttemptRow, SearchRows, search_rows
@@ -121,6 +122,7 @@ class Search:
         finish: Shape (trials,): place of each trial among the study's finishes, as the book
             recorded them; it grows, with gaps where trials were deleted. 0 while unfinished.
         asked: With which sampler and pruner tracked trials ran.
+        named: Which coordinates those trials name.
     """
 
     study: StudyRecord
@@ -139,6 +141,7 @@ class Search:
     counting: Ints
     finish: Ints
     asked: tuple[AskedSearch, ...] = ()
+    named: tuple[NamedCoordinates, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -252,13 +255,7 @@ def search_of(reader: Reader, study: str) -> Search:
     """The same of a book that is open."""
     record = reader.study(study)
     rows = search_rows(reader.book, record.study_id)
-    counting = {trial.trial_id: (trial.number, trial.attempt) for trial in rows.trials}
-    named = (
-        (counting[attempt.trial_id][0], attempt.config)
-        for attempt in rows.attempts
-        if attempt.number == counting[attempt.trial_id][1]
-    )
-    return _columns(record, rows, asked_searches(reader, named))
+    return _columns(record, rows, asked_searches(reader, rows.named))
 
 
 def _columns(study: StudyRecord, rows: SearchRows, asked: tuple[AskedSearch, ...]) -> Search:
@@ -286,6 +283,7 @@ def _columns(study: StudyRecord, rows: SearchRows, asked: tuple[AskedSearch, ...
         counting=np.array([trial.attempt for trial in trials], np.int64),
         finish=np.array([trial.finish_seq or 0 for trial in trials], np.int64),
         asked=asked,
+        named=rows.named,
     )
 
 
