@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
+from sqlalchemy import update
 
 from trialbook import analysis
 from trialbook.analysis.details import detail
@@ -19,6 +20,7 @@ from trialbook.analysis.gaps import gaps_of
 from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.searches.search import search
 from trialbook.analysis.selection import selection
+from trialbook.book import schema
 from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
@@ -157,6 +159,13 @@ def test_trials_are_grouped_by_what_they_name_on_every_database(storage: BookSto
         (names[0], (0, 2)),
         (names[1], (1,)),
     ]
+
+    kept = schema.snapshot.c.document
+    with storage.book.writing() as connection:
+        connection.execute(
+            update(schema.snapshot).where(kept.contains('"isolation":"fork"')).values(document="{")
+        )
+    assert isolations(storage.book, study_id) == {"none": 2}, "damaged, it is of no known way"
 
 
 def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:

@@ -59,10 +59,6 @@ class IsolationUse:
 
 
 def isolation_of(reader: Reader, study: StudyRecord) -> IsolationUse:
-    """How the trials of a study were kept apart.
-
-    Raises:
-        BookCorruptError: A row cannot be read.
-    """
+    """How the trials of a study were kept apart."""
     asked = None if study.spec is None else study.spec.isolation
     return IsolationUse(asked, isolations(reader.book, study.study_id))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from sqlalchemy import and_, case, func, null, select
@@ -28,7 +28,7 @@ from trialbook.records.study import TrialState
 _s, _t, _a, _n = schema.study.c, schema.trial.c, schema.attempt.c, schema.snapshot.c
 _KIND = ',"kind":'
 """Behind the coverage in the canonical JSON of a snapshot; no text in it can hold these quotes."""
-_ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
+_CHUNK = 500
 _UNEVENTFUL = (EndReason.COMPLETE, EndReason.PRUNED)
 
 
@@ -209,22 +209,52 @@ def seeded(book: Book, study_id: int) -> tuple[tuple[SeededTrials, ...], int]:
     return tuple(SeededTrials(*way, trials) for way, trials in ways.items()), len(own)
 
 
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """Of the launch part of an execution how trials were kept apart."""
+
+    isolation: Isolation
+
+
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """Of the document of an execution's snapshot what is asked for here."""
+
+    state: _Launch
+
+
 def isolations(book: Book, study_id: int) -> dict[Isolation, int]:
-    """How many tracked trials of a study were kept apart in which way, the first one's first."""
+    """How many tracked trials of a study were kept apart in which way, the first one's first.
+
+    A trial whose snapshot is gone or damaged counts in none.
+    """
+    ways: Counter[Isolation] = Counter()
     with book.reading() as connection:
-        place = func.instr if is_sqlite(connection) else func.strpos
-        # No other member of a launch with this name can have one of these values.
-        way = case(*((place(_n.document, f',"isolation":"{w}",') > 0, w) for w in _ISOLATIONS))
-        found = connection.execute(
-            select(way, func.count())
+        uses = connection.execute(
+            select(_a.execution, func.count())
             .select_from(schema.attempt)
             .join(schema.trial, and_(_t.trial_id == _a.trial_id, _t.attempt == _a.number))
-            .join(schema.snapshot, _n.digest == _a.execution)
-            .where(_t.study_id == study_id, _t.deleted.is_(None))
-            .group_by(way)
+            .where(_t.study_id == study_id, _t.deleted.is_(None), _a.execution.is_not(None))
+            .group_by(_a.execution)
             .order_by(func.min(_t.number))
-        )
-        return {way: trials for way, trials in found if way is not None}
+        ).all()
+        for start in range(0, len(uses), _CHUNK):
+            chunk: dict[str, int] = dict(uses[start : start + _CHUNK])
+            documents = dict(
+                connection.execute(select(_n.digest, _n.document).where(_n.digest.in_(chunk))).all()
+            )
+            for digest, trials in chunk.items():
+                way = _isolation(documents.get(digest, ""))
+                if way is not None:
+                    ways[way] += trials
+    return dict(ways)
+
+
+def _isolation(document: str) -> Isolation | None:
+    try:
+        return msgspec.json.decode(document, type=_Execution).state.isolation
+    except msgspec.DecodeError:
+        return None
 
 
 def snapshot_uses(book: Book, study_id: int) -> tuple[SnapshotUse, ...]:
