@@ -35,7 +35,7 @@ def _plain_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     (tmp_path / "gitconfig").write_text(
         '[user]\nname = Ada\nemail = ada@example.org\n[protocol "file"]\nallow = always\n'
-        "[init]\ndefaultBranch = main\n"
+        "[init]\ndefaultBranch = main\ntemplateDir =\n"
     )
 
 
@@ -296,31 +296,31 @@ CASES = [
 ]  # fmt: skip
 
 
+def holds_dirty_as_git_does(observation: Observation, root: Path) -> None:
+    """Compare with git, which is asked after the observation: it refreshes the index itself."""
+    says = git(root, "status", "--porcelain", "--untracked-files=all")
+    state = state_of(observation)
+    assert state.git is not None
+    assert state.git.dirty == bool(says), says
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_restores_byte_for_byte(case: Callable[[Path], None], repo: Path, tmp_path: Path) -> None:
+def test_restores_byte_for_byte_and_says_dirty_as_git_does(
+    case: Callable[[Path], None], repo: Path, tmp_path: Path
+) -> None:
     case(repo)
     observation = observed(repo, tmp_path)
     assert observation.snapshot.coverage.level is Level.COMPLETE, observation.snapshot.coverage
     assert tree_of(restored(observation, tmp_path / "restored")) == tree_of(repo)
+    holds_dirty_as_git_does(observation, repo)
 
-
-@pytest.mark.parametrize("touched", [False, True], ids=["as-is", "touched"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_says_dirty_as_git_does(
-    case: Callable[[Path], None], touched: bool, repo: Path, tmp_path: Path
-) -> None:
-    case(repo)
-    if touched:  # every stat is stale: the content has to decide
-        for folder, directories, files in os.walk(repo):
-            directories[:] = [name for name in directories if name != ".git"]
-            for name in files:
-                if name != ".git" and not os.path.islink(os.path.join(folder, name)):
-                    os.utime(os.path.join(folder, name), (10**9, 10**9))
-    state = state_of(observed(repo, tmp_path))
-    assert state.git is not None
-    # Asked after the observation: git status itself refreshes the index.
-    says = git(repo, "status", "--porcelain", "--untracked-files=all")
-    assert state.git.dirty == bool(says), says
+    for folder, directories, files in os.walk(repo):
+        directories[:] = [name for name in directories if name != ".git"]
+        for name in files:
+            if name != ".git" and not os.path.islink(os.path.join(folder, name)):
+                os.utime(os.path.join(folder, name), (10**9, 10**9))
+    # Every stat is stale now: the content has to decide.
+    holds_dirty_as_git_does(observed(repo, tmp_path), repo)
 
 
 def test_names_commit_and_branch(repo: Path, tmp_path: Path) -> None:
