@@ -16,6 +16,7 @@ import pytest
 
 from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
+from trialbook.cli.main import exit_code_of_command
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import EndReason, LaunchState
 from trialbook.records.launches import DRAIN, LaunchRecord
@@ -52,19 +53,21 @@ class Site:
         monkeypatch.setenv("TRIALBOOK_STORAGE", str(self.book))
         monkeypatch.setenv("SIGNS", str(self.signs))
 
-    def ran(self, code: str, *arguments: str, budget: int = 3, lease_s: float = 60) -> None:
+    def ran(
+        self, code: str, *, budget: int = 3, lease_s: float = 60, isolation: str = "none"
+    ) -> None:
         """A study ``s`` whose first trial ran in a directory that is gone."""
         project = self.place / "project"
         project.mkdir()
         (project / "train.py").write_text(dedent(code))
         (project / "s.yaml").write_text(
             f"objective: train.py:objective\nbudget: {{trials: {budget}}}\nlease: {lease_s}\n"
+            f"isolation: {isolation}\n"
         )
-        command = ["run", "s.yaml", "--trials", "1", *arguments]
-        elsewhere = str(self.place / "another home")
-        done = self.started(*command, cwd=project, XDG_STATE_HOME=elsewhere)
-        _, said = done.communicate(timeout=120)
-        assert done.returncode == 0, said
+        with pytest.MonkeyPatch.context() as elsewhere:
+            elsewhere.setenv("XDG_STATE_HOME", str(self.place / "another home"))
+            elsewhere.chdir(project)
+            assert exit_code_of_command(["run", "s.yaml", "--trials", "1"]) == 0
         for file in project.iterdir():
             file.unlink()
         project.rmdir()
@@ -76,23 +79,17 @@ class Site:
             search = replace(record.spec.search, trials=budget)
             storage.set_study_spec(study_id, replace(record.spec, search=search))
 
-    def started(
-        self, *arguments: str, cwd: Path | None = None, **variables: str
-    ) -> subprocess.Popen[str]:
+    def started(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """A worker as a program of its own, where nothing but the book is."""
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "trialbook", *arguments],
-            cwd=cwd or self.empty,
+            [sys.executable, "-P", "-m", "trialbook", "worker", *arguments],
+            cwd=self.empty,
             env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-
-    def worker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        process = self.started("worker", *arguments)
-        out, said = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, said)
 
     def trials(self):
         with closing(BookStorage(str(self.book), create=False)) as storage:
@@ -113,24 +110,20 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def test_a_placed_worker_is_trusted_preempted_and_drained(site: Site) -> None:
-    site.ran(SLOW, budget=2, lease_s=1)
+    site.ran(SLOW, budget=2, lease_s=1, isolation="auto")
     job = site.launched()
+    assert exit_code_of_command(["worker", "s"]) == 2  # nobody trusts the study here
 
-    untrusted = site.started("worker", "s")
-    untrusted.communicate(timeout=120)
-    own = untrusted.returncode
-
-    preempted = site.started("worker", "--job", job, "--trust", "--grace", "1", "--", "s")
+    preempted = site.started("--job", job, "--trust", "--grace", "1", "--", "s")
     wait_until(lambda: (site.signs / "began-1").exists())
     preempted.send_signal(signal.SIGTERM)
-    _, said = preempted.communicate(timeout=60)
+    _, said = preempted.communicate(timeout=120)
     assert preempted.returncode == 0, said
     assert "given back to be tried again" in said
     assert site.trials()[1].state == "WAITING"
-    assert own == 2
 
     (site.signs / "began-1").unlink()
-    drained = site.started("worker", "--job", job, "--trust", "--", "s")
+    drained = site.started("--job", job, "--trust", "--", "s")
     wait_until(lambda: (site.signs / "began-1").exists())
     with closing(BookStorage(str(site.book), create=False)) as storage:
         storage.launches.ask(job.partition("/")[0], DRAIN)
@@ -140,7 +133,7 @@ def test_a_placed_worker_is_trusted_preempted_and_drained(site: Site) -> None:
         if "was asked to leave, and finishes its trial first" in line:
             break
     (site.signs / "go").touch()
-    drained.communicate(timeout=60)
+    drained.communicate(timeout=120)
     assert drained.returncode == 0
     trials = site.trials()
     assert [trial.state for trial in trials] == ["COMPLETE", "COMPLETE"]
@@ -157,21 +150,26 @@ def test_a_placed_worker_is_trusted_preempted_and_drained(site: Site) -> None:
     assert {worker.state for worker in workers} == {"left"}
 
 
-def test_what_no_record_holds_is_asked_for(site: Site) -> None:
+def test_what_no_record_holds_is_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (site.place / "secret.yaml").write_text("api_key: not a real one\n")
     code = (
         "from trialbook import tracked_objective\n"
         f"@tracked_objective(config={str(site.place / 'secret.yaml')!r})"
     )
     site.ran(code + SECRET.replace("\n    ", "\n"), budget=2)
-    without = site.worker("--trust", "s")
-    assert without.returncode == 2, without.stderr
-    assert "api_key" in without.stderr
-    assert "--config FILE" in without.stderr
-    given = site.worker("--trust", "--config", str(site.place / "secret.yaml"), "s")
-    assert given.returncode == 0, given.stderr
-    assert "the worker leaves: the budget is met" in given.stderr
-    assert given.stdout == ""
+    capfd.readouterr()
+    monkeypatch.chdir(site.empty)
+    assert exit_code_of_command(["worker", "--trust", "s"]) == 2
+    said = capfd.readouterr().err
+    assert "api_key" in said
+    assert "--config FILE" in said
+    given = ["worker", "--trust", "--config", str(site.place / "secret.yaml"), "s"]
+    assert exit_code_of_command(given) == 0
+    out, said = capfd.readouterr()
+    assert "the worker leaves: the budget is met" in said
+    assert out == ""
     assert [trial.state for trial in site.trials()] == ["COMPLETE"] * 2
 
 
@@ -186,13 +184,13 @@ def test_a_signal_before_the_first_trial_ends_a_worker_as_one_that_is_preempted(
         reference = storage.reference(storage.get_study_id_from_name("s"))
     assert reference is not None
     site = Site(tmp_path, monkeypatch)
-    arguments = ("worker", "--trust", "--storage", str(recorded_book), "s")
+    arguments = ("--trust", "--storage", str(recorded_book), "s")
     with locked(kept / f"{reference.coordinates.code}.lock", print, "does the same"):
         worker = site.started(*arguments, TMPDIR=str(temporary))
         assert worker.stderr is not None
         assert "waiting for another process" in worker.stderr.readline()
         worker.send_signal(signal.SIGTERM)
-        _, said = worker.communicate(timeout=60)
+        _, said = worker.communicate(timeout=120)
     assert worker.returncode == 0, said
     assert "a signal asked the run to stop" in said
     assert list(temporary.iterdir()) == []
@@ -219,8 +217,6 @@ def test_what_cannot_be_is_refused(
     message: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from trialbook.cli.main import exit_code_of_command
-
     monkeypatch.setattr("sys.stdin", io.StringIO())
     found = exit_code_of_command(["worker", *arguments, "--storage", str(recorded_book)])
     said = capfd.readouterr().err
