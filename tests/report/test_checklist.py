@@ -19,8 +19,9 @@ from trialbook.records.coordinates import Kind
 from trialbook.records.verdict import RerunReport, Verdict
 from trialbook.report.checklist import ITEMS, Item, answered
 from trialbook.report.document import Answer
-from trialbook.report.evidence import PROOFS, Evidence, Proof, evidence
+from trialbook.report.evidence import PROOFS, Evidence, evidence
 from trialbook.report.macros import macros
+from trialbook.report.proofs.proof import Proof
 from trialbook.report.source import ReportOptions, ReportSource, report_source
 
 from .conftest import Shelf

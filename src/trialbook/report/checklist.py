@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trialbook.report.document import Answer, ChecklistItem
-from trialbook.report.evidence import Evidence, Proof
+from trialbook.report.evidence import Evidence
+from trialbook.report.proofs.proof import Proof
 
 NEURIPS = "NeurIPS"
 ML = "MLRC 2.0"
