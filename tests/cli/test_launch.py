@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
@@ -309,6 +310,26 @@ def test_a_study_file_says_how_many_workers_there_are(desk: Desk) -> None:
     assert len(desk.rows(desk.stood_in("s.yaml"))) == 3
     assert len(desk.rows(desk.stood_in("s.yaml", "-w", "2"))) == 2
     assert len(desk.rows(desk.stood_in("s"))) == 1
+
+
+def test_a_study_whose_budget_is_met_gets_no_workers(desk: Desk) -> None:
+    (desk.place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 1}\n")
+    desk.stood_in("s.yaml")
+    storage = BookStorage()
+    storage.create_new_trial(storage.get_study_id_from_name("s"), create_trial(value=0.5))
+    storage.close()
+    for arguments, printed in (
+        (["s"], ""),
+        (["s.yaml"], ""),
+        (["s", "--format", "json"], "null\n"),
+        (["s", "--format", "csv"], "job,engine,engine_id,place\n"),
+    ):
+        code, out, err = desk.call("launch", *arguments)
+        assert (code, out) == (0, printed)
+        assert err.startswith("s: 1 done, 0 to go, so no worker was placed;")
+    assert len(desk.rows("s", "--all")) == 1
+    desk.stood_in("s", "--idle-exit", "0")
+    assert len(desk.rows("s", "--all")) == 2
 
 
 def test_a_study_from_elsewhere_needs_trust(desk: Desk) -> None:

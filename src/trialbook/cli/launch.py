@@ -140,7 +140,7 @@ def launch(
 
     They outlive the command. A study that is not in the book is created from its file or function,
     as 'trialbook run' does; what its workers are to run is then written down, and each of them is
-    held to it.
+    held to it. When its budget is met none is placed.
     """
     from trialbook.errors import UntrustedCodeError
     from trialbook.running.launch.launching import LaunchOptions, WorkerSettings
@@ -226,20 +226,25 @@ def _listed(file: Path | None) -> Sequence[str]:
         raise click.UsageError(f"--hosts {file}: it cannot be read: {error}") from error
 
 
-def _write(record: LaunchRecord, format: Format) -> None:  # noqa: A002
-    rows = [
+def _rows(record: LaunchRecord) -> list[tuple[str, str, str, str]]:
+    return [
         (f"{record.launch_id}/{job.index}", record.engine, job.engine_id, job.place or "")
         for job in record.jobs
     ]
+
+
+def _write(record: LaunchRecord | None, format: Format) -> None:  # noqa: A002
+    rows = [] if record is None else _rows(record)
     match format:
         case Format.JSON:
             write_json(record)
         case Format.CSV:
             write_csv(_CSV, rows)
-        case Format.TABLE:
+        case Format.TABLE if rows:
             write_table(_COLUMNS, rows)
-    write_note(
-        f"launch {record.launch_id}: {counted(len(record.jobs), 'worker')} of study "
-        f"{shlex.quote(record.study)}. 'trialbook jobs {record.launch_id}' shows how they do, "
-        f"'trialbook drain {record.launch_id}' lets them finish and leave"
-    )
+    if record is not None:
+        write_note(
+            f"launch {record.launch_id}: {counted(len(record.jobs), 'worker')} of study "
+            f"{shlex.quote(record.study)}. 'trialbook jobs {record.launch_id}' shows how they do, "
+            f"'trialbook drain {record.launch_id}' lets them finish and leave"
+        )

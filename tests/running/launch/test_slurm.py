@@ -110,6 +110,7 @@ class Lab:
                 same_machine=True,
             ),
         )
+        assert record is not None
         return Job(self, f"{record.launch_id}/0", *record.jobs)
 
     def open(self, trial: TrialRecord) -> None:

@@ -22,6 +22,7 @@ from trialbook.errors import BookNotFoundError, InvalidInputError, LaunchError, 
 from trialbook.records.launches import LaunchPin, LaunchRecord, PlacedJob
 from trialbook.records.references import StudyReference
 from trialbook.records.secrets import redacted_mapping, secret_values_of
+from trialbook.running.budget import recorded_budget
 from trialbook.running.hash_seed import hash_seed
 from trialbook.running.launch.contract import Launcher, WorkerOrder
 from trialbook.running.launch.engines import ENGINES, launcher
@@ -29,6 +30,7 @@ from trialbook.running.launch.reach import require_reachable, server_variables
 from trialbook.running.own_study import RunOptions, own_study
 from trialbook.running.pinning import pinned_reference
 from trialbook.running.spec import RunSpec
+from trialbook.running.standing import Standing
 from trialbook.running.trust import key_file, require_trust
 
 ALLOWANCES = ("environment", "code", "data", "settings")
@@ -138,7 +140,7 @@ class LaunchOptions:
 
 def launch(
     target: str | RunSpec, options: LaunchOptions, said: Said = lambda _: None
-) -> LaunchRecord:
+) -> LaunchRecord | None:
     """Place workers for a study.
 
     A study in the book is held to its reference, which is fixed by this. One that is described by
@@ -151,7 +153,8 @@ def launch(
         said: Is told what the user should know.
 
     Returns:
-        The launch, with the jobs as the engine took them.
+        The launch, with the jobs as the engine took them. ``None`` when the study's budget is met:
+        then nothing is placed, unless the workers are told how long to wait for a larger one.
 
     Raises:
         InvalidInputError: Arguments cannot be, all of them named; or the workers could not reach
@@ -169,7 +172,9 @@ def launch(
     here = engine.stays_here or options.same_machine
     require_reachable(url, name, everybody_is_here=here)
     environment = {**hash_seed(os.environ), **engine.environment(options.workers)}
-    reference = _fixed_reference(target, url, options, environment)
+    reference = _fixed_reference(target, url, options, environment, said)
+    if reference is None:
+        return None
     storage = BookStorage(url, create=False)
     try:
         code = reference.coordinates.code
@@ -201,23 +206,31 @@ def _checked_launcher(options: LaunchOptions) -> Launcher:
 
 
 def _fixed_reference(
-    target: str | RunSpec, url: str, options: LaunchOptions, environment: Mapping[str, str]
-) -> StudyReference:
-    """What the workers of the study are held to, from now on."""
+    target: str | RunSpec,
+    url: str,
+    options: LaunchOptions,
+    environment: Mapping[str, str],
+    said: Said,
+) -> StudyReference | None:
+    """What the workers of the study are held to, from now on; ``None`` when it needs none."""
     if isinstance(target, RunSpec):
         # Inputs that the workers find elsewhere may lie there on this machine too.
         mapped = {n: path for n, path in options.settings.data.items() if Path(path).exists()}
         given = RunOptions(url, mapped=mapped, allow=options.settings.allow, trust=options.trust)
         with own_study(target, given) as own:
+            if _has_nothing_left(own.storage, own.job.study_id, options, said):
+                return None
             return pinned_reference(own, environment)
     storage = BookStorage(url, create=False)
     try:
-        return _fixed(storage, target, options)
+        return _fixed(storage, target, options, said)
     finally:
         storage.close()
 
 
-def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyReference:
+def _fixed(
+    storage: BookStorage, study: str, options: LaunchOptions, said: Said
+) -> StudyReference | None:
     try:
         record = storage.get_study_record(storage.get_study_id_from_name(study))
     except NotFoundError as error:
@@ -227,6 +240,8 @@ def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyRef
             hint="give its study file or FILE.py:FUNCTION to create it, or see 'trialbook ls'",
         ) from error
     require_trust(record, options.trust)
+    if _has_nothing_left(storage, record.study_id, options, said):
+        return None
     reference = storage.fix_reference(record.study_id)
     if reference is None:
         raise LaunchError(
@@ -235,6 +250,23 @@ def _fixed(storage: BookStorage, study: str, options: LaunchOptions) -> StudyRef
             hint="launch its study file, or FILE.py:FUNCTION with --study",
         )
     return reference
+
+
+def _has_nothing_left(
+    storage: BookStorage, study_id: int, options: LaunchOptions, said: Said
+) -> bool:
+    """Whether workers would find the budget met and leave at once; says so."""
+    if options.settings.idle_exit_s is not None:
+        return False
+    study = storage.get_study_record(study_id).name
+    state = Standing(storage, study_id, study, recorded_budget(storage, study_id)).state(0)
+    if state.to_go != 0:
+        return False
+    said(
+        f"{study}: {state.done} done, 0 to go, so no worker was placed; with --idle-exit SECONDS "
+        "workers wait so long for a larger budget"
+    )
+    return True
 
 
 def _absolute(path: str) -> str:
