@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,10 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in files)
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     """No test sees or touches the user's book, key, cache or settings."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_numbers))
+    home.mkdir(parents=True)
     for variable, folder in (("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")):
         monkeypatch.setenv(variable, str(home / folder))
     # Finding the fonts takes matplotlib seconds, so all tests share what it found.
@@ -76,6 +82,18 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     # What earlier tests read in this process is no undeclared input of the next one's trials.
     import_watch().reads.clear()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A directory of the test's own, as pytest's; which number is free is not looked for.
+
+    pytest looks through the directories of all tests before: milliseconds for each of thousands.
+    """
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    directory = tmp_path_factory.getbasetemp() / f"{name}{next(_numbers)}"
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 @pytest.fixture
@@ -197,6 +215,19 @@ odd.ask()
 odd.enqueue_trial({"=p\\x1b": 0.2})
 storage.close()
 """
+
+
+@pytest.fixture
+def screened(own_surroundings: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was found free of credentials is known from earlier tests, as it is from earlier runs.
+
+    The objective of a test lies in this checkout, so each first trial judges all files of it.
+    """
+    shared = tmp_path_factory.getbasetemp() / "screening"
+    shared.mkdir(exist_ok=True)
+    cache = Path(os.environ["XDG_CACHE_HOME"]) / "trialbook"
+    cache.mkdir(parents=True)
+    (cache / "screening").symlink_to(shared)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,11 @@ import pytest
 from trialbook.book.storage import BookStorage
 
 
+@pytest.fixture(autouse=True)
+def _screened(screened: None) -> None:
+    """Some objectives lie in this checkout, all files of which are judged."""
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookStorage]:
     where = (
