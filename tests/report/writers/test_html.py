@@ -154,7 +154,7 @@ def test_headings_cells_and_figures_say_what_they_are_to_a_screen_reader(plain):
     assert len(plots) == len(page.of("figure")) == 9
     for plot in plots:
         assert plot["role"] == "group"
-        assert plot["aria-label"] == "plain. plain: caption plain: 40 of 80 points are drawn"
+        assert plot["aria-label"] == ("plain. Plain: caption. Plain: 40 of 80 points are drawn.")
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
 

@@ -85,7 +85,7 @@ def _pass_values(curves: BudgetCurves) -> bool:
 def _absent(found: StudyComparison, curves: BudgetCurves) -> tuple[str, ...]:
     shown = {curve.label for curve in curves.groups}
     return tuple(
-        f"{group.label} is not shown: {curves.budget} are not known of all its studies"
+        f"the curve of {group.label} is not shown: {curves.budget} are not known of all its studies"
         for group in found.groups
         if group.label not in shown
     )

@@ -54,5 +54,5 @@ def _left_out(found: ExpectedPerformance) -> tuple[str, ...]:
         (found.enqueued, "had params that somebody chose"),
     ):
         if count:
-            notes.append(f"{counted(count, 'trial')} that {why} left out")
+            notes.append(f"left out: {counted(count, 'trial')} that {why}")
     return tuple(notes)

@@ -22,6 +22,7 @@ from trialbook.records.figure_references import FigureReference
 from trialbook.records.printable import spreadsheet_text
 from trialbook.report.document import Document, FigureBlock, TableBlock
 from trialbook.report.numbers import exact_text
+from trialbook.report.writers.captions import caption_of
 
 DIRECTORY = "csv"
 INDEX = "index.csv"
@@ -52,8 +53,8 @@ def tables_of(document: Document) -> Iterator[NamedTable]:
             if isinstance(block, TableBlock):
                 yield NamedTable(block.name, block.caption, block.table, block.reference)
             elif isinstance(block, FigureBlock):
-                caption = block.chart.caption or block.chart.title
-                yield NamedTable(block.name, caption, block.chart.table, block.reference)
+                chart = block.chart
+                yield NamedTable(block.name, caption_of(chart), chart.table, block.reference)
 
 
 def csv_text(table: Table) -> str:

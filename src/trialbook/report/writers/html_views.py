@@ -29,6 +29,7 @@ from trialbook.report.document import (
     Tone,
 )
 from trialbook.report.numbers import NOTHING, cell_text
+from trialbook.report.writers.captions import caption_of, ended, notes_of
 from trialbook.report.writers.csv import DIRECTORY, csv_text
 
 FIGURE_ROWS = 20
@@ -203,14 +204,15 @@ def _table(block: TableBlock) -> TableView:
 
 def _figure(block: FigureBlock) -> FigureView:
     chart = block.chart
+    caption, notes = caption_of(chart), notes_of(chart)
     rows = len(chart.table.rows)
     table = _table_view(block.name, chart.title, chart.table, block.reference, FIGURE_ROWS)
     return FigureView(
         name=block.name,
         title=printable(chart.title),
-        alternative=printable(" ".join((f"{chart.title}.", chart.caption, *chart.notes))),
-        caption=printable(chart.caption),
-        notes=tuple(printable(note) for note in chart.notes),
+        alternative=printable(" ".join(dict.fromkeys((ended(chart.title), caption, *notes)))),
+        caption=printable(caption),
+        notes=tuple(printable(note) for note in notes),
         reference=block.reference,
         numbers=f"The numbers behind this figure ({_rows_text(rows)})",
         table=table,

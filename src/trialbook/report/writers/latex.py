@@ -37,7 +37,7 @@ from trialbook.report.document import (
 )
 from trialbook.report.drawn_figures import DrawnFigures
 from trialbook.report.making_again import Commands
-from trialbook.report.writers.captions import caption_of, ended
+from trialbook.report.writers.captions import caption_of, ended, notes_of
 from trialbook.report.writers.tex_tables import tex_table
 from trialbook.report.writers.tex_text import comment_text, tex, tex_caption, tex_cell
 
@@ -182,7 +182,7 @@ def _fact(fact: Fact) -> str:
 
 def _figure(block: FigureBlock) -> str:
     chart = block.chart
-    caption = tex_caption(caption_of(chart), [ended(note) for note in chart.notes])
+    caption = tex_caption(caption_of(chart), notes_of(chart))
     return "\n".join(
         (
             r"\begin{figure}",

@@ -29,7 +29,7 @@ from trialbook.report.document import (
 )
 from trialbook.report.drawn_figures import DrawnFigures
 from trialbook.report.numbers import NO_CELL, cell_text
-from trialbook.report.writers.captions import caption_of, ended
+from trialbook.report.writers.captions import caption_of, ended, notes_of
 from trialbook.report.writers.table_layout import excerpt, is_numeric
 
 FILE = "report.md"
@@ -182,7 +182,7 @@ def _figure(block: FigureBlock) -> Iterator[str]:
     chart = block.chart
     yield reference_comment(block.reference)
     yield f"![{markdown(chart.title)}]({FIGURES}/{block.name}.png)"
-    yield " ".join(markdown(text) for text in (caption_of(chart), *map(ended, chart.notes)))
+    yield " ".join(markdown(text) for text in (caption_of(chart), *notes_of(chart)))
     yield f"<sub>{markdown(str(block.reference))}</sub>"
 
 

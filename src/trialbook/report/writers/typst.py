@@ -30,7 +30,7 @@ from trialbook.report.document import (
 )
 from trialbook.report.drawn_figures import DrawnFigures
 from trialbook.report.numbers import cell_text, table_text
-from trialbook.report.writers.captions import caption_of, ended
+from trialbook.report.writers.captions import caption_of, ended, notes_of
 from trialbook.report.writers.table_layout import LaidColumn, excerpt, parts
 from trialbook.report.writers.typst_text import FONTS, plain, typst_text
 
@@ -152,7 +152,7 @@ def _block(block: Block) -> Data:
                 "file": _file(block),
                 "alt": plain(caption_of(chart)),
                 "caption": typst_text(caption_of(chart)),
-                "notes": [typst_text(ended(note)) for note in chart.notes],
+                "notes": [typst_text(note) for note in notes_of(chart)],
                 "reference": typst_text(str(block.reference)),
             }
         case Command():
