@@ -1,4 +1,4 @@
-"""Real searches in projects of their own, recorded by real processes, to be run again."""
+"""Real searches in projects and processes of their own, recorded to be run again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from trialbook.book.reading import Reader
 from trialbook.records.study import TrialRecord
 from trialbook.records.verdict import RerunReport
 
+from .interpreter import WarmInterpreter
+
 HEAD = """
 import optuna, trialbook
 from trialbook import tracked_objective
@@ -29,12 +31,18 @@ study.optimize(objective, n_trials=2, catch=(Exception,))
 
 
 class Project:
-    """A directory with code, and a book outside it."""
+    """A directory with code, and a book outside it.
 
-    def __init__(self, root: Path, book: Path) -> None:
-        self.root = root
-        self.book = book
-        root.mkdir()
+    Args:
+        place: Where both are made.
+        interpreter: Runs the scripts.
+    """
+
+    def __init__(self, place: Path, interpreter: WarmInterpreter) -> None:
+        self.root = place / "project"
+        self.book = place / "books" / "book.db"
+        self._interpreter = interpreter
+        self.root.mkdir()
 
     def write(self, name: str, text: str) -> Path:
         """Write a file of the project; ``BOOK`` in it stands for the book's path."""
@@ -50,7 +58,7 @@ class Project:
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
     ) -> str:
-        """Run Python in the project as a user would; its standard output."""
+        """Run a Python of its own in the project; its standard output."""
         ended = subprocess.run(
             [sys.executable, *options, *command],
             cwd=cwd or self.root,
@@ -61,10 +69,14 @@ class Project:
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def script(self, text: str, *arguments: str, **settings: Any) -> None:
+    def script(
+        self, text: str, *arguments: str, env: Mapping[str, str] | None = None, code: int = 0
+    ) -> None:
         """Write ``train.py`` and run it."""
         self.write("train.py", HEAD + textwrap.dedent(text))
-        self.run("train.py", *arguments, **settings)
+        script = ("train.py", *arguments)
+        ended, said = self._interpreter.run(*script, cwd=self.root, environment=env)
+        assert ended == code, said
 
     def trial(self, reference: str) -> TrialRecord:
         """The recorded trial."""
@@ -81,21 +93,28 @@ class Project:
         return report
 
 
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[WarmInterpreter]:
+    """What runs the scripts of all projects."""
+    with WarmInterpreter() as interpreter:
+        yield interpreter
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, interpreter: WarmInterpreter) -> Project:
     """An empty project."""
-    return Project(tmp_path / "project", tmp_path / "books" / "book.db")
+    return Project(tmp_path, interpreter)
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def recorded(tmp_path_factory: pytest.TempPathFactory, interpreter: WarmInterpreter) -> Project:
     """A search of one param, recorded once for the tests of a file; its reruns need trust.
 
     Once the file ``more.py`` lies beside the project, the objective executes it after its first
     report.
     """
     place = tmp_path_factory.mktemp("recorded")
-    project = Project(place / "project", place / "books" / "book.db")
+    project = Project(place, interpreter)
     project.script(
         f"""
 import os, pathlib

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from trialbook.book.verification import verify
 from trialbook.records.execution import EndReason
 from trialbook.records.verdict import Verdict
 
-from .conftest import HEAD, Project
+from .conftest import Project
 
 _WALK = """
 import os, random, signal
@@ -65,15 +62,7 @@ study.optimize(objective, n_trials=1)
 
 def killed(project: Project, step: int) -> None:
     """Run the script in a process that is killed after a step; a reaper gives its trial back."""
-    done = subprocess.run(
-        [sys.executable, "train.py"],
-        cwd=project.root,
-        env={**os.environ, "DIE_AT": str(step)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    project.script(_WALK, env={"DIE_AT": str(step)}, code=-signal.SIGKILL)
     storage = BookStorage(project.book)
     with storage.book.writing() as connection:
         connection.execute(update(schema.attempt).values(lease=0.0))
@@ -85,10 +74,9 @@ def killed(project: Project, step: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::trialbook.errors.TrialbookWarning")
 def test_a_trial_killed_twice_and_gone_on_with_is_identical(project: Project) -> None:
-    project.write("train.py", HEAD + _WALK)
     killed(project, 5)
     killed(project, 7)
-    project.run("train.py")
+    project.script(_WALK)
     trial = project.trial("s/0")
     assert [a.end_reason for a in trial.attempts] == [
         EndReason.LOST,
@@ -126,10 +114,8 @@ def test_the_documented_objective_works_as_it_is_written(project: Project) -> No
 
 
 def test_what_an_earlier_attempt_ran_with_is_said_when_the_rerun_differs(project: Project) -> None:
-    project.write("train.py", HEAD + _WALK)
     killed(project, 5)
-    project.write("train.py", HEAD + _WALK.replace("2 * x[0]", "3 * x[0]"))
-    project.run("train.py", options=("-W", "ignore"))
+    project.script(_WALK.replace("2 * x[0]", "3 * x[0]"))
     report = project.rerun()
     assert report.verdict is Verdict.DIFFERENT
     assert report.reason is not None
