@@ -314,7 +314,7 @@ def test_a_full_buffer_blocks_and_drops_nothing(begin: Begin, storage: BookStora
     most = 0
     for step in range(total):
         attempt.log({"loss": float(step)}, step, 0.0)
-        most = max(most, attempt._points.count)
+        most = max(most, attempt._pending.points.count)
     assert most <= FULL_POINTS
     storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, [1.0])
     series = Reader(storage.book).series(attempt.attempt_id)["loss"]

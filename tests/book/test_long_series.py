@@ -73,7 +73,7 @@ def test_what_is_too_long_stays_in_parts(
 def test_points_of_a_helper_process_between_fold_and_commit_are_kept(
     url: str, begin: Begin, storage: BookStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trialbook.book import attempt as attempts
+    from trialbook.book import attempt_writes as attempts
 
     other = BookStorage(url)
     attempt = begin()

@@ -1,47 +1,28 @@
-"""The half of a held attempt that saves checkpoints and goes on from those of earlier attempts.
+"""A held attempt as far as it saves checkpoints and goes on from those of earlier attempts.
 
-What a checkpoint is in the book is in ``checkpoints.py``; the other half is in ``attempt.py``.
+What a checkpoint is in the book is in ``checkpoints.py``; what else it is told in ``attempt.py``.
 """
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from trialbook.book import checkpoints
-from trialbook.book.attempt_rows import Identity, Overlay
-from trialbook.book.blobs import Prepared
+from trialbook.book.attempt_rows import Overlay
+from trialbook.book.attempt_writes import Addition, AttemptWrites
 from trialbook.book.outlasting import Outage, outlasting
-from trialbook.book.shelf import Shelf
 from trialbook.records.checkpoints import Resumption, Told
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """What a transaction writes besides what is pending.
-
-    Args:
-        write: Writes it; called with whether the attempt still counts.
-        contents: Blobs that it names.
-    """
-
-    write: Callable[[Connection, bool], None]
-    contents: tuple[Prepared, ...] = ()
-
-
-class Resumable(ABC):
+class Resumable(AttemptWrites, ABC):
     """An attempt that can be gone on from, and that goes on from others."""
 
     outage: Outage
     reports: dict[int, float]
-    _shelf: Shelf
-    _identity: Identity
-    _lock: threading.Lock
     _checkpointed = False
 
     @abstractmethod
@@ -55,14 +36,6 @@ class Resumable(ABC):
     @abstractmethod
     def set_system_attr(self, key: str, text: str) -> None:
         """Keep a system attribute, given as JSON."""
-
-    @abstractmethod
-    def _refuse_when_over(self) -> None:
-        """Raise when the attempt has ended."""
-
-    @abstractmethod
-    def _write_with(self, also: Addition) -> bool:
-        """Write what is pending and more in one durable transaction; whether it counts."""
 
     @outlasting
     def save_checkpoint(self, path: Path, told: Told) -> bool:
@@ -111,7 +84,8 @@ class Resumable(ABC):
             BookError: The book refused.
             OSError: The directory cannot be written.
         """
-        self._refuse_when_over()
+        if self._pending.closed:
+            raise self._over()
         if self._identity.number == 1:
             return Resumption(None)
         shelf, gone = self._shelf, list[str]()
@@ -122,7 +96,7 @@ class Resumable(ABC):
             self.set_user_attr(key, text)
         for key, text in found.system_attrs.items():
             self.set_system_attr(key, text)
-        with self._lock:
+        with self._pending.lock:
             self.reports = {**found.resumption.reports, **self.reports}
 
         def write(connection: Connection, counted: bool) -> None:
