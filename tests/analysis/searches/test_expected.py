@@ -155,5 +155,6 @@ def test_an_unknown_sampler_is_refused(book):
 
 def test_an_objective_that_is_not_there_is_refused(book):
     found = study_of(book, "one objective", list(range(12)))
-    with pytest.raises(InvalidInputError, match="no objective 1"):
+    with pytest.raises(InvalidInputError, match="no objective 1") as refused:
         expected_performance(found, 1)
+    assert refused.value.hint == "the study has one objective, and its index is 0"

@@ -119,7 +119,9 @@ def require_objective(search: Search, objective: int) -> None:
         raise InvalidInputError(
             f"there is no objective {objective}",
             where=search.study.name,
-            hint=f"give one from 0 to {search.objectives - 1}",
+            hint=f"give one from 0 to {search.objectives - 1}"
+            if search.objectives > 1
+            else "the study has one objective, and its index is 0",
         )
 
 
