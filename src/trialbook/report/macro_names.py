@@ -1,4 +1,4 @@
-"""What macros are called that hold the params of the best configuration: letters only."""
+"""What macros are called after a param or a number: letters only, as LaTeX asks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def best_names(params: Iterable[str]) -> list[str]:
     found = []
     for index, name in enumerate(params, start=1):
         parts = re.findall(r"[A-Za-z]+|[0-9]", name)
-        spelt = "".join(_DIGITS[int(p)] if p.isdigit() else p[0].upper() + p[1:] for p in parts)
-        base = _PREFIX + (spelt[:_LONGEST] or f"Param{_spelt(index)}")
+        words = "".join(_DIGITS[int(p)] if p.isdigit() else p[0].upper() + p[1:] for p in parts)
+        base = _PREFIX + (words[:_LONGEST] or f"Param{spelt(index)}")
         unique, again = base, 1
         while unique.lower() in taken:
             again += 1
-            unique = f"{base}Again{_spelt(again)}"
+            unique = f"{base}Again{spelt(again)}"
         taken.add(unique.lower())
         found.append(unique)
     return found
 
 
-def _spelt(number: int) -> str:
+def spelt(number: int) -> str:
+    """A number in letters, digit by digit: ``OneZero`` for 10."""
     return "".join(_DIGITS[int(digit)] for digit in str(number))

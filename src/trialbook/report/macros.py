@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trialbook.analysis.columns import Holds
+from trialbook.analysis.estimates import Estimate
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.report.document import Macro
-from trialbook.report.macro_names import best_names
+from trialbook.report.macro_names import best_names, spelt
 from trialbook.report.sections.configuration import plain
 from trialbook.report.selected_replicates import selected_replicates
 from trialbook.report.source import ReportSource, snapshot_state
@@ -61,21 +62,29 @@ def _replicates(source: ReportSource) -> Iterator[Macro]:
     found = selected_replicates(source)
     if found is None:
         return
-    mean = found.estimates[0]
     names = source.replications[0].objectives
-    of = f", {names[0]}" if len(names) > 1 else ""
-    yield Macro("Replicates", mean.count, Holds.INTEGER, says=f"replicates of {found.name}")
+    count = found.estimates[0].count  # those that completed have a value of each objective
+    yield Macro("Replicates", count, Holds.INTEGER, says=f"replicates of {found.name}")
+    for index, (name, mean) in enumerate(zip(names, found.estimates, strict=True)):
+        if len(names) == 1:
+            yield from _estimate(mean)
+        else:
+            yield from _estimate(mean, spelt(index), f", {name}")
+
+
+def _estimate(mean: Estimate, end: str = "", of: str = "") -> Iterator[Macro]:
+    """What replicates came to in one objective; of several, ``end`` and ``of`` say which."""
     if mean.count:
-        yield Macro("ReplicateMean", mean.mean, Holds.NUMBER, says=f"their mean{of}")
+        yield Macro(f"ReplicateMean{end}", mean.mean, Holds.NUMBER, says=f"their mean{of}")
     if mean.count > 1:
         says = f"standard deviation{of}"
-        yield Macro("ReplicateDeviation", mean.deviation, Holds.NUMBER, says=says)
+        yield Macro(f"ReplicateDeviation{end}", mean.deviation, Holds.NUMBER, says=says)
     if mean.interval is not None:
         says = interval_text(mean.interval)
         low, high = mean.interval.low, mean.interval.high
-        yield Macro("ReplicateLow", low, Holds.NUMBER, says=f"lower end{of}, {says}")
-        yield Macro("ReplicateHigh", high, Holds.NUMBER, says=f"upper end{of}, {says}")
-        yield Macro("ReplicateInterval", says, says="what the interval is")
+        yield Macro(f"ReplicateLow{end}", low, Holds.NUMBER, says=f"lower end{of}, {says}")
+        yield Macro(f"ReplicateHigh{end}", high, Holds.NUMBER, says=f"upper end{of}, {says}")
+        yield Macro(f"ReplicateInterval{end}", says, says=f"what the interval is{of}")
 
 
 def _compute(source: ReportSource) -> Iterator[Macro]:
