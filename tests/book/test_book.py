@@ -22,6 +22,8 @@ from trialbook.errors import (
     BookVersionError,
 )
 
+from .forked import in_processes
+
 
 def test_a_new_book_has_an_identity_that_stays(path: Path) -> None:
     first = Book.open(path)
@@ -184,29 +186,14 @@ def test_a_book_in_a_read_only_directory_can_be_read(tmp_path: Path) -> None:
 
 
 def test_many_processes_make_one_book(url: str) -> None:
-    code = (
-        "import sys; from trialbook.book.book import Book; import trialbook.book.migration\n"
-        "print('ready', flush=True); sys.stdin.readline(); print(Book.open(sys.argv[1]).book_id)"
-    )
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(8)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in started:  # all are ready: they begin at one moment
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    identities = {process.communicate(timeout=60)[0].strip() for process in started}
-    assert [process.returncode for process in started] == [0] * 8
-    assert identities == {Book.open(url, create=False).book_id}
+    code = """
+import sys
+from trialbook.book.book import Book
+ready()
+say(Book.open(sys.argv[1]).book_id)
+"""
+    said = in_processes([code] * 8, url)
+    assert said == [[Book.open(url, create=False).book_id]] * 8
 
 
 def test_a_pickled_book_is_the_same_book(path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections import Counter
 
@@ -15,74 +12,44 @@ from sqlalchemy import update
 from trialbook.book import schema
 from trialbook.book.storage import BookStorage
 
+from .forked import in_processes
+
 WAITING = create_trial(state=TrialState.WAITING)
 
 CLAIM = """
-import json, sys
+import sys
 from trialbook.book.storage import BookStorage
 from optuna.trial import TrialState
 storage = BookStorage(sys.argv[1], create=False)
 study_id = storage.get_study_id_from_name("digits")
-print("ready", flush=True)
-sys.stdin.readline()
-claimed = []
+ready()
 while (claim := storage.claim(study_id, budget=int(sys.argv[2]))) is not None:
-    claimed.append(claim.trial_id)
+    say(claim.trial_id)
     storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
-print(json.dumps(claimed))
 """
 
 ASK = """
-import json, sys
+import sys
 import optuna
 from trialbook.book.storage import BookStorage
-optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(study_name="digits", storage=BookStorage(sys.argv[1], create=False))
-print("ready", flush=True)
-sys.stdin.readline()
-ran = []
-for _ in range(int(sys.argv[2])):
+ready()
+for index in range(int(sys.argv[2])):
     trial = study.ask()
-    ran.append(trial._trial_id)
-    if len(ran) % 3 == 0:
+    say(trial._trial_id)
+    if index % 3 == 2:
         study.enqueue_trial({"x": trial.number / 1e6})
     trial.suggest_float("x", 0, 1)
     study.tell(trial, 0.0)
-print(json.dumps(ran))
 """
-
-
-def _in_processes(code: str, url: str, count: int, argument: int) -> list[list[int]]:
-    """Run the code in so many processes that start at one moment; what each has run."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, url, str(argument)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(count)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    ran = []
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in started:
-        ran.append(json.loads(process.communicate(timeout=120)[0]))
-        assert process.returncode == 0
-    return ran
 
 
 def test_processes_that_claim_never_run_one_trial_twice(
     url: str, storage: BookStorage, study_id: int
 ) -> None:
     waiting = [storage.create_new_trial(study_id, WAITING) for _ in range(150)]
-    ran = _in_processes(CLAIM, url, 4, argument=240)
-    everything = [trial_id for each in ran for trial_id in each]
+    ran = in_processes([CLAIM] * 4, url, 240)
+    everything = [int(trial_id) for each in ran for trial_id in each]
     assert len(everything) == len(set(everything)) == 240
     assert set(waiting) <= set(everything)
     assert storage.get_n_trials(study_id) == 240
@@ -96,7 +63,7 @@ def test_processes_that_ask_and_enqueue_never_run_one_trial_twice(
     study = optuna.load_study(study_name="digits", storage=storage)
     for index in range(100):
         study.enqueue_trial({"x": index / 100})
-    ran = _in_processes(ASK, url, 3, argument=60)
+    ran = in_processes([ASK] * 3, url, 60)
     counts = Counter(trial_id for each in ran for trial_id in each)
     assert len(counts) == 180
     assert set(counts.values()) == {1}

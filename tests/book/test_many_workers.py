@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
 
 from optuna.trial import TrialState
@@ -13,23 +10,23 @@ from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.book.verification import verify
 
+from .forked import in_processes
+
 WORKER = """
-import json, sys, warnings
+import sys, warnings
 import optuna
 from trialbook import BookStorage, tracked_objective
 warnings.simplefilter("ignore")
-optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(
     study_name="digits",
     storage=BookStorage(sys.argv[1], create=False),
     sampler=optuna.samplers.TPESampler(n_startup_trials=3, constant_liar=True),
     pruner=optuna.pruners.MedianPruner(n_startup_trials=2),
 )
-ran = []
 
 @tracked_objective()
 def objective(trial):
-    ran.append(trial.number)
+    say(trial.number)
     x = trial.suggest_float("x", -1, 1)
     kind = trial.suggest_categorical("kind", ["a", "b"])
     for step in range(4):
@@ -39,35 +36,15 @@ def objective(trial):
             raise optuna.TrialPruned()
     return x * x + (kind == "a")
 
-print("ready", flush=True)
-sys.stdin.readline()
+ready()
 study.optimize(objective, n_trials=int(sys.argv[2]))
-print(json.dumps(ran))
 """
 
 
 def test_processes_share_a_study(url: str, storage: BookStorage, study_id: int) -> None:
     workers, each = 3, 8
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, url, str(each)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(workers)
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    ran: Counter[int] = Counter()
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in started:
-        ran.update(json.loads(process.communicate(timeout=120)[0]))
-        assert process.returncode == 0
+    said = in_processes([WORKER] * workers, url, each)
+    ran = Counter(int(number) for numbers in said for number in numbers)
     assert ran == dict.fromkeys(range(workers * each), 1)
     trials = storage.get_all_trials(study_id)
     assert [trial.number for trial in trials] == list(range(workers * each))
