@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import re
 import shlex
 import sqlite3
@@ -22,6 +21,8 @@ import pytest
 
 import trialbook
 from trialbook.cli.main import trialbook as program
+
+from .commands import shell
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "studies/data/README.md"])
@@ -143,19 +144,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_nothing_is_left_to_fill_in(page: Path) -> None:
     assert "TODO" not in page.read_text()
-
-
-def shell(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run a block with the installed program first on the path."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=directory,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.slow

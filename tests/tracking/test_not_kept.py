@@ -99,7 +99,7 @@ def test_a_trial_that_waits_for_its_location_is_not_ended_for_want_of_progress(
 
     def away_for_a_while(method: str, path: str) -> tuple[int, str] | None:
         since.append(time.monotonic())
-        return (500, "InternalError") if since[-1] - since[0] < 5 else None
+        return (500, "InternalError") if since[-1] - since[0] < 8 else None
 
     server.fault = away_for_a_while
     (tmp_path / "search.py").write_text(
@@ -113,7 +113,7 @@ def objective(trial):
     return 1.0
 """
     )
-    arguments = ["--study", "s", "--trials", "1", "--progress-limit", "2", "--grace", "0"]
+    arguments = ["--study", "s", "--trials", "1", "--progress-limit", "4", "--grace", "0"]
     done = subprocess.run(
         [
             sys.executable,
@@ -131,7 +131,7 @@ def objective(trial):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert since[-1] - since[0] >= 5
+    assert since[-1] - since[0] >= 8
     (attempt,) = Reader(book).trial("s/0").attempts
     assert str(attempt.end_reason) == "complete"
     assert len(attempt.artifacts) == 1
@@ -174,7 +174,7 @@ def objective(trial):
             "--study",
             "s",
             "--trials",
-            "2",
+            "1",
             "--storage",
             url,
         ],
@@ -185,9 +185,8 @@ def objective(trial):
     )
     assert done.returncode == 0, done.stderr
     book = Book.open(url)
-    for number in range(2):
-        trial = Reader(book).trial(f"s/{number}")
-        assert [str(attempt.end_reason) for attempt in trial.attempts] == ["lost", "complete"]
-        (artifact,) = trial.attempts[-1].artifacts
-        assert Reader(book).blob(artifact.digest) == b"S" * 200_000
+    trial = Reader(book).trial("s/0")
+    assert [str(attempt.end_reason) for attempt in trial.attempts] == ["lost", "complete"]
+    (artifact,) = trial.attempts[-1].artifacts
+    assert Reader(book).blob(artifact.digest) == b"S" * 200_000
     book.close()
