@@ -25,8 +25,9 @@ from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.identifying import identifying
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
+from trialbook.book.seals import sealed
 from trialbook.book.storage import BookStorage
-from trialbook.book.study_facts import SeededTrials, isolations, sealed, seeded, snapshot_uses
+from trialbook.book.study_facts import SeededTrials, isolations, seeded, snapshot_uses
 from trialbook.records.code import EntryPoint
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot

@@ -26,8 +26,8 @@ from trialbook.book.located import (
 )
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_study, remove_trial
+from trialbook.book.seals import sealed
 from trialbook.book.storage import BookStorage
-from trialbook.book.study_facts import sealed
 from trialbook.records.blobs import Blob
 from trialbook.records.code import CodeState, FileEntry
 from trialbook.records.config import ConfigState

@@ -29,8 +29,9 @@ from trialbook.book.removal import (
     remove_study,
     remove_trial,
 )
+from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import seal_of, verify
+from trialbook.book.verification import verify
 from trialbook.errors import (
     BookReadOnlyError,
     InvalidInputError,

@@ -22,8 +22,9 @@ from trialbook.book.book import Book
 from trialbook.book.location import sqlite_path
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
+from trialbook.book.seals import leaf, seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import leaf, seal_of, verify
+from trialbook.book.verification import verify
 from trialbook.errors import NotFoundError
 from trialbook.records.blobs import Blob
 from trialbook.records.canonical import canonical_bytes

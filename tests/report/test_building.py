@@ -17,8 +17,8 @@ from trialbook.analysis.opening import opened
 from trialbook.book.copying import copy_study
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
+from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import seal_of
 from trialbook.errors import NotFoundError
 from trialbook.report import shown_studies
 from trialbook.report.building import SECTIONS, build

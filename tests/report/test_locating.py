@@ -21,8 +21,8 @@ from trialbook import analysis, report
 from trialbook.book.book import Book
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_study, remove_trial
+from trialbook.book.seals import sealed
 from trialbook.book.storage import BookStorage
-from trialbook.book.study_facts import sealed
 from trialbook.errors import InvalidInputError, NotFoundError, UnreadableFileError
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.report.carrying import text

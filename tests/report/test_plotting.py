@@ -7,7 +7,7 @@ import pytest
 from trialbook import report
 from trialbook.analysis.opening import opened
 from trialbook.analysis.replication import replication
-from trialbook.book.verification import seal_of
+from trialbook.book.seals import seal_of
 from trialbook.errors import InvalidInputError, NotApplicableError, NotFoundError
 from trialbook.report import plotting
 from trialbook.report.carrying import html

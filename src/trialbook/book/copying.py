@@ -19,6 +19,7 @@ from trialbook.book.brought_blobs import Bringing, bring
 from trialbook.book.copied_rows import copy_rows, let_it_last
 from trialbook.book.removal import forget_tombstone
 from trialbook.book.rows import STATES
+from trialbook.book.seals import study_seal
 from trialbook.book.study_contents import (
     absent,
     blobs,
@@ -29,7 +30,6 @@ from trialbook.book.study_contents import (
 )
 from trialbook.book.texts import checked_name
 from trialbook.book.translation import is_duplicate
-from trialbook.book.verification import study_seal
 from trialbook.errors import BookBusyError, BookError, InvalidInputError, NotFoundError
 
 _TRIES = 5

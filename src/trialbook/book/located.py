@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
-from trialbook.book.verification import leaf
+from trialbook.book.seals import leaf
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind
 from trialbook.records.figure_references import study_key

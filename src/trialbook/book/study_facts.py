@@ -17,7 +17,6 @@ from sqlalchemy import and_, case, func, null, select
 from trialbook.book import rows, schema
 from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
-from trialbook.book.verification import StudySeal, study_seal
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage
@@ -107,15 +106,6 @@ class CoverageUse:
     kind: Kind
     coverage: Coverage
     trials: int
-
-
-def sealed(book: Book, study_id: int) -> StudySeal:
-    """The seal of a study as it is now."""
-    with book.reading() as connection:
-        row = connection.execute(
-            select(schema.study).where(schema.study.c.study_id == study_id)
-        ).one()
-        return study_seal(connection, row)
 
 
 def tombstones(book: Book, study_id: int) -> tuple[Tombstone, ...]:

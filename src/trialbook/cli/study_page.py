@@ -15,7 +15,7 @@ from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.book.coordinate_rows import NamedCoordinates, named_coordinates
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
-from trialbook.book.verification import seal_of
+from trialbook.book.seals import seal_of
 from trialbook.cli.compute_page import compute_json, compute_text, write_hosts
 from trialbook.cli.output import (
     Cell,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from trialbook.book.reading import Reader
-from trialbook.book.study_facts import sealed
+from trialbook.book.seals import sealed
 from trialbook.records.figure_references import MadeWith
 from trialbook.report.document import Document, Notice, Section, Tone
 from trialbook.report.macros import macros

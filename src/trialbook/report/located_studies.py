@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from trialbook.book.book import Book
 from trialbook.book.located import StudyIdentity, identities, seals_before
-from trialbook.book.study_facts import sealed
-from trialbook.book.verification import StudySeal
+from trialbook.book.seals import StudySeal, sealed
 from trialbook.records.figure_references import ShownStudy
 from trialbook.report.located import LocatedStudy, Standing
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.analysis.searches.search import search_of
-from trialbook.book.verification import seal_of
+from trialbook.book.seals import seal_of
 from trialbook.errors import InvalidInputError, MissingPackageError, NotApplicableError
 from trialbook.records.figure_references import FigureReference, ShownStudy
 from trialbook.report.anonymous import replacements, without_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from trialbook.book.reading import Reader
-from trialbook.book.verification import seal_of
+from trialbook.book.seals import seal_of
 from trialbook.records.figure_references import ShownStudy
 
 

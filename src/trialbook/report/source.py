@@ -21,8 +21,9 @@ from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import Space, space
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import linked_studies
-from trialbook.book.study_facts import SeededTrials, sealed, seeded
-from trialbook.book.verification import StudySeal, Verification, verify
+from trialbook.book.seals import StudySeal, sealed
+from trialbook.book.study_facts import SeededTrials, seeded
+from trialbook.book.verification import Verification, verify
 from trialbook.errors import BookReadOnlyError, MissingPackageError, NotApplicableError
 from trialbook.records.coordinates import Kind, State
 from trialbook.records.figure_references import USUAL, FigureReference, MadeWith, ShownStudy

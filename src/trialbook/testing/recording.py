@@ -18,8 +18,9 @@ from optuna.trial import TrialState, create_trial
 from trialbook.book.attempt import Attempt
 from trialbook.book.blobs import IN_ROW_BYTES
 from trialbook.book.reading import Reader
+from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import seal_of, verify
+from trialbook.book.verification import verify
 from trialbook.errors import NotFoundError, TrialbookWarning
 from trialbook.records.blobs import Blob
 from trialbook.records.execution import EndReason, OutcomeState, Seeds

@@ -29,8 +29,8 @@ import optuna
 from optuna.trial import TrialState, create_trial
 
 from trialbook.book.migration import REVISIONS
+from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import seal_of
 from trialbook.records.blobs import Blob
 from trialbook.records.code import CodeState, FileEntry
 from trialbook.records.config import ConfigState

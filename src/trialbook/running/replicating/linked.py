@@ -16,8 +16,8 @@ from optuna.study import StudyDirection
 
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import Withdrawn, link, replicates, withdraw
+from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
-from trialbook.book.verification import seal_of
 from trialbook.errors import InvalidInputError, SettingsDifferError
 from trialbook.records.config import ComponentSettings, SearchSettings
 from trialbook.records.coordinates import Kind
