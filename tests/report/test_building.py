@@ -248,6 +248,24 @@ def test_a_seed_that_came_with_the_sampler_is_said_to(storage: BookStorage) -> N
     assert (seed.value, seed.note.partition(";")[0]) == (4, "taken from the sampler")
 
 
+def test_that_a_grids_own_seed_is_not_recorded_is_said(storage: BookStorage) -> None:
+    sampler = optuna.samplers.GridSampler({"x": [1, 2, 3, 4]}, seed=5)
+    trialbook.create_study(study_name="s", storage=storage, sampler=sampler)
+    document = report(storage, "s")
+    settings = section(document, "settings")
+    assert fact(settings, "sampler").note == (
+        "an object that the user made; the seed that put its grid in order is not recorded"
+    )
+    seed = fact(settings, "study seed")
+    assert (seed.value == 5, seed.note.partition(";")[0]) == (
+        False,
+        "a digest of the order of the sampler's grid",
+    )
+    assert "without the seed that put the sampler's grid in order" in str(
+        section(document, "checklist")
+    )
+
+
 def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
     storage: BookStorage,
 ) -> None:

@@ -42,7 +42,7 @@ from trialbook.cli.wording import (
 from trialbook.records.config import ComponentSettings
 from trialbook.records.execution import EndReason
 from trialbook.records.marks import mark_summary, marked_kinds
-from trialbook.records.study import StudyRecord, TrialRecord
+from trialbook.records.study import StudyRecord, StudySpec, TrialRecord
 
 _ON_TERMINAL = 30
 _NUMBERS_NAMED = 10
@@ -187,7 +187,7 @@ def _head(
             trials = f" in trials {numbers_text(use.trials)}" if len(uses) > 1 else ""
             yield part, f"{_component(use.component)}{trials}"
     if spec is not None:
-        yield "seed", "" if spec.search.seed is None else str(spec.search.seed)
+        yield "seed", _seed(spec)
         yield "budget", _budget(spec.search.trials, spec.search.hours)
         yield "isolation", isolation_of(reader, study).text or ""
         for key, value in spec.tags.items():
@@ -219,9 +219,19 @@ def _quarantine(status: StudyStatus) -> str:
     return f"{'trial' if len(numbers) == 1 else 'trials'} {named}{rest}"
 
 
+def _seed(spec: StudySpec) -> str:
+    if spec.search.seed is None:
+        return ""
+    sampler = spec.search.sampler
+    is_digest = spec.seed_from_sampler and sampler is not None and sampler.lacks_seed
+    return f"{spec.search.seed}{' (a digest of the order of the grid)' * is_digest}"
+
+
 def _component(component: ComponentSettings) -> str:
     settings = ", ".join(f"{key}={scalar_text(v)}" for key, v in component.settings.items())
     own = "" if component.by_name else " (passed by the program)"
+    if component.lacks_seed:
+        own = " (passed by the program; the seed that put its grid in order is not recorded)"
     return f"{component.name}({settings}){own}"
 
 

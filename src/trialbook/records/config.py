@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from trialbook.records.canonical import canonical_bytes, parsed
+
+_GRID = "GridSampler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,24 @@ class ComponentSettings:
         """As in ``TPESampler(multivariate=true)``."""
         given = (f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in self.settings.items())
         return f"{self.name}({', '.join(given)})"
+
+    @property
+    def lacks_seed(self) -> bool:
+        """Whether a grid was put in order by a seed that nobody can read back from the sampler.
+
+        A digest of that order may stand for it as the study's seed. The seed of a sampler that was
+        built from its name is among the settings.
+        """
+        return not self.by_name and _GRID in _names(self.name, self.settings)
+
+
+def _names(name: str, settings: dict[str, Any]) -> Iterator[str]:
+    """A sampler's name and those of the samplers inside it."""
+    yield name
+    for value in settings.values():
+        if isinstance(value, dict) and isinstance(value.get("name"), str):
+            inner = value.get("settings")
+            yield from _names(value["name"], inner if isinstance(inner, dict) else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ def method(source: ReportSource) -> Proof:
         return missing(f"by which sampler {counted(untracked, 'trial')} came is not known: {TRACK}")
     spec = source.study.spec
     seed = "no seed" if spec is None or spec.search.seed is None else f"seed {spec.search.seed}"
+    if any(use.component.lacks_seed for use in samplers):
+        seed += ", without the seed that put the sampler's grid in order"
     names = (_components(source, uses) for uses in (samplers, pruners))
     return Proof(f"{', '.join(names)}, {seed} (section Sampler, pruner, seeds and budget)")
 

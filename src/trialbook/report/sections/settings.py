@@ -18,7 +18,9 @@ from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted, listed, moment
 
 _UNKNOWN = "the study was not made by Trialbook, so it is not known"
-_FROM_SAMPLER = "taken from the sampler; trials are seeded from it where the objective has none"
+_SEEDED_FROM = "trials are seeded from it where the objective has none"
+_FROM_SAMPLER = f"taken from the sampler; {_SEEDED_FROM}"
+_FROM_GRID = f"a digest of the order of the sampler's grid; {_SEEDED_FROM}"
 
 
 def settings(source: ReportSource) -> Section:
@@ -56,6 +58,8 @@ def _component_facts(
         yield Fact(part, None, Holds.CODE, note=_UNKNOWN)
     for use in uses:
         notes = [] if use.component.by_name else ["an object that the user made"]
+        if use.component.lacks_seed:
+            notes.append("the seed that put its grid in order is not recorded")
         if len(uses) > 1:
             notes.append(f"{counted(len(use.trials), 'trial')}: {numbers_text(use.trials)}")
         elif not use.trials and source.account.gaps.untracked:
@@ -94,9 +98,17 @@ def _search_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
     if spec is not None and seed is None:
         facts.append(Fact("study seed", "none"))
     else:
-        note = _UNKNOWN if spec is None else _FROM_SAMPLER if spec.seed_from_sampler else ""
+        note = _UNKNOWN if spec is None else _origin(spec)
         facts.append(Fact("study seed", seed, Holds.INTEGER, note=note))
     return facts
+
+
+def _origin(spec: StudySpec) -> str:
+    """Where the study's seed came from, when it was not given."""
+    if not spec.seed_from_sampler:
+        return ""
+    sampler = spec.search.sampler
+    return _FROM_GRID if sampler is not None and sampler.lacks_seed else _FROM_SAMPLER
 
 
 def _seeds(source: ReportSource) -> list[Block]:
