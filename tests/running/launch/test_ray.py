@@ -19,7 +19,8 @@ from trialbook.records.execution import EndReason
 from trialbook.records.launches import JobState, PlacedJob
 from trialbook.running.launch.contract import Launcher, WorkerOrder
 from trialbook.running.launch.ray import NAMESPACE, RayLauncher
-from trialbook.testing.launching import Laboratory, LaunchCase, Launched, LauncherContract, until
+from trialbook.testing.laboratory import Laboratory, Launched, until
+from trialbook.testing.launching import LaunchCase, LauncherContract
 
 # Ray reads whether there is a token when it is imported, so nothing here imports it: the fixture
 # sets the token before the launcher does.

@@ -36,7 +36,8 @@ from trialbook.running.launch.slurm_options import SlurmOptions
 from trialbook.running.launch.slurm_order import SlurmOrder
 from trialbook.running.launch.slurm_queue import Standing, accounts_of, standing_of
 from trialbook.running.spec import RunSpec, read_spec
-from trialbook.testing.launching import LauncherContract, until
+from trialbook.testing.laboratory import until
+from trialbook.testing.launching import LauncherContract
 
 from ...slurm import Cluster, missing
 

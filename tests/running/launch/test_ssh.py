@@ -23,7 +23,8 @@ from trialbook.running.launch.ssh import SshLauncher
 from trialbook.running.launch.ssh_hosts import Host, host_fault, listed_hosts, spread
 from trialbook.running.launch.ssh_options import SSH_OPTIONS
 from trialbook.running.launch.threads import usable_cores
-from trialbook.testing.launching import Laboratory, Launched, LauncherContract, until
+from trialbook.testing.laboratory import Laboratory, Launched, until
+from trialbook.testing.launching import LauncherContract
 
 from ...faults.supervised import lives
 
@@ -55,7 +56,7 @@ class TestContract(LauncherContract):
     @classmethod
     def options(cls, network: Network) -> Mapping[str, Any]:
         hosts = ["alpha", "beta slots=1"]
-        return {"hosts": hosts, "config": str(network.ssh_config), "ConnectTimeout": "1"}
+        return {"hosts": hosts, "config": str(network.ssh_config), "ConnectTimeout": "3"}
 
     @pytest.fixture(autouse=True)
     def cut_off(self, request: pytest.FixtureRequest, launcher: Launcher) -> Iterator[None]:
@@ -302,7 +303,7 @@ def _command_line(process: psutil.Process) -> list[str]:
 
 
 def test_a_host_that_is_cut_off_is_unknown_and_its_workers_go_on(bench: Bench) -> None:
-    launcher = bench.launcher(ConnectTimeout="1")
+    launcher = bench.launcher(ConnectTimeout="3")
     jobs = bench.submit(launcher, bench.order(), 2)
     bench.network.cut("desk", "alpha")
     found = launcher.status(jobs)
