@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ from trialbook.cli.main import exit_code_of_command
 from trialbook.records.launches import LaunchRecord
 from trialbook.running.launch import asking
 from trialbook.running.launch.asking import cancel, to_cancel
+from trialbook.running.own_study import own_study
+from trialbook.running.pinning import pinned_reference
+from trialbook.running.run import RunOptions
+from trialbook.running.spec import read_spec
 
 _GATED = """
 import time
@@ -46,11 +51,16 @@ class Desk:
     def __init__(self, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.place = place
         self._capsys = capsys
-        (place / "train.py").write_text(_GATED.replace("__PLACE__", repr(str(place))))
-        (place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 50}\n")
+        self.write(place)
         self.python = place / "stand-in"
         self.python.write_text(_STAND_IN.format(python=sys.executable))
         self.python.chmod(0o755)
+
+    @staticmethod
+    def write(place: Path) -> None:
+        """The study file and its objective."""
+        (place / "train.py").write_text(_GATED.replace("__PLACE__", repr(str(place))))
+        (place / "s.yaml").write_text("objective: train.py:objective\nbudget: {trials: 50}\n")
 
     def call(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command."""
@@ -76,6 +86,29 @@ class Desk:
         return json.loads(out)
 
 
+@pytest.fixture(scope="module")
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a book whose study ``s`` can be launched by its name, and the key to it."""
+    place = tmp_path_factory.mktemp("pinned")
+    Desk.write(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(place / "state"))
+        given = RunOptions(str(place / "book.db"))
+        with own_study(read_spec(place / "s.yaml"), given) as own:
+            pinned_reference(own, {})
+    return place
+
+
+@pytest.fixture
+def pinned_desk(desk: Desk, pinned: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk with such a study in its book; to launch it takes no look at its code."""
+    (desk.place / ".trialbook").mkdir()
+    shutil.copy(pinned / "book.db", desk.place / ".trialbook")
+    shutil.copytree(pinned / "state", desk.place / "state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk.place / "state"))
+    return desk
+
+
 @pytest.fixture
 def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -88,6 +121,11 @@ def desk(
         for launch in storage.launches.all():
             cancel(storage, to_cancel(storage, launch.launch_id))
         storage.close()
+
+
+def held(row: dict[str, Any]) -> list[int]:
+    """Numbers of the trials that a job's worker runs."""
+    return [trial["number"] for trial in row["worker"]["holds"]]
 
 
 def until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
@@ -107,7 +145,8 @@ def test_workers_are_launched_listed_drained_and_cancelled(desk: Desk) -> None:
     assert [job[:2] for job in jobs] == [[f"{launch_id}/{index}", "local"] for index in (0, 1)]
     assert f"'trialbook drain {launch_id}'" in err
 
-    until(lambda: [len(row["worker"]["holds"]) for row in desk.rows() if row["worker"]] == [1, 1])
+    # Trial 0 ends by itself; each of the two others is held until the desk says go.
+    until(lambda: [row["worker"] and held(row) > [0] for row in desk.rows()] == [True, True])
     code, out, err = desk.call("jobs", "s")
     lines = out.splitlines()
     assert [line.split()[0] for line in lines] == ["JOB", f"{launch_id}/0", f"{launch_id}/1"]
@@ -118,7 +157,7 @@ def test_workers_are_launched_listed_drained_and_cancelled(desk: Desk) -> None:
     assert desk.call("drain", f"{launch_id}/0", "--undo")[2] == "1 worker may go on\n"
     desk.call("drain", f"{launch_id}/0")
 
-    before = [row["worker"]["holds"][0]["number"] for row in desk.rows(launch_id)]
+    before = [number for row in desk.rows(launch_id) for number in held(row)]
     code, out, err = desk.call("cancel", launch_id, "--dry-run")
     assert (code, err) == (0, "2 jobs would be ended\n")
     code, _, err = desk.call("cancel", launch_id)
@@ -153,7 +192,7 @@ def test_what_the_engine_and_the_workers_are_told(desk: Desk) -> None:
         *("train.py:objective", "--study", "-o $(x)", "--trials", "2", "--idle-exit", "0"),
         *("--allow", "environment", "--code", "here"),
     )
-    until(lambda: "red" in desk.call("logs", launch_id)[1])
+    until(lambda: desk.rows("--", "-o $(x)")[0]["over"])
     code, out, _ = desk.call("logs", f"{launch_id}/0")
     *arguments, last = out.split("\n")
     assert code == 0
@@ -228,27 +267,27 @@ def test_what_cannot_be_is_refused_with_the_reason(
     assert says in " ".join(err.split())
 
 
-def test_names_of_no_launch_and_study_are_not_found(desk: Desk) -> None:
-    launch_id = desk.stood_in("s.yaml")
+def test_names_of_no_launch_and_study_are_not_found(pinned_desk: Desk) -> None:
+    launch_id = pinned_desk.stood_in("s")
     for command in ("jobs", "logs", "drain", "cancel"):
         for name in ("nothing", "0badcafe", f"{launch_id}/1", "0badcafe/0"):
-            code, _, err = desk.call(command, name)
+            code, _, err = pinned_desk.call(command, name)
             assert code == 3, (command, name, err)
             assert "no launch" in err or "no job" in err
 
 
 def test_a_drained_study_names_the_launches_whose_workers_may_still_come(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    pinned_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = desk.stood_in("s.yaml", "-w", "2"), desk.stood_in("s")
-    desk.call("drain", second)
-    code, _, err = desk.call("drain", "s")
+    first, second = pinned_desk.stood_in("s", "-w", "2"), pinned_desk.stood_in("s")
+    pinned_desk.call("drain", second)
+    code, _, err = pinned_desk.call("drain", "s")
     assert code == 0
     assert f"2 workers of launch {first} never came so far" in err
     assert f"'trialbook drain {first}'" in err
     assert second not in err
     monkeypatch.setattr(asking, "_COME_S", 0.0)
-    assert "never came" not in desk.call("drain", "s")[2]
+    assert "never came" not in pinned_desk.call("drain", "s")[2]
 
 
 def test_a_directory_that_is_gone_is_said_to_be(desk: Desk) -> None:
@@ -261,43 +300,43 @@ def test_a_directory_that_is_gone_is_said_to_be(desk: Desk) -> None:
     assert err.startswith("error: the directory that this command works in is gone\n")
 
 
-def test_a_log_that_is_gone_is_named_and_the_others_are_shown(desk: Desk) -> None:
-    launch_id = desk.stood_in("s.yaml", "-w", "2")
-    until(lambda: all(row["status"]["state"] == "ended" for row in desk.rows(launch_id)))
-    first = desk.rows(launch_id)[0]["placed"]["log"]
+def test_a_log_that_is_gone_is_named_and_the_others_are_shown(pinned_desk: Desk) -> None:
+    launch_id = pinned_desk.stood_in("s", "-w", "2")
+    until(lambda: all(row["status"]["state"] == "ended" for row in pinned_desk.rows(launch_id)))
+    first = pinned_desk.rows(launch_id)[0]["placed"]["log"]
     Path(first).unlink()
-    code, out, err = desk.call("logs", launch_id)
+    code, out, err = pinned_desk.call("logs", launch_id)
     assert code == 1
     assert err.startswith(f"{launch_id}/0: the log of job 0 cannot be read")
     assert out.startswith(f"{launch_id}/1: ")
 
 
-def test_jobs_of_earlier_launches_that_are_over_are_only_counted(desk: Desk) -> None:
-    first, second = desk.stood_in("s.yaml"), desk.stood_in("s")
-    until(lambda: all(row["over"] for row in desk.rows("s")))
-    _, out, err = desk.call("jobs", "--format", "csv")
+def test_jobs_of_earlier_launches_that_are_over_are_only_counted(pinned_desk: Desk) -> None:
+    first, second = pinned_desk.stood_in("s"), pinned_desk.stood_in("s")
+    until(lambda: all(row["over"] for row in pinned_desk.rows("s")))
+    _, out, err = pinned_desk.call("jobs", "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(out))
     assert row["job"] == f"{second}/0"
     assert err == "1 job over; --all lists them too\n"
-    assert [row["job"] for row in desk.rows("--all")] == [f"{first}/0", f"{second}/0"]
+    assert [row["job"] for row in pinned_desk.rows("--all")] == [f"{first}/0", f"{second}/0"]
 
 
-def test_a_launch_of_another_machine_says_whom_to_ask(desk: Desk) -> None:
-    launch_id = desk.stood_in("s.yaml")
+def test_a_launch_of_another_machine_says_whom_to_ask(pinned_desk: Desk) -> None:
+    launch_id = pinned_desk.stood_in("s")
     storage = BookStorage()
     launch = storage.launches.one(launch_id)
     place_elsewhere(storage, launch)
     storage.close()
-    (row,) = desk.rows(launch_id)
+    (row,) = pinned_desk.rows(launch_id)
     assert row["status"] is None
     assert "processes of elsewhere" in row["text"]
-    code, _, err = desk.call("cancel", launch_id, "--yes")
+    code, _, err = pinned_desk.call("cancel", launch_id, "--yes")
     assert code == 1
     assert "processes of elsewhere" in err
     assert err.endswith(
         f"'trialbook drain {launch_id}' reaches workers that their engine does not\n"
     )
-    assert desk.call("logs", launch_id)[0] == 1
+    assert pinned_desk.call("logs", launch_id)[0] == 1
 
 
 def place_elsewhere(storage: BookStorage, launch: LaunchRecord) -> None:
@@ -332,12 +371,12 @@ def test_a_study_whose_budget_is_met_gets_no_workers(desk: Desk) -> None:
     assert len(desk.rows("s", "--all")) == 2
 
 
-def test_a_study_from_elsewhere_needs_trust(desk: Desk) -> None:
+def test_a_study_from_elsewhere_needs_trust(pinned_desk: Desk) -> None:
     from trialbook.running.trust import key_file
 
-    desk.stood_in("s.yaml")
+    pinned_desk.stood_in("s")
     key_file().unlink()
-    code, _, err = desk.call("launch", "s", "--python", str(desk.python))
+    code, _, err = pinned_desk.call("launch", "s", "--python", str(pinned_desk.python))
     assert code == 2
     assert "add --trust" in err
-    desk.stood_in("s", "--trust")
+    pinned_desk.stood_in("s", "--trust")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -124,14 +123,14 @@ def test_without_a_book_the_file_itself_is_quoted(figure, tmp_path, capsys):
     assert "no.db" in err
 
 
-def test_a_file_comes_through_a_pipe(recorded, figure):
-    done = subprocess.run(
-        [sys.executable, "-m", "trialbook", "locate", "-", "--storage", recorded.storage],
-        input=figure.read_bytes(),
-        capture_output=True,
-        check=False,
-    )
+def test_a_file_comes_through_a_pipe(run, figure, monkeypatch):
+    reading, writing = os.pipe()
+    with open(reading) as pipe, open(writing, "wb") as end:
+        end.write(figure.read_bytes())
+        end.close()
+        monkeypatch.setattr("sys.stdin", pipe)
+        code, out, err = run("-")
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(b"-\n")
-    assert b"digits/3" in done.stdout
+    assert code == 0, err
+    assert out.startswith("-\n")
+    assert "digits/3" in out

@@ -19,17 +19,6 @@ from trialbook.cli.failures import ExitCode, exit_code_of, message_of, say_warni
 from trialbook.cli.main import COMMANDS, exit_code_of_command, trialbook
 
 
-def _program(*arguments: str, **settings) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from trialbook.cli.main import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        **settings,
-    )
-
-
 def test_help_lists_every_command_and_imports_none():
     code = (
         "import sys; from trialbook.cli.main import exit_code_of_command as run\n"
@@ -38,7 +27,7 @@ def test_help_lists_every_command_and_imports_none():
         "print(sorted(heavy & set(sys.modules)), code, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stderr == "[] 0\n"
     for entry in COMMANDS:
@@ -132,21 +121,26 @@ def test_a_warning_is_a_message_and_tells_no_place_in_the_program(monkeypatch):
     assert warnings.formatwarning(other, type(other), "x.py", 1).startswith("x.py:1: UserWarning")
 
 
-def test_a_traceback_is_printed_only_with_debug(tmp_path):
+def test_a_traceback_is_printed_only_with_debug(tmp_path, monkeypatch, capsys):
     missing = str(tmp_path / "no.db")
-    plain = _program("ls", "--storage", missing)
+    plain = subprocess.run(
+        [sys.executable, "-c", "from trialbook.cli.main import main; main()", "ls"],
+        env={**os.environ, "TRIALBOOK_STORAGE": missing},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert plain.returncode == 3
     assert plain.stdout == ""
     assert plain.stderr.startswith("error: there is no book\n")
     assert len(plain.stderr.splitlines()) <= 3
     for arguments in (["--debug", "ls"], ["ls", "--debug"]):
-        traced = _program(*arguments, "--storage", missing)
-        assert traced.returncode == 3
-        assert "Traceback" in traced.stderr
-    assert (
-        "Traceback"
-        in _program("ls", "--storage", missing, env={**os.environ, "TRIALBOOK_DEBUG": "1"}).stderr
-    )
+        assert exit_code_of_command([*arguments, "--storage", missing]) == 3
+        assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("TRIALBOOK_DEBUG", "1")
+    assert exit_code_of_command(["ls", "--storage", missing]) == 3
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_an_error_that_nobody_foresaw_is_one_message_and_code_1(monkeypatch, capsys):
@@ -207,7 +201,7 @@ def test_a_closed_pipe_is_quiet(tmp_path):
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=120) == 1
     assert errors == b""
 
 
@@ -226,7 +220,7 @@ def test_a_signal_while_a_command_works_is_130(tmp_path):
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
 
@@ -257,7 +251,7 @@ def test_a_terminal_that_cannot_show_a_name_gets_escapes(tmp_path):
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "\\u635f\\u5931" in done.stdout

@@ -38,23 +38,18 @@ def test_every_command_works_on_a_server(
     monkeypatch.chdir(tmp_path)
     place = ("--storage", postgres_url)
 
-    def program(*arguments: str) -> str:
-        done = subprocess.run(
-            [*START, *arguments, *place], capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     def said(*arguments: str, code: int = 0) -> str:
         assert exit_code_of_command([*arguments, *place]) == code
         return str(capsys.readouterr().out)
 
-    program("run", "search.py:objective", "--trials", "3", "--workers", "2", "--seed", "1")
+    run = ("run", "search.py:objective", "--trials", "3", "--workers", "2", "--seed", "1")
+    done = subprocess.run([*START, *run, *place], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
     assert "search" in said("ls")
     assert "COMPLETE" in said("show", "search/1")
     assert "search/0" in said("diff", "search/0", "search/1")
     assert "0." in said("best", "search")
-    assert "identical" in program("rerun", "search/best", "--trust")
+    assert "identical" in said("rerun", "search/best", "--trust")
     said("artifacts", "search/1", "--get", "model.bin", "--output", str(tmp_path / "fetched"))
     assert (tmp_path / "fetched").read_bytes() == b"m" * (IN_ROW_BYTES + 1)
     said("verify")

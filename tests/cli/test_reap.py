@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,23 @@ import pytest
 
 from trialbook.book.storage import BookStorage
 from trialbook.capture.process import process_identity
+from trialbook.cli.main import exit_code_of_command
 from trialbook.records.workers import Claim, Holder
 from trialbook.running.study import create_study
 
-START = [sys.executable, "-c", "from trialbook.cli.main import main; main()", "reap"]
+Reap = Callable[..., tuple[int, str, str]]
 
 
-def reap(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*START, *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def reap(capsys: pytest.CaptureFixture[str]) -> Reap:
+    """Runs ``reap``; gives (exit code, stdout, stderr)."""
+
+    def reap(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = exit_code_of_command(["reap", *arguments])
+        return code, *capsys.readouterr()
+
+    return reap
 
 
 @pytest.fixture
@@ -41,31 +51,28 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_trial_of_an_ended_process_is_given_back(place: Path) -> None:
-    found = reap("s", "--format", "json")
-    assert found.returncode == 0, found.stderr
-    (only,) = json.loads(found.stdout)
+def test_the_trial_of_an_ended_process_is_given_back(place: Path, reap: Reap) -> None:
+    code, out, err = reap("s", "--format", "json")
+    assert code == 0, err
+    (only,) = json.loads(out)
     assert (only["study"], only["number"], only["attempt"], only["fate"]) == ("s", 1, 1, "retried")
-    again = reap()
-    assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr == "no worker is lost\n"
+    assert reap() == (0, "", "no worker is lost\n")
 
 
-def test_it_is_shown_as_a_table(place: Path) -> None:
-    found = reap()
-    assert found.returncode == 0, found.stderr
-    header, row = found.stdout.splitlines()
+def test_it_is_shown_as_a_table(place: Path, reap: Reap) -> None:
+    code, out, err = reap()
+    assert code == 0, err
+    header, row = out.splitlines()
     assert header.split() == ["TRIAL", "ATTEMPT", "WORKER", "FATE"]
     assert (row.split()[0], row.split()[-1]) == ("s/1", "retried")
 
 
-def test_a_study_that_is_not_there_is_not_found(place: Path) -> None:
-    found = reap("t")
-    assert found.returncode == 3
-    assert "there is no study 't'" in found.stderr
+def test_a_study_that_is_not_there_is_not_found(place: Path, reap: Reap) -> None:
+    code, _, err = reap("t")
+    assert code == 3
+    assert "there is no study 't'" in err
 
 
-def test_a_book_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    found = reap("--storage", str(tmp_path / "none.db"))
-    assert found.returncode == 3
+def test_a_book_that_is_not_there_is_not_made(tmp_path: Path, reap: Reap) -> None:
+    assert reap("--storage", str(tmp_path / "none.db"))[0] == 3
     assert not (tmp_path / "none.db").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,17 +21,29 @@ def objective(trial):
     return trial.suggest_float("x", 0, 1)
 
 
-@pytest.fixture
-def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A book with a study: an enqueued trial, another, and one with another configuration."""
-    where = str(tmp_path / "book.db")
-    storage = BookStorage(where)
-    study = create_study(storage=storage, study_name="s", seed=1)
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book with a study: an enqueued trial, another, and one with another configuration.
 
-    study.enqueue_trial({"x": 0.75})
-    study.optimize(objective, n_trials=2)
-    study.optimize(objective.with_settings(config={"depth": 3}), n_trials=1)
-    storage.close()
+    The key of the machine that made it lies beside it.
+    """
+    place = tmp_path_factory.mktemp("source")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(place / "state"))
+        storage = BookStorage(place / "book.db")
+        study = create_study(storage=storage, study_name="s", seed=1)
+        study.enqueue_trial({"x": 0.75})
+        study.optimize(objective, n_trials=2)
+        study.optimize(objective.with_settings(config={"depth": 3}), n_trials=1)
+        storage.close()
+    return place
+
+
+@pytest.fixture
+def book(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of the book."""
+    where = str(shutil.copy(source / "book.db", tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(source / "state"))
     monkeypatch.setenv("TRIALBOOK_STORAGE", where)
     return where
 

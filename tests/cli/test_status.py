@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -28,6 +25,8 @@ from trialbook.records.execution import EndReason, OutcomeState, Seeds
 from trialbook.records.retries import RetryBudgets
 from trialbook.records.study import StudySpec
 from trialbook.records.workers import Claim, Holder, WorkerIdentity
+
+from ..terminals import OnTerminal
 
 ODD = "a/\x1b[31m<script>\u202e =x"
 ONE = WorkerIdentity("a" * 32, "=one\x1b]0;title\x07", 11, launcher="slurm", job="7\x1b7")
@@ -161,27 +160,6 @@ def test_what_cannot_be_asked_is_usage(run):
     assert run("empty", "--watch", "--format", "csv")[0] == 2
 
 
-def _watching(busy: Busy, *arguments: str, stdout: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "trialbook", "status", ODD, "--watch=0.1",
-            *arguments, "--storage", str(busy.path),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stdout,  # a pipe of its own, or the same terminal
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
-    )  # fmt: skip
-
-
-def _read_until(descriptor: int, text: bytes, within_s: float = 30.0) -> bytes:
-    read, deadline = b"", time.monotonic() + within_s
-    while text not in read:
-        assert select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0], read
-        read += os.read(descriptor, 65536)
-    return read
-
-
 def _finish_one(busy: Busy) -> None:
     claim = busy.storage.claim(busy.study_id, holder=Holder(ONE, 600.0))
     assert isinstance(claim, Claim)
@@ -191,38 +169,37 @@ def _finish_one(busy: Busy) -> None:
     busy.storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
 
 
+def _watch(busy: Busy) -> tuple[str, ...]:
+    return ("status", ODD, "--watch=0.1", "--storage", str(busy.path))
+
+
 def test_watching_as_json_is_an_object_a_line_until_interrupted(busy):
-    process = _watching(busy, "--format", "json", stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trialbook", *_watch(busy), "--format", "json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     assert first["states"]["COMPLETE"] == 1
     _finish_one(busy)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while json.loads(process.stdout.readline())["states"]["COMPLETE"] != 2:
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
-    rest, err = process.communicate(timeout=30)
+    rest, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, b"")
     assert all(json.loads(line)["study"] == ODD for line in rest.splitlines())
 
 
 def test_watching_changes_one_page_on_a_terminal(busy):
-    ours, theirs = pty.openpty()
-    process = _watching(busy, stdout=theirs)
-    os.close(theirs)
-    first = _read_until(ours, b"Ctrl-C ends the watch")
-    assert b"1 complete" in first
-    _finish_one(busy)
-    again = _read_until(ours, b"2 complete")
-    assert b"\x1b[1A" in first + again
-    for raw in (b"\x1b]0;", b"\x1b[5m", b"\x1b7", "\u202e".encode()):
-        assert raw not in first + again
-    process.send_signal(signal.SIGINT)
-    while True:
-        try:
-            if not os.read(ours, 65536):
-                break
-        except OSError:
-            break
-    assert process.wait(30) == 0
-    os.close(ours)
+    with OnTerminal(*_watch(busy), columns=100) as terminal:
+        assert "1 complete" in terminal.shows("Ctrl-C ends the watch")
+        _finish_one(busy)
+        shown = terminal.shows("2 complete")
+        assert "\x1b[1A" in shown
+        for raw in ("\x1b]0;", "\x1b[5m", "\x1b7", "\u202e"):
+            assert raw not in shown
+        terminal.type("\x03")
+        assert terminal.ends()[0] == 0
