@@ -18,9 +18,10 @@ from trialbook.book.reading import ConsoleText, Reader
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import LaunchState
 from trialbook.records.study import StudyRecord, TrialRecord
+from trialbook.running.own_study import own_study
 from trialbook.running.progress import RunState, TrialEnd
 from trialbook.running.run import RunOptions, RunOutcome, run_study
-from trialbook.running.spec import parsed_spec
+from trialbook.running.spec import RunSpec, parsed_spec
 
 
 @dataclass
@@ -62,6 +63,17 @@ class Lab:
         file.write_text(dedent(code))
         return file
 
+    def spec(
+        self, settings: str, *, objective: str = "train.py:objective", file: str = "s.yaml"
+    ) -> RunSpec:
+        text = f"study: s\nobjective: {objective}\n{dedent(settings)}"
+        return parsed_spec(text, self.place / file)
+
+    def opened(self, settings: str) -> None:
+        """Open the study as a run does, and run nothing."""
+        with own_study(self.spec(settings), RunOptions(storage=str(self.book))):
+            pass
+
     def run(
         self,
         settings: str = "",
@@ -70,8 +82,7 @@ class Lab:
         file: str = "s.yaml",
         **options: Any,
     ) -> RunOutcome:
-        text = f"study: s\nobjective: {objective}\n{dedent(settings)}"
-        spec = parsed_spec(text, self.place / file)
+        spec = self.spec(settings, objective=objective, file=file)
         self.heard = Heard(on_trial=self.heard.on_trial)
         return run_study(spec, RunOptions(storage=str(self.book), **options), self.heard)
 

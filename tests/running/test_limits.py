@@ -1,80 +1,59 @@
 """Limits of time: an objective that hangs is ended, and the record says by which limit."""
 
-import pytest
-
 from trialbook.records.execution import EndReason
 
 
-@pytest.mark.parametrize(
-    ("limits", "reason", "text"),
-    [
-        ("{trial_s: 1}", EndReason.TIMED_OUT, "took longer than its limit of 1 s"),
-        ("{progress_s: 1}", EndReason.STALLED, "logged nothing for 1 s"),
-    ],
-)
-def test_a_trial_that_hangs_is_ended(lab, limits: str, reason, text: str) -> None:
-    """It hears SIGTERM and does not care; its grace is over soon after."""
+def test_a_trial_that_hangs_is_ended_and_one_that_shows_progress_goes_on(lab) -> None:
+    """They hear SIGTERM and do not care; their grace is over soon after."""
     lab.write(
         """
-        import os, threading
+        import itertools, os, threading, time
         def objective(trial):
             print("before", flush=True)
             trial.set_user_attr("template", os.getppid())
             if trial.number == 0:
                 threading.Event().wait()
+            if trial.number == 1:
+                for step in itertools.count():
+                    time.sleep(0.1)
+                    if step % 2:
+                        trial.log({"loss": 1.0})
+                    else:
+                        trial.report(1.0, step)
             return 0.0
         """
     )
-    outcome = lab.run(f"budget: {{trials: 2}}\nlimits: {limits}", grace_s=0.5)
-    hung, after = lab.trials()
-    assert (hung.state, after.state) == ("FAIL", "COMPLETE")
-    assert hung.attempt.end_reason is reason
-    assert text in hung.attempt.outcome.message
-    assert not hung.attempt.outcome.died
-    assert hung.user_attrs == after.user_attrs, "what forks the trials need not import again"
-    assert text in outcome.trials[0].error
-    assert lab.console(0).stdout == "before\n"
+    outcome = lab.run("budget: {trials: 3}\nlimits: {trial_s: 7, progress_s: 3}", grace_s=0.5)
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == ["FAIL", "FAIL", "COMPLETE"]
+    for trial, reason, text in (
+        (trials[0], EndReason.STALLED, "logged nothing for 3 s"),
+        (trials[1], EndReason.TIMED_OUT, "took longer than its limit of 7 s"),
+    ):
+        assert trial.attempt.end_reason is reason
+        assert text in trial.attempt.outcome.message
+        assert not trial.attempt.outcome.died
+        assert trial.user_attrs == trials[2].user_attrs, "what forks them need not import again"
+        assert text in outcome.trials[trial.number].error
+        assert lab.console(trial.number).stdout == "before\n"
 
 
-def test_a_trial_that_shows_progress_goes_on(lab) -> None:
-    lab.write(
-        """
-        import time
-        def objective(trial):
-            for step in range(8):
-                time.sleep(0.25)
-                if step % 2:
-                    trial.log({"loss": 1.0})
-                else:
-                    trial.report(1.0, step)
-            return 0.0
-        """
-    )
-    lab.run("budget: {trials: 1}\nlimits: {progress_s: 1}")
-    assert [trial.state for trial in lab.trials()] == ["COMPLETE"]
-
-
-@pytest.mark.parametrize(
-    "wait",
-    ["subprocess.run(['sleep', '600'], check=True)", "until(trial.should_stop)"],
-    ids=["subprocess", "asks"],
-)
-def test_a_trial_may_use_its_grace(lab, wait: str) -> None:
+def test_a_trial_may_use_its_grace(lab) -> None:
     """SIGTERM reaches what it waits for, and its own question is answered."""
     lab.write(
-        f"""
+        """
         import subprocess, time
-        def until(condition):
-            while not condition():
-                time.sleep(0.01)
         def objective(trial):
-            {wait}
+            if trial.number == 0:
+                subprocess.run(["sleep", "600"], check=True)
+            while not trial.should_stop():
+                time.sleep(0.05)
             return 0.0
         """
     )
-    lab.run("budget: {trials: 1}\nlimits: {trial_s: 1}\nretries: {failed: 1, backoff_s: 0.01}")
-    (trial,) = lab.trials()
-    assert trial.state == "FAIL"
-    assert [attempt.end_reason for attempt in trial.attempts] == [EndReason.TIMED_OUT] * 2
-    assert "its limit of 1 s" in trial.attempts[0].outcome.message
-    assert trial.attempts[0].outcome.signal is None, "it ended by itself"
+    lab.run("budget: {trials: 2}\nlimits: {trial_s: 1}\nretries: {failed: 1, backoff_s: 0.01}")
+    for trial in lab.trials():
+        assert trial.state == "FAIL"
+        assert [attempt.end_reason for attempt in trial.attempts] == [EndReason.TIMED_OUT] * 2
+        assert "its limit of 1 s" in trial.attempts[0].outcome.message
+        assert trial.attempts[0].outcome.signal is None, "it ended by itself"

@@ -2,12 +2,15 @@
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from trialbook.book.storage import BookStorage
 from trialbook.records.execution import EndReason
 from trialbook.records.retries import QUARANTINED
+from trialbook.running.run import RunEnd
 
 QUICKLY = "retries: {backoff_s: 0.01}"
 
@@ -16,86 +19,65 @@ def ends(trial) -> list[EndReason]:
     return [attempt.end_reason for attempt in trial.attempts]
 
 
-@pytest.mark.parametrize(
-    "isolation",
-    ["auto", pytest.param("fresh", marks=pytest.mark.slow), "none"],
-)
-def test_a_trial_whose_process_is_killed_is_tried_again(lab, isolation: str) -> None:
+def test_a_trial_is_tried_again_for_each_cause_as_often_as_its_budget_says(lab) -> None:
     """With its number, its params and its seed; the run does not end before."""
     lab.write(
         """
         import os, signal
         from pathlib import Path
+
+        def times(trial):
+            with Path(__file__).with_name(f"times-{trial.number}").open("a+") as file:
+                file.write(f"{trial.params['x']!r} {trial.seed}\\n")
+                file.seek(0)
+                return len(file.readlines())
+
         def objective(trial):
             x = trial.suggest_float("x", 0, 1)
             trial.set_user_attr("seed", trial.seed)
             trial.log({"loss": 0.5})
-            marker = Path(__file__).with_name(f"died-{trial.number}")
-            if trial.number == 1 and not marker.exists():
-                marker.write_text(f"{x!r} {trial.seed}")
+            time = times(trial)
+            if trial.number == 1 and time == 1:
                 print("last words")
-                # What is told reaches the book in half a second; a param at once, or nearly.
-                import time; time.sleep(1)
+                trial.storage.flush()  # what it told is in the book
                 os.kill(os.getpid(), signal.SIGKILL)
+            if trial.number == 2:
+                os.abort()
+            if trial.number == 3 and time < 3:
+                raise ValueError("no luck")
             return x
         """
     )
-    outcome = lab.run(f"budget: {{trials: 2}}\nisolation: {isolation}\n{QUICKLY}")
+    settings = "isolation: fork\nretries: {backoff_s: 0.01, lost: 9, failed: 2}"
+    outcome = lab.run(f"budget: {{trials: 4}}\n{settings}")
     trials = lab.trials()
-    assert [trial.state for trial in trials] == ["COMPLETE"] * 2
-    assert ends(trials[1]) == [EndReason.LOST, EndReason.COMPLETE]
-    x, seed = (lab.place / "died-1").read_text().split()
-    assert trials[1].params[0].value == float(x)
-    assert trials[1].user_attrs["seed"] == int(seed)
-    lost = trials[1].attempts[0]
+    assert [trial.state for trial in trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert sorted(trial.number for trial in outcome.trials) == [0, 1, 2, 3]
+    _, killed, quarantined, unlucky = trials
+
+    assert ends(killed) == [EndReason.LOST, EndReason.COMPLETE]
+    lost = killed.attempts[0]
     assert (lost.outcome.signal, lost.outcome.died) == ("SIGKILL", True)
     assert lost.outcome.stdout.size_bytes == len("last words\n")
     assert lost.series[0].metric == "loss"
-    assert lab.heard.said_ == [
+    assert [text for text in lab.heard.said_ if text.startswith("trial 1 ")] == [
         "trial 1 lost: the trial's process was killed by SIGKILL; it is tried again"
     ]
-    assert [trial.number for trial in outcome.trials] == [0, 1]
 
-
-def test_a_trial_that_kills_three_processes_is_in_quarantine(lab) -> None:
-    lab.write(
-        """
-        import os
-        def objective(trial):
-            if trial.number == 0:
-                os.abort()
-            return 0.0
-        """
-    )
-    outcome = lab.run("budget: {trials: 2}\nretries: {backoff_s: 0.01, lost: 9}")
-    trials = lab.trials()
-    assert [trial.state for trial in trials] == ["FAIL", "COMPLETE"]
-    assert ends(trials[0]) == [EndReason.LOST] * 3
-    assert "died without a word" in trials[0].system_attrs[QUARANTINED]
+    # Three processes died of it, whatever its budget is.
+    assert ends(quarantined) == [EndReason.LOST] * 3
+    assert "died without a word" in quarantined.system_attrs[QUARANTINED]
     failed = next(trial for trial in outcome.trials if trial.state == "FAIL")
     assert "not tried again" in failed.error
 
+    assert ends(unlucky) == [EndReason.FAILED, EndReason.FAILED, EndReason.COMPLETE]
+    assert unlucky.attempts[0].outcome.exception == "ValueError"
+    assert "no luck" in unlucky.attempts[1].outcome.traceback
+    assert "trial 3 failed: ValueError: no luck; it is tried again" in lab.heard.said_
 
-def test_an_exception_has_a_budget_of_its_own(lab) -> None:
-    """None by default; with one, the failure is kept and the trial tried again."""
-    lab.write(
-        """
-        from pathlib import Path
-        def objective(trial):
-            marker = Path(__file__).with_name("raised")
-            with marker.open("a") as file:
-                file.write(f"{trial.number} ")
-            if len(marker.read_text().split()) < 3:
-                raise ValueError("no luck")
-            return 1.0
-        """
-    )
-    lab.run("budget: {trials: 1}\nretries: {backoff_s: 0.01, failed: 2, lost: 0}")
-    (trial,) = lab.trials()
-    assert ends(trial) == [EndReason.FAILED, EndReason.FAILED, EndReason.COMPLETE]
-    assert trial.attempts[0].outcome.exception == "ValueError"
-    assert "no luck" in trial.attempts[1].outcome.traceback
-    assert lab.heard.said_[0] == "trial 0 failed: ValueError: no luck; it is tried again"
+    for trial in (killed, unlucky):
+        told = (lab.place / f"times-{trial.number}").read_text().splitlines()
+        assert told == [f"{trial.params[0].value!r} {trial.user_attrs['seed']}"] * len(told)
 
 
 def test_out_of_memory_is_tried_once_more(lab) -> None:
@@ -115,7 +97,8 @@ def test_out_of_memory_is_tried_once_more(lab) -> None:
             raise OutOfMemoryError('CUDA out of memory')
         """
     )
-    lab.run(f"budget: {{trials: 3}}\nmax_failures: 0\n{QUICKLY}")
+    outcome = lab.run(f"budget: {{trials: 3}}\nmax_failures: 0\n{QUICKLY}")
+    assert outcome.end is RunEnd.BUDGET, "no number of failures ends it"
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["FAIL"] * 3
     for trial in trials:
@@ -168,11 +151,10 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(lab) -> Non
 def test_budgets_stay_with_the_study(lab) -> None:
     """A later run has the study's, but for what it is told."""
     lab.write("def objective(trial):\n    raise ValueError\n")
-    lab.run("budget: {trials: 1}\nretries: {backoff_s: 0.01, failed: 1}\nlimits: {trial_s: 60}")
-    lab.run("budget: {trials: 2}\nlease: 30")
-    lab.run("budget: {trials: 3}\nretries: {failed: 2}\nlimits: {trial_s: null, progress_s: 9}")
-    trials = lab.trials()
-    assert [len(trial.attempts) for trial in trials] == [2, 2, 3]
+    lab.opened("budget: {trials: 1}\nretries: {backoff_s: 0.01, failed: 1}\nlimits: {trial_s: 60}")
+    lab.run("budget: {trials: 1}\nlease: 30\nisolation: none")
+    assert [len(trial.attempts) for trial in lab.trials()] == [2]
+    lab.opened("budget: {trials: 3}\nretries: {failed: 2}\nlimits: {trial_s: null, progress_s: 9}")
     spec = lab.study().spec
     assert (spec.retries.failed, spec.retries.backoff_s, spec.retries.lost) == (2, 0.01, 3)
     assert (spec.limits.trial_s, spec.limits.progress_s, spec.lease_s) == (None, 9.0, 30.0)
@@ -192,14 +174,18 @@ def test_a_run_waits_for_what_an_earlier_one_gave_back(lab) -> None:
             return 0.0
         """
     )
-    process = lab.started("--retries", "backoff_s=6", budget=1)
+    process = lab.started("--retries", "backoff_s=600", budget=1)
     while "it is tried again" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "1 trial (0) was given back to be tried again" in err
     assert [trial.state for trial in lab.trials()] == ["WAITING"]
+    with closing(BookStorage(lab.book)) as storage, storage.book.writing() as connection:
+        connection.exec_driver_sql(
+            "UPDATE tb_trial SET not_before = (julianday('now') - 2440587.5) * 86400.0 + 4"
+        )
     outcome = lab.run("budget: {trials: 1}")
     assert (lab.heard.first.done, lab.heard.first.to_go, outcome.state.to_go) == (0, 1, 0)
     assert [trial.state for trial in lab.trials()] == ["COMPLETE"]
