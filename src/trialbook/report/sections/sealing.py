@@ -18,8 +18,9 @@ def sealing(source: ReportSource) -> Section:
         Paragraph(
             "The seal is one digest (a Merkle root as in RFC 6962) over the records of all trials, "
             "failed, pruned and deleted ones among them. Whether one was changed, added or dropped "
-            "since, the command below tells. What came after the trials is not under the seal: "
-            "reruns, and how often test metrics were shown."
+            "since, the command below tells. Not under the seal are the study's own settings and "
+            "attributes, the times of trials, and what came after them: reruns with their "
+            "verdicts, and how often test metrics were shown."
         ),
         Facts(
             (
