@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
 import re
-import select
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +15,8 @@ import pytest
 from trialbook import analysis
 from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import NotFoundError
+
+from ..terminals import OnTerminal
 
 
 @pytest.fixture
@@ -49,36 +46,15 @@ def _answered(answer: str | None, *arguments: str) -> tuple[int, str]:
 
     ``None`` interrupts it instead.
     """
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from trialbook.cli.main import main; main()", *arguments],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-    )
-    os.close(follower)
-    output = b""
-    while b"[y/N]" not in output:
-        output += os.read(leader, 4096)
-    if answer is None:
-        process.send_signal(signal.SIGINT)
-    else:
-        os.write(leader, answer.encode())
-    try:
-        while True:
-            if not select.select([leader], [], [], 5)[0]:
-                # The interpreter forgets an interrupt between the prompt and its reading until
-                # the next key or signal.
-                process.send_signal(signal.SIGINT)
-                continue
-            chunk = os.read(leader, 4096)
-            if not chunk:
-                break
-            output += chunk
-    except OSError:
-        pass
-    os.close(leader)
-    return process.wait(timeout=30), output.decode()
+    with OnTerminal(*arguments) as terminal:
+        terminal.shows("[y/N]")
+        if answer is None:
+            terminal.process.send_signal(signal.SIGINT)
+            # The interpreter forgets an interrupt between the prompt and its reading until the
+            # next key or signal.
+            return terminal.ends(nudged_s=5)
+        terminal.type(answer)
+        return terminal.ends()
 
 
 def test_storage_init_makes_a_book_here_or_where_it_is_asked(tmp_path, monkeypatch, capsys):

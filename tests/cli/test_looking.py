@@ -6,10 +6,7 @@ import csv
 import hashlib
 import io
 import json
-import os
-import pty
 import re
-import select
 import shutil
 import sqlite3
 import subprocess
@@ -24,6 +21,8 @@ from trialbook.book.reading import Reader
 from trialbook.book.reruns import add_rerun
 from trialbook.cli.main import exit_code_of_command
 from trialbook.records.verdict import RerunReport, ResultDifference, Verdict
+
+from ..terminals import OnTerminal
 
 
 @pytest.fixture
@@ -338,45 +337,21 @@ def test_a_damaged_artifact_is_not_put_in_place(run, recorded, tmp_path):
     assert not target.exists()
 
 
-def _program(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from trialbook.cli.main import main; main()", *arguments]
-
-
 def test_an_artifact_goes_to_stdout_as_it_is(recorded):
-    arguments = ("artifacts", "digits/0", "--get", "model.txt")
+    program = [sys.executable, "-c", "from trialbook.cli.main import main; main()"]
+    arguments = ("artifacts", "digits/0", "--get", "model.txt", "-o", "-")
     done = subprocess.run(
-        _program(*arguments, "-o", "-", "--storage", recorded.storage),
+        [*program, *arguments, "--storage", recorded.storage],
         capture_output=True,
         check=True,
     )
     assert (done.stdout, done.stderr) == (b"model 0", b"")
 
 
-def _on_a_terminal(*arguments: str, columns: int, **variables: str) -> str:
-    """What a program writes to a terminal of that width."""
-    leader, follower = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **variables}
-    process = subprocess.Popen(
-        _program(*arguments), stdout=follower, stderr=follower, stdin=follower, env=environment
-    )
-    os.close(follower)
-    output = b""
-    while True:
-        ready, _, _ = select.select([leader], [], [], 30)
-        try:
-            chunk = os.read(leader, 65536) if ready else b""
-        except OSError:
-            chunk = b""
-        if not chunk:
-            break
-        output += chunk
-    os.close(leader)
-    assert process.wait(timeout=30) == 0
-    return output.decode().replace("\r\n", "\n")
-
-
 def test_a_terminal_gets_colours_and_lines_that_fit(recorded):
-    shown = _on_a_terminal("show", "digits", "--storage", recorded.storage, columns=60)
+    with OnTerminal("show", "digits", "--storage", recorded.storage, columns=60) as terminal:
+        code, shown = terminal.ends()
+    assert code == 0
     assert "\x1b[1m" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     table = plain[plain.index("TRIAL") :].splitlines()
@@ -384,13 +359,10 @@ def test_a_terminal_gets_colours_and_lines_that_fit(recorded):
     assert "…" in plain
 
 
-def test_no_color_is_honoured_on_a_terminal(recorded):
-    arguments = ("show", "digits/0", "--storage", recorded.storage)
-    assert "\x1b" in _on_a_terminal(*arguments, columns=80)
-    assert "\x1b" not in _on_a_terminal(*arguments, columns=80, NO_COLOR="1")
-
-
-def test_a_name_on_a_terminal_does_not_steer_it(recorded):
-    shown = _on_a_terminal("ls", "--storage", recorded.storage, columns=200, NO_COLOR="1")
+def test_a_name_on_a_terminal_does_not_steer_it_and_no_color_is_honoured(recorded):
+    arguments = ("ls", "--storage", recorded.storage)
+    with OnTerminal(*arguments, columns=200, NO_COLOR="1") as terminal:
+        code, shown = terminal.ends()
+    assert code == 0
     assert "\\x1b[31m<script>\\u202e" in shown
     assert "\x1b" not in shown
