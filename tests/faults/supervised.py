@@ -23,9 +23,11 @@ _COMMAND = "from trialbook.cli.main import main; main()"
 def wait_until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + within_s
+    pause_s = 0.02
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(0.1, pause_s * 1.2)  # looking costs what others could work in
 
 
 def children(pid: int) -> list[int]:
