@@ -358,7 +358,7 @@ def test_a_named_value_never_survives(before, name, canary):
         max_size=20,
     ).map("".join)
 )  # fmt: skip
-@settings(max_examples=1000)
+@settings(max_examples=400)
 def test_redaction_is_idempotent(text):
     once, _ = redacted_text(text)
     assert redacted_text(once)[0] == once
@@ -380,8 +380,8 @@ def test_numbers_of_a_configuration_stay(numbers):
      "xoxb-", "A1", "[redacted]", "password=[redacted]", "secret", "_key"],
 )  # fmt: skip
 def test_time_is_linear_in_hostile_text(unit):
-    text = unit * (1_000_000 // len(unit))
+    text = unit * (250_000 // len(unit))
     began = time.process_time()
     redacted_text(text)
     looks_secret(text.encode(), "a.yaml")
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 4  # where time is quadratic it takes a minute

@@ -154,9 +154,9 @@ def test_a_paper_with_noise_in_it_never_takes_long_and_never_says_something_else
         noisy = bytearray(content)
         for _ in range(40):
             noisy[rng.randrange(8, len(noisy))] = rng.randrange(256)
-        began = time.monotonic()
+        began = time.process_time()
         found, _ = read(bytes(noisy))
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
         assert {each for each, _ in found} <= {DIGITS, HOSTILE}
 
 
@@ -287,10 +287,10 @@ def test_a_file_that_says_it_is_its_own_parent_comes_to_an_end():
     ids=lambda damage: damage[:15].decode(),
 )
 def test_damage_of_any_size_is_passed_by(damage):
-    began = time.monotonic()
+    began = time.process_time()
     content = built(CATALOG, PAGES, PAGE, stream(MARK), damage)
     assert read(content)[0] in ([(DIGITS, 1)], [])
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_bomb_is_not_inflated_into_memory(monkeypatch):

@@ -138,10 +138,10 @@ def test_pixels_are_skipped_whatever_their_size(tmp_path):
         file.write(struct.pack(">I", 1 << 30) + b"IDAT")
         file.seek((1 << 30) + 4, 1)
         file.write(chunk(b"tEXt", BEGIN + str(DIGITS).encode()) + chunk(b"IEND", b""))
-    began = time.monotonic()
+    began = time.process_time()
     with path.open("rb") as file:
         assert png.carried(file).carried == (Carried(DIGITS),)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_text_that_would_take_minutes_is_not_searched(tmp_path):
@@ -177,9 +177,9 @@ def test_an_svg_expands_no_entity_and_opens_nothing(tmp_path):
 
 
 def test_metadata_that_never_ends_is_gone_through_once():
-    began = time.monotonic()
+    began = time.process_time()
     assert read(b"<svg xmlns='x'>" + b"<metadata>" * 300_000) == ("svg", [], ())
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_compressed_svg_is_read_and_a_bomb_is_not_swallowed():

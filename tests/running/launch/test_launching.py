@@ -135,8 +135,13 @@ def test_a_study_without_a_trial_gets_what_lies_here_as_its_reference(
     assert [job.index for job in record.jobs] == [0, 1]
 
 
-def test_workers_are_told_everything_but_the_password(pad: Launchpad) -> None:
+def test_workers_are_told_everything_and_the_book_no_credential(
+    pad: Launchpad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "c0rrect-horse-battery")
+    python = pad.python.rename(pad.python.with_name("c0rrect-horse-battery"))
     record = pad.launch(
+        engine_options={"python": str(python)},
         trials=3,
         hours=1.5,
         idle_exit_s=0.0,
@@ -157,6 +162,8 @@ def test_workers_are_told_everything_but_the_password(pad: Launchpad) -> None:
         *("--allow", "data", "--allow", "code", "--grace", "2.0", "--", "s"),
     ]
     assert _printed(record) == f"{arguments} sqlite:///{pad.lab.book} 0\n"
+    assert "c0rrect-horse-battery" not in str(pad.launches())
+    assert record.options == pad.launches()[0].options
 
 
 def _printed(record: LaunchRecord) -> str:
@@ -279,16 +286,6 @@ def test_who_breaks_off_a_launch_hears_what_was_placed(
     (kept,) = pad.launches()
     assert [job.index for job in kept.jobs] == [0, 1]
     assert said == [f"launch {kept.launch_id}: 2 of 3 workers were placed and work"]
-
-
-def test_credentials_among_the_engines_options_are_not_kept(
-    pad: Launchpad, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MY_TOKEN", "c0rrect-horse-battery")
-    python = pad.python.rename(pad.python.with_name("c0rrect-horse-battery"))
-    record = pad.launch(engine_options={"python": str(python)})
-    assert "c0rrect-horse-battery" not in str(pad.launches())
-    assert record.options == pad.launches()[0].options
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ from trialbook.testing.launching import LauncherContract
 # there or it is asked to stop.
 _STAND_IN = """#!{python}
 import json, os, signal, sys, time
-print(json.dumps([sys.argv[1:], dict(os.environ), os.getsid(0) == os.getpid()]), flush=True)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+print(json.dumps([sys.argv[1:], dict(os.environ), os.getsid(0) == os.getpid()]), flush=True)
 while not os.path.exists(os.environ["GATE"]):
-    time.sleep(0.01)
+    time.sleep(0.02)
 """
 
 
