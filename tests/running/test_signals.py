@@ -195,12 +195,12 @@ def test_who_asks_twice_waits_for_no_server_that_is_away(lab, second: signal.Sig
         study_id = storage.create_new_study([StudyDirection.MINIMIZE], "s")
         job = SimpleNamespace(study_id=study_id, study="s", budget=1)
         coordinator = Coordinator(storage, job, [], Limits(None, 0), Silence())
-        with coordinator._signals():
+        with coordinator._interruptions.counted():
             signal.raise_signal(signal.SIGINT)
             assert not storage.outage.given_up
             signal.raise_signal(second)
             assert storage.outage.given_up
-            heard = (coordinator._interrupts, coordinator._requests.name)
+            heard = (coordinator._interruptions.presses, coordinator._interruptions.requests.name)
         assert heard == ((2, "") if second is signal.SIGINT else (1, second.name))
 
 

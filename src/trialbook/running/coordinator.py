@@ -7,34 +7,23 @@ it claimed stays RUNNING.
 
 from __future__ import annotations
 
-import secrets
 import select
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
 
-from trialbook import errors
 from trialbook.book.retrying import Fate, Reaped
 from trialbook.book.storage import BookStorage
 from trialbook.errors import TooManyFailuresError, TrialbookError
 from trialbook.records.execution import EndReason, OutcomeState
+from trialbook.running.employees import Employee
+from trialbook.running.faults import error_of
 from trialbook.running.idling import Idling
+from trialbook.running.interruptions import Interruptions
 from trialbook.running.messages import (
     Asked,
     Claimed,
-    Drain,
-    Employ,
-    Fault,
     Finished,
-    FromWorker,
     Idle,
     Job,
-    Leave,
-    Next,
     NothingLeft,
     NothingYet,
     Noticed,
@@ -42,13 +31,10 @@ from trialbook.running.messages import (
     Refused,
     Returned,
     Said,
-    Stop,
 )
 from trialbook.running.outcome import Limits, RunEnd, RunOutcome
-from trialbook.running.processes import RunProcess, started
 from trialbook.running.progress import Progress, TrialEnd
 from trialbook.running.reaping import end_attempts_of
-from trialbook.running.signals import STOP_SIGNALS, Handler, StopRequests
 from trialbook.running.standing import Standing
 from trialbook.running.supervision import Death
 
@@ -62,23 +48,6 @@ _LEAVE_S = 20.0
 """How long a worker that was told to leave may take; then it is killed and its trial ended here."""
 
 _REPLACEMENTS = 3
-
-
-@dataclass(slots=True, eq=False)
-class _Employee:
-    """A worker as the coordinator sees it."""
-
-    number: int
-    worker_id: str
-    run: RunProcess
-    started_s: float
-    trial_id: int | None = None
-    is_idle: bool = False
-    waits_until_s: float | None = None
-    prepared: bool = False
-    leaving_s: float | None = None
-    abandoned: bool = False
-    slow_import_said: bool = False
 
 
 class Coordinator:
@@ -108,11 +77,10 @@ class Coordinator:
         self._limits = limits
         self._progress = progress
         self._standing = Standing(storage, job.study_id, job.study, job.budget)
-        self._employees: list[_Employee] = []
+        self._employees: list[Employee] = []
         self._ended: list[TrialEnd] = []
         self._given_back: dict[int, str] = {}
-        self._interrupts = 0
-        self._requests = StopRequests()
+        self._interruptions = Interruptions(storage.outage.give_up)
         self._heeded = 0
         self._end: RunEnd | None = None
         self._error: TrialbookError | None = None
@@ -128,7 +96,7 @@ class Coordinator:
         if state.to_go == 0 and not self._idling.waits:
             self._progress.ended(state)
             return RunOutcome(self._job.study, RunEnd.BUDGET, state, ())
-        with self._signals():
+        with self._interruptions.counted():
             try:
                 count = len(self._environments)
                 useful = count if state.to_go is None else min(count, max(1, state.to_go))
@@ -156,7 +124,7 @@ class Coordinator:
             channels = [employee.run.channel for employee in self._employees]
             select.select(channels, [], [], _TICK_S)
             # Looked at before what the workers say: a signal finds all told that came before it.
-            heard = self._heard
+            heard = self._interruptions.heard
             for employee in list(self._employees):
                 for message in employee.run.channel.waiting():
                     self._take(employee, message)
@@ -169,14 +137,10 @@ class Coordinator:
             self._standing.rest()
 
     @property
-    def _heard(self) -> int:
-        return self._interrupts + self._requests.count
-
-    @property
     def _running(self) -> int:
         return sum(employee.trial_id is not None for employee in self._employees)
 
-    def _take(self, employee: _Employee, message: object) -> None:
+    def _take(self, employee: Employee, message: object) -> None:
         match message:
             case Idle():
                 employee.prepared = employee.is_idle = True
@@ -213,22 +177,21 @@ class Coordinator:
             case Refused():
                 self._stop(None, error_of(message.fault))
 
-    def _order(self, employee: _Employee) -> None:
+    def _order(self, employee: Employee) -> None:
         """Let a worker that is free begin a trial, unless it has to wait for one."""
-        if self._stopping or self._heard > self._heeded:
+        if self._stopping or self._interruptions.heard > self._heeded:
             return
-        if employee.leaving_s is not None or not employee.is_idle:
+        if employee.is_leaving or not employee.is_idle:
             return
         if self._limits.trials is not None and self._claims >= self._limits.trials:
             self._stop(RunEnd.SHARE)
             return
         until_s = employee.waits_until_s
         if until_s is None or time.monotonic() >= until_s:
-            employee.is_idle, employee.waits_until_s = False, None
             budget = self._idling.budget(self._job.budget)
-            employee.run.channel.send(Next(self._more_to_come(), budget))
+            employee.begin(more_to_come=self._more_to_come(), budget=budget)
 
-    def _nothing_to_claim(self, employee: _Employee, retry_s: float | None) -> None:
+    def _nothing_to_claim(self, employee: Employee, retry_s: float | None) -> None:
         """Let a worker look again after a while, or leave."""
         now_s = time.monotonic()
         pause_s = self._idling.pause_s(now_s, retry_s)
@@ -237,7 +200,7 @@ class Coordinator:
             return
         if self._idling.waits and self._end is None:
             self._end = RunEnd.IDLE
-        self._drain(employee)
+        employee.drain()
 
     def _returned(self, message: Returned) -> None:
         """A trial is to be tried again, or another worker has it."""
@@ -248,20 +211,18 @@ class Coordinator:
         self._given_back[message.number] = message.reason
         self._progress.said(f"trial {message.number} {why}; it is tried again")
 
-    def _asked(self, employee: _Employee, name: str) -> None:
+    def _asked(self, employee: Employee, name: str) -> None:
         """A worker was asked to stop by a signal of its own."""
-        if employee.leaving_s is None:
-            employee.leaving_s = time.monotonic()
-        if self._end is None and all(other.leaving_s is not None for other in self._employees):
+        employee.leaves()
+        if self._end is None and all(other.is_leaving for other in self._employees):
             self._end = RunEnd.PREEMPTED
-        if not self._requests.count:  # else every process of the run heard it
+        if not self._interruptions.requests.count:  # else every process of the run heard it
             self._progress.said(f"{name} asked worker {employee.number} to stop")
 
-    def _recalled(self, employee: _Employee) -> None:
+    def _recalled(self, employee: Employee) -> None:
         """A worker was asked through the book to leave."""
-        if employee.leaving_s is None:
-            employee.leaving_s = time.monotonic()
-        if self._end is None and all(other.leaving_s is not None for other in self._employees):
+        employee.leaves()
+        if self._end is None and all(other.is_leaving for other in self._employees):
             self._end = RunEnd.ASKED
         running = ", and finishes its trial first" if employee.trial_id is not None else ""
         self._progress.said(f"worker {employee.number} was asked to leave{running}")
@@ -326,12 +287,13 @@ class Coordinator:
         running = self._running
         trials = "1 running trial" if running == 1 else f"{running} running trials"
         them = "it" if running == 1 else "them"
-        if self._heeded == 1 and self._requests.count:
+        if self._heeded == 1 and self._interruptions.requests.count:
             self._preempt()
             if running:
+                name = self._interruptions.requests.name
                 self._progress.said(
-                    f"{self._requests.name}: asking {trials} to stop; a second signal gives {them} "
-                    f"back at once, Ctrl-C abandons {them}"
+                    f"{name}: asking {trials} to stop; a second signal gives {them} back at once, "
+                    f"Ctrl-C abandons {them}"
                 )
             return
         if self._heeded == 1:
@@ -342,10 +304,10 @@ class Coordinator:
                 )
             return
         # A scheduler that asks twice has no time left, but wants the trials as before.
-        gives_back = self._interrupts == 0
+        gives_back = self._interruptions.presses == 0
         self._end = RunEnd.PREEMPTED if gives_back else RunEnd.ABANDONED
         for employee in self._employees:
-            self._dismiss(employee, gives_back=gives_back)
+            employee.dismiss(gives_back=gives_back)
 
     def _stop(self, end: RunEnd | None, error: TrialbookError | None = None) -> None:
         """Begin no more trials; those that run may finish."""
@@ -354,31 +316,19 @@ class Coordinator:
         if self._end is None and end is not None:
             self._end = end
         for employee in self._employees:
-            self._drain(employee)
+            employee.drain()
 
     def _preempt(self) -> None:
         """Begin no more trials; those that run are asked to stop."""
         if self._end is None:
             self._end = RunEnd.PREEMPTED
         for employee in self._employees:
-            if employee.leaving_s is None:
-                employee.leaving_s = time.monotonic()
-            employee.run.channel.send(Stop())
-
-    def _drain(self, employee: _Employee) -> None:
-        if employee.leaving_s is None:
-            employee.leaving_s = time.monotonic()
-            employee.run.channel.send(Drain())
-
-    def _dismiss(self, employee: _Employee, *, gives_back: bool = False) -> None:
-        employee.leaving_s = time.monotonic()
-        employee.abandoned = True
-        employee.run.channel.send(Leave(gives_back))
+            employee.ask_to_stop()
 
     def _dismiss_all(self) -> None:
         """Whatever happened: no worker is left, and no trial of theirs is RUNNING."""
         for employee in self._employees:
-            self._dismiss(employee)
+            employee.dismiss()
         deadline = time.monotonic() + _LEAVE_S
         for employee in list(self._employees):
             while not employee.run.channel.ended and time.monotonic() < deadline:
@@ -388,7 +338,7 @@ class Coordinator:
             employee.run.kill()
             self._gone(employee)
 
-    def _gone(self, employee: _Employee) -> None:
+    def _gone(self, employee: Employee) -> None:
         """A worker ended; when it was not asked to, its trial gets its end here."""
         employee.run.channel.close()
         self._employees.remove(employee)
@@ -397,7 +347,7 @@ class Coordinator:
             self._end_lost(employee, code)
         except TrialbookError as error:
             self._stop(None, error)  # the other workers' trials still get their end
-        if employee.leaving_s is not None or self._stopping:
+        if employee.is_leaving or self._stopping:
             return
         self._lost += 1
         if self._lost > _REPLACEMENTS:
@@ -407,7 +357,7 @@ class Coordinator:
         self._progress.said(f"worker {employee.number} died with status {code}; starting another")
         self._employ(employee.number)
 
-    def _end_lost(self, employee: _Employee, code: int) -> None:
+    def _end_lost(self, employee: Employee, code: int) -> None:
         """Give the trial of a worker that died its end, at once and not when its lease is over."""
         is_abandoned = self._end is RunEnd.ABANDONED
         death = Death.of(code)
@@ -447,50 +397,6 @@ class Coordinator:
             self._trial_ended(Finished(trial_id, trial.number, state, values, None, False))
 
     def _employ(self, number: int) -> None:
-        run = started("worker", FromWorker, piped=False, environment=self._environments[number])
-        worker_id = secrets.token_hex(16)
-        self._employees.append(_Employee(number, worker_id, run, time.monotonic()))
-        run.channel.send(Employ(worker_id, self._job))
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Count Ctrl-C instead of raising, and the signals that ask a run to stop.
-
-        Who asks twice does not wait for a server that is away either.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def heard(number: int, frame: FrameType | None) -> None:
-            if number == signal.SIGINT:
-                self._interrupts += 1
-            else:
-                self._requests.heard(number, frame)
-            if self._heard > 1:
-                self._storage.outage.give_up()
-
-        handlers: dict[signal.Signals, Handler] = dict.fromkeys(
-            (signal.SIGINT, *STOP_SIGNALS), heard
-        )
-        before = {
-            number: signal.signal(number, handler)
-            for number, handler in handlers.items()
-            if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def error_of(fault: Fault) -> TrialbookError:
-    """The error that a fault was in another process; its traceback there is a note."""
-    kind = getattr(errors, fault.kind, TrialbookError)
-    if not (isinstance(kind, type) and issubclass(kind, TrialbookError)):
-        kind = TrialbookError
-    error: TrialbookError = kind(fault.what, where=fault.where, hint=fault.hint)
-    if fault.traceback:
-        error.add_note(fault.traceback)
-    return error
+        employee = Employee.hired(number, self._environments[number])
+        self._employees.append(employee)  # so that it is seen to its end, whatever comes
+        employee.employ(self._job)

@@ -13,7 +13,7 @@ import msgspec
 
 from trialbook.errors import InputsChangedError, ObjectiveNotFoundError
 from trialbook.records.references import StudyReference
-from trialbook.running.coordinator import error_of
+from trialbook.running.faults import error_of
 from trialbook.running.guard import admitted
 from trialbook.running.messages import Ready
 from trialbook.running.own_study import OwnStudy
