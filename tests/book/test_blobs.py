@@ -9,8 +9,9 @@ from sqlalchemy import delete, func, select, update
 
 from trialbook.book import schema
 from trialbook.book.attempt import Attempt
-from trialbook.book.blobs import IN_ROW_BYTES, BlobStore, StaleError, note_removal
+from trialbook.book.blobs import IN_ROW_BYTES, BlobStore, StaleError
 from trialbook.book.reading import Reader
+from trialbook.book.removal_mark import note_removal
 from trialbook.book.storage import BookStorage
 from trialbook.errors import BookCorruptError, BookError, InvalidInputError, NotFoundError
 from trialbook.records.blobs import Blob

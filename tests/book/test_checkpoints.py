@@ -320,7 +320,7 @@ def test_the_last_two_contents_are_kept_and_rows_stay(
 def test_letting_contents_go_makes_nobody_read_the_study_again(
     path: Path, storage: BookStorage, begin: Callable[..., Attempt], saved: Callable[..., Path]
 ) -> None:
-    from trialbook.book.blobs import removals
+    from trialbook.book.removal_mark import removals
 
     with storage.book.reading() as connection:
         before = removals(connection)

@@ -19,10 +19,10 @@ from sqlalchemy import bindparam, literal, literal_column, select, text, true, u
 
 from trialbook.book import schema, trials
 from trialbook.book.attempt_rows import Batch, Identity, columns_of, merged_unstored
-from trialbook.book.blobs import REMOVALS
 from trialbook.book.book import Book
 from trialbook.book.clock import database_time
 from trialbook.book.record_digest import COORDINATES, TrialFields, assembled, digest_of
+from trialbook.book.removal_mark import REMOVALS
 from trialbook.book.series_rows import Folded
 from trialbook.book.spaces import KIND, Spaces
 from trialbook.book.statements import Statement

@@ -1,6 +1,7 @@
 """Blobs in the book: small contents in their row, larger ones where the book's setting says.
 
-Content is stored once. It is checked against its digest on its way in and on its way out. What is
+Content is stored once. It is checked against its digest on its way in; reading is in
+``blob_contents.py``. What is
 no row is written before the transaction that names it: a file beside an SQLite book takes its place
 inside it (``blob_files.py``), an object of another location lies under a name of its content
 (``blob_parts.py``), and does no harm when nothing comes to name it. Where larger contents go is in
@@ -20,20 +21,19 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from sqlalchemy import Connection, Integer, String, cast, select, update
+from sqlalchemy import Connection, select
 
-from trialbook.book import blob_files, row_contents, schema
+from trialbook.book import blob_files, schema
 from trialbook.book.artifact_setting import Beside, Elsewhere, InDatabase, Setting, described
-from trialbook.book.blob_locations import BookLocations
+from trialbook.book.blob_contents import READ_PATIENCE_S, BlobContents
 from trialbook.book.book import Book
-from trialbook.book.statements import Statement, insert_if_absent
+from trialbook.book.removal_mark import removals
+from trialbook.book.statements import insert_if_absent
 from trialbook.errors import (
     ArtifactLocationError,
     BookConflictError,
-    BookCorruptError,
     BookError,
     MissingPackageError,
-    NotFoundError,
 )
 from trialbook.records.blobs import Blob, size_text
 from trialbook.records.coordinates import Snapshot
@@ -44,39 +44,13 @@ IN_ROW_BYTES = 64 * 1024
 ROW_AT_NEED_BYTES = 2 * 1024 * 1024
 """Code and consoles up to this length lie in their row when their location cannot be reached."""
 
-READ_PATIENCE_S = 15.0
-"""How long whoever only reads a book waits for a location."""
-
 _AT_NEED_S = 3.0
 _CHUNK_BYTES = 1024 * 1024
 _NAMED = 500
-REMOVALS = "removals"
-"""The key of a value in ``tb_book`` that changes whenever something is removed."""
-
 _b = schema.blob.c
 _insert_blob = insert_if_absent(schema.blob)
 _insert_snapshot = insert_if_absent(schema.snapshot)
-_removals = Statement(select(schema.book.c.value).where(schema.book.c.key == REMOVALS))
 _logger = logging.getLogger(__name__)
-_removed = Statement(
-    update(schema.book)
-    .where(schema.book.c.key == REMOVALS)
-    .values(value=cast(cast(schema.book.c.value, Integer) + 1, String))
-)
-
-
-def note_removal(connection: Connection) -> None:
-    """Tell every process that something was removed: what they remember may be gone.
-
-    To be called in each transaction that deletes snapshots, blobs, trials or studies.
-    """
-    _removed.run(connection)
-
-
-def removals(connection: Connection) -> str:
-    """A text that changes whenever something is removed from the book."""
-    row = _removals.row(connection)
-    return "" if row is None else str(row[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +79,8 @@ class StaleError(Exception):
     """What this process remembers to be in the book may have been removed: prepare again."""
 
 
-class BlobStore:
-    """The blobs of a book.
+class BlobStore(BlobContents):
+    """The blobs of a book: what is to be kept is taken in, and named by a transaction.
 
     Args:
         book: An open book.
@@ -114,9 +88,7 @@ class BlobStore:
     """
 
     def __init__(self, book: Book, *, patience_s: float = READ_PATIENCE_S) -> None:
-        self._book = book
-        self._directory = book.blob_directory
-        self._locations = BookLocations(book, patience_s)
+        super().__init__(book, patience_s=patience_s)
         self._lock = threading.Lock()
         self._stored: set[str] = set()
         self._removals: str | None = None
@@ -376,64 +348,6 @@ class BlobStore:
                 self._removals = mark
             if mark == self._removals:
                 self._stored.update(digests)
-
-    def chunks(self, digest: str) -> Iterator[bytes]:
-        """The content of a digest, checked against it at the end.
-
-        Raises:
-            NotFoundError: It is not in the book.
-            BookCorruptError: It is not what its digest says, or its file or object is missing.
-            ArtifactLocationError: Its location cannot be reached.
-            MissingPackageError: Reading there needs a package that is not installed.
-        """
-        with self._book.reading() as connection:
-            row = row_contents.find.row(connection, digest=digest)
-        if row is None:
-            raise NotFoundError(f"the blob {digest} is not in the book")
-        size, content, location = row
-        sha = hashlib.sha256()
-        if location is not None:
-            chunks = self._outside(digest, size, content, location)
-        elif content is not None:
-            chunks = iter((content,))
-        else:
-            chunks = row_contents.sliced(self._book, digest)
-        for chunk in chunks:
-            sha.update(chunk)
-            yield chunk
-        if sha.hexdigest() != digest:
-            raise _corrupt(digest, "its content is not what its digest says")
-
-    def _outside(
-        self, digest: str, size_bytes: int, listed: bytes | None, location: str
-    ) -> Iterator[bytes]:
-        """The content of a blob that is not in its row."""
-        spot = self._locations.spot(location)
-        try:
-            if spot is not None:
-                yield from spot.chunks(size_bytes, listed)
-            elif self._directory is None:
-                raise _corrupt(digest, "its file is not in this kind of book")
-            else:
-                yield from blob_files.chunks_of(self._directory / location)
-        except BookError as error:
-            if isinstance(error, BookCorruptError):
-                error.where = error.where or f"blob {digest}"
-            raise
-        except OSError as error:
-            raise _corrupt(digest, f"its file cannot be read ({error.strerror})") from error
-
-    def content(self, digest: str) -> bytes:
-        """The whole content of a digest; see ``chunks``."""
-        return b"".join(self.chunks(digest))
-
-
-def _corrupt(digest: str, what: str) -> BookCorruptError:
-    return BookCorruptError(
-        f"a blob is damaged: {what}",
-        where=f"blob {digest}",
-        hint="run 'trialbook verify' to list everything that is damaged",
-    )
 
 
 def _in_row(content: bytes) -> Prepared:

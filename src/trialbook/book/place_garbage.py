@@ -18,9 +18,9 @@ from trialbook.book import schema
 from trialbook.book.blob_locations import BookLocations
 from trialbook.book.blob_parts import keys_of
 from trialbook.book.blob_places import Place
-from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
 from trialbook.book.place_patience import Patience
+from trialbook.book.removal_mark import note_removal
 from trialbook.errors import ArtifactLocationError, BookCorruptError, MissingPackageError
 
 ABANDONED_FILE_S = 24 * 3600.0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, Select, case, func, null, select
 
 from trialbook.book import gathering, rows, schema
-from trialbook.book.blobs import BlobStore
+from trialbook.book.blob_contents import BlobContents
 from trialbook.book.book import Book
 from trialbook.book.ranking import Contender, front, is_feasible, ranked
 from trialbook.book.texts import value_of
@@ -69,7 +69,7 @@ class Reader:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self._blobs = BlobStore(book)
+        self._blobs = BlobContents(book)
 
     def studies(self) -> list[StudyRecord]:
         """Every study that lives, by name."""

@@ -7,7 +7,7 @@ them.
 
 Collecting is safe while others write. Rows are marked and removed in one write transaction that
 runs alone, and each such transaction notes the removal: whoever remembers that something was in
-the book looks again (``blobs.note_removal``). Files are unlinked in a second such transaction, when
+the book looks again (``removal_mark.py``). Files are unlinked in a second such transaction, when
 their rows are gone for good; a writer moves a file to its place inside its own. Objects at other
 locations go likewise (``place_garbage.py``).
 """
@@ -25,7 +25,6 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, or_, select, update
 
 from trialbook.book import schema
-from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
 from trialbook.book.hashed_files import forget_old
 from trialbook.book.place_garbage import (
@@ -36,6 +35,7 @@ from trialbook.book.place_garbage import (
     remove_strays,
 )
 from trialbook.book.references import named_by_references
+from trialbook.book.removal_mark import note_removal
 from trialbook.book.rows import STATES
 from trialbook.errors import InvalidInputError, NotFoundError
 from trialbook.records.study import StudyRecord, TrialRecord

@@ -22,9 +22,9 @@ from optuna.trial import TrialState
 from sqlalchemy import bindparam, delete, func, select, update
 
 from trialbook.book import schema
-from trialbook.book.blobs import note_removal
 from trialbook.book.book import Book
 from trialbook.book.clock import database_time
+from trialbook.book.removal_mark import note_removal
 from trialbook.book.rows import METRIC_NAMES, objective_names
 from trialbook.book.statements import Statement, insert_or_update
 from trialbook.book.texts import checked_name, json_text, tagged_text

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, and_, bindparam, exists, func, null, select
 
 from trialbook.book import schema
-from trialbook.book.blobs import REMOVALS
 from trialbook.book.book import Book
+from trialbook.book.removal_mark import REMOVALS
 from trialbook.book.results import Result
 from trialbook.book.series_rows import reports
 from trialbook.book.spaces import Spaces

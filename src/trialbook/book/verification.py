@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from trialbook.book import schema
-from trialbook.book.blobs import removals
 from trialbook.book.book import Book
 from trialbook.book.engine import is_sqlite
 from trialbook.book.findings import Findings, Mismatch
+from trialbook.book.removal_mark import removals
 from trialbook.book.seals import StudySeal, study_seal
 from trialbook.book.verified_contents import ContentCheck
 from trialbook.book.verified_records import RecordCheck

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from trialbook.book import schema
-from trialbook.book.blobs import BlobStore
+from trialbook.book.blob_contents import BlobContents
 from trialbook.book.book import Book
 from trialbook.book.findings import Findings
 from trialbook.errors import (
@@ -81,7 +81,7 @@ class ContentCheck:
             ArtifactLocationError: An artifact location cannot be reached.
             MissingPackageError: Reading there needs a package that is not installed.
         """
-        store = BlobStore(self._book)
+        store = BlobContents(self._book)
         digests = list(self._findings.blobs_named)
         sizes: dict[str, int] = {}
         elsewhere: set[str] = set()
