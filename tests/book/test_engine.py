@@ -129,7 +129,7 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(BookBusyError, match="held the book"), lock.held():
         pass
-    assert 0.25 < time.monotonic() - began < 5
+    assert 0.25 < time.monotonic() - began < 30
     holder.kill()
     holder.communicate()
     for _ in range(3):  # what waited in vain neither keeps the lock nor gives it away twice
@@ -144,12 +144,21 @@ def test_an_interrupted_wait_leaves_no_lock_behind(tmp_path: Path) -> None:
     place = tmp_path / "lock"
     first, waiting = WriteLock(place, timeout_s=1), WriteLock(place, timeout_s=30)
     with first.held():
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt), waiting.held():
-            pass
-        timer.join()
-    time.sleep(0.2)  # the thread that waits comes by the lock now
+        found: list[threading.Thread] = []
+
+        def interrupt() -> None:
+            while not found:
+                found.extend(t for t in threading.enumerate() if t.name == "trialbook-lock")
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            interrupting.start()
+            with waiting.held():
+                pass
+        interrupting.join()
+    found[0].join(30)  # the thread that waits comes by the lock now
     with first.held(), pytest.raises(BookBusyError):
         waiting._timeout_s = 0.05
         with waiting.held():
@@ -192,7 +201,7 @@ def test_a_dropped_book_never_waits_for_a_writer(tmp_path: Path) -> None:
     with book.writing():
         del dropped
         gc.collect()  # as it may happen inside any transaction
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     book.close()
 
 

@@ -147,9 +147,10 @@ def test_a_child_begins_what_its_parent_claimed(
     def work() -> int:
         attempt = storage.begin_attempt(trial_id, snapshots=[], seeds=Seeds(trial=1))
         storage.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
-        time.sleep(0.2)  # the flusher of the child is a thread of its own
-        other = BookStorage(url).get_trial(trial_id).params
-        assert other == {"x": 0.5}, other
+        other, until = BookStorage(url), time.monotonic() + 20
+        while other.get_trial(trial_id).params != {"x": 0.5}:  # the child has its own flusher
+            assert time.monotonic() < until
+            time.sleep(0.01)
         storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
         return attempt.number
 
@@ -342,5 +343,5 @@ def test_the_thread_of_a_dropped_storage_ends(
     assert thread.is_alive()
     del storage
     gc.collect()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()

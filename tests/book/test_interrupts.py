@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
-from trialbook.book import postgres_engine
+from trialbook.book import postgres_session
 from trialbook.book.storage import BookStorage
 
 
@@ -24,7 +24,7 @@ def test_an_interrupt_while_a_transaction_begins(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(postgres_engine._Session, "run", interrupted)
+        patched.setattr(postgres_session.Session, "run", interrupted)
         with (
             pytest.raises(KeyboardInterrupt),
             storage.book.writing() if what == "write" else storage.book.reading(),

@@ -90,6 +90,15 @@ def _optimized(study: optuna.Study, storage: BookStorage | None, trials: int) ->
     study.optimize(objective, n_trials=trials)
 
 
+HOW = pytest.mark.parametrize(
+    ("url", "tracked"),
+    [("sqlite", True), ("sqlite", False), ("postgresql", True)],
+    indirect=["url"],
+    ids=["sqlite-tracked", "sqlite-plain", "postgresql-tracked"],
+)
+"""What is not tracked is written through: on a server Optuna's suite for storages sees to that."""
+
+
 def _told(study: optuna.Study) -> list[Any]:
     return [
         (t.number, t.state, t.params, t.values, t.intermediate_values, _comparable(t.system_attrs))
@@ -106,7 +115,7 @@ def _comparable(attrs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("tracked", [True, False], ids=["tracked", "plain"])
+@HOW
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_a_sampler_samples_what_it_samples_in_memory(
     storage: BookStorage, name: str, tracked: bool
@@ -123,7 +132,7 @@ def test_a_sampler_samples_what_it_samples_in_memory(
     assert all(trial.state is not TrialState.FAIL for trial in study.trials)
 
 
-@pytest.mark.parametrize("tracked", [True, False], ids=["tracked", "plain"])
+@HOW
 @pytest.mark.parametrize("name", sorted(PRUNERS))
 def test_a_pruner_prunes_what_it_prunes_in_memory(
     storage: BookStorage, name: str, tracked: bool

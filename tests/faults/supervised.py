@@ -56,11 +56,16 @@ class Lab:
     study: str = "s"
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def write(self, objective: str, settings: str) -> None:
-        """Write the objective and the study's file; leases are short and retries immediate."""
+    def write(self, objective: str, settings: str, lease_s: float = 1.0) -> None:
+        """Write the objective and the study's file; leases are short.
+
+        As short as they are by default, they are for studies of one worker: where every core is
+        busy, another one could come to reap before the first one renews.
+        """
         (self.place / "train.py").write_text(dedent(objective))
         (self.place / "s.yaml").write_text(
-            f"study: {self.study}\nobjective: train.py:objective\nlease: 1\n{dedent(settings)}"
+            f"study: {self.study}\nobjective: train.py:objective\n"
+            f"lease: {lease_s:g}\n{dedent(settings)}"
         )
 
     def begin(self, *, before: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:

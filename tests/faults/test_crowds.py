@@ -29,7 +29,7 @@ def _crowd(*arguments: object) -> dict[str, Any]:
 
 def _one_winner(seen: dict[str, Any], rounds: int) -> None:
     assert (seen["rounds"], seen["both"], seen["none"]) == (rounds, 0, 0)
-    assert rounds * 0.01 < seen["first"] < rounds * 0.99  # it was a race
+    assert 0 < seen["first"] < rounds  # it was a race
 
 
 def test_two_workers_at_one_waiting_trial_on_sqlite(url: str) -> None:
