@@ -9,7 +9,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork is used on
 
 PLAIN = "import json"
 NUMPY = "import numpy as np; a = np.ones((600, 600)); a @ a"
-IMPORTED = "import sklearn.ensemble"
 FITTED = """
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -42,8 +41,8 @@ def safety_after(code: str, *, threads: str = "2") -> str:
     return result.stdout.strip()
 
 
-@pytest.mark.parametrize("code", [PLAIN, NUMPY, IMPORTED], ids=["plain", "blas", "openmp mapped"])
-def test_what_only_imported_or_used_blas_may_fork(code: str) -> None:
+@pytest.mark.parametrize("code", [PLAIN, NUMPY], ids=["plain", "blas"])
+def test_what_used_blas_may_fork(code: str) -> None:
     assert safety_after(code).startswith("True")
 
 
@@ -59,21 +58,21 @@ def test_what_runs_threads_may_not_fork() -> None:
     assert "poller" in said
 
 
-def test_the_probe_itself_tells_a_hanging_region_from_one_that_returns() -> None:
+def test_what_only_imported_openmp_may_fork_and_the_probe_tells_when_a_region_would_hang() -> None:
     """The probe is the last line of defence: hide the threads that give OpenMP away."""
     program = (
-        "import sklearn.ensemble, ctypes, time\n"
+        "import sklearn.ensemble, ctypes\n"
         "from trialbook.running import isolation\n"
+        "imported = isolation.fork_safety().safe\n"
         "path, = isolation.mapped_openmp()\n"
-        "before = isolation.parallel_region_returns(path, 5)\n"
+        "before = isolation.parallel_region_returns(path, 30)\n"
         "region = ctypes.CDLL(path).GOMP_parallel\n"
         "free = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)\n"
         "region(free, None, ctypes.c_uint(2), ctypes.c_uint(0))\n"
-        "start = time.monotonic()\n"
         "after = isolation.parallel_region_returns(path, 1)\n"
-        "print(before, after, time.monotonic() - start < 5)\n"
+        "print(imported, before, after)\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
-    assert result.stdout.split() == ["True", "False", "True"], result.stderr
+    assert result.stdout.split() == ["True", "True", "False"], result.stderr

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
+from trialbook.book.book import Book
+from trialbook.book.copying import copy_study
 from trialbook.book.storage import BookStorage
 from trialbook.errors import (
     ConfigError,
@@ -41,6 +43,7 @@ from trialbook.running.joined_inputs import joined_config
 from trialbook.running.joining import JoinOptions, join_study, placement_of
 from trialbook.running.outcome import RunEnd, RunOutcome
 from trialbook.running.progress import RunState, TrialEnd
+from trialbook.running.study import load_study
 
 from .conftest import Heard, Lab
 
@@ -132,6 +135,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
     return Original(place / "book.db", kept, place / "elsewhere" / "large.csv")
 
 
+def copied_to(target: Book, original: Original) -> None:
+    with closing(Book.open(str(original.book), create=False, read_only=True)) as source:
+        copy_study(source, target, "s")
+
+
 class Machine(Lab):
     """Another machine: an empty directory, and a route to the book."""
 
@@ -148,13 +156,12 @@ class Machine(Lab):
         self.heard = Heard(on_trial=self.heard.on_trial)
         return join_study(JoinOptions(study, str(self.book), **options), self.heard)
 
-    def raise_budget(self, trials: int | None, study: str = "s", **changes: Any) -> None:
-        with closing(BookStorage(str(self.book), create=False)) as storage:
-            study_id = storage.get_study_id_from_name(study)
+    def raise_budget(self, trials: int, book: str | None = None) -> None:
+        with closing(BookStorage(book or str(self.book), create=False)) as storage:
+            study_id = storage.get_study_id_from_name("s")
             record = storage.get_study_record(study_id)
             assert record.spec is not None
-            search = replace(record.spec.search, trials=trials)
-            spec = replace(record.spec, search=search, **changes)
+            spec = replace(record.spec, search=replace(record.spec.search, trials=trials))
             storage.set_study_spec(study_id, spec, origin=record.origin)
 
     def identity(self, trial: TrialRecord) -> str:
@@ -212,21 +219,13 @@ def test_a_worker_needs_nothing_but_the_book(machine: Machine) -> None:
     assert len(list((caches / "digests").iterdir())) == 1, "the data's, under one name"
     assert not (caches / "screening").exists()
 
-
-def test_what_a_worker_samples_is_what_a_run_would_have_sampled(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.raise_budget(3)
-    machine.join()
-    joined = machine.trials()[2].params
-    shutil.copyfile(machine.original.book, machine.book)
-    monkeypatch.setenv("PYTHONPATH", str(machine.original.checkout / "src"))
-    monkeypatch.chdir(machine.original.checkout)
-    arguments = ("run", "s.yaml", "--trials", "3", "--trust", "--storage", str(machine.book))
-    large = f"large={machine.original.large}"
-    command(machine.original.checkout, "-m", "trialbook", *arguments, "--data", large)
-    (machine.original.checkout / "left-behind.txt").unlink()
-    assert machine.trials()[2].params == joined
+    # What it sampled is what its owner would have.
+    with closing(BookStorage(str(machine.place / "again.db"))) as storage:
+        copied_to(storage.book, machine.original)
+        study = load_study(study_name="s", storage=storage)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+        sampled = [trial.params["x"] for trial in study.trials]
+    assert [trial.params[0].value for trial in trials] == sampled
 
 
 def test_code_of_another_machine_runs_only_when_trusted_or_pinned(machine: Machine) -> None:
@@ -334,45 +333,38 @@ def test_the_checkout_here_is_used_when_it_is_the_same(
     assert machine.launch(trials[2])[0].cwd == str(checkout)
 
 
-def test_an_idle_worker_sees_a_budget_that_grows(machine: Machine) -> None:
-    grown = False
-
+def test_an_idle_worker_sees_a_budget_that_grows_and_leaves_after_a_while_or_when_asked(
+    machine: Machine,
+) -> None:
     class Growing(Heard):
         def began(self, state: RunState) -> None:
-            nonlocal grown
             assert state.to_go == 0
             machine.raise_budget(3)
-            grown = True
 
     options = JoinOptions(
         "s",
         str(machine.book),
         trust=True,
-        idle_exit_s=2.0,
+        idle_exit_s=1.0,
         mapped={"large": str(machine.original.large)},
     )
     outcome = join_study(options, Growing())
-    assert grown
     assert (outcome.end, len(outcome.trials)) == (RunEnd.IDLE, 1)
 
+    machine.raise_budget(4)
+    asked = Heard(on_trial=lambda _: ask_to_leave(machine))
+    outcome = join_study(replace(options, idle_exit_s=3600.0), asked)
+    assert (outcome.end, len(outcome.trials)) == (RunEnd.ASKED, 1)
+    assert "was asked to leave" in asked.said_[-1]
 
-def test_a_worker_leaves_when_it_is_asked_to_through_the_book(machine: Machine) -> None:
-    machine.raise_budget(1000)
 
-    def ask(_: TrialEnd) -> None:
-        with closing(BookStorage(str(machine.book), create=False)) as storage:
-            storage.launches.ask_workers(storage.get_study_id_from_name("s"), DRAIN)
-
-    machine.heard.on_trial = ask
-    outcome = machine.join()
-    assert outcome.end is RunEnd.ASKED
-    assert "was asked to leave" in machine.heard.said_[-1]
-    assert {trial.state for trial in machine.trials()} == {"COMPLETE"}
-    assert len(outcome.trials) < 900
+def ask_to_leave(lab: Lab) -> None:
+    with closing(BookStorage(str(lab.book), create=False)) as storage:
+        storage.launches.ask_workers(storage.get_study_id_from_name("s"), DRAIN)
 
 
 def test_two_workers_that_come_at_once_share_a_cache_and_nothing_else(machine: Machine) -> None:
-    machine.raise_budget(8)
+    machine.raise_budget(4)
     arguments = ["--storage", str(machine.book), "--trust"]
     arguments += ["--data", f"large={machine.original.large}", "s"]
     workers = [
@@ -387,7 +379,7 @@ def test_two_workers_that_come_at_once_share_a_cache_and_nothing_else(machine: M
         _, said = worker.communicate(timeout=120)
         assert worker.returncode == 0, said
     trials = machine.trials()
-    assert [trial.state for trial in trials] == ["COMPLETE"] * 8
+    assert [trial.state for trial in trials] == ["COMPLETE"] * 4
     assert len({machine.identity(trial) for trial in trials}) == 1
     kept = Path(os.environ["XDG_CACHE_HOME"]) / "trialbook" / "code"
     assert not list(kept.rglob("*.partial"))
@@ -427,15 +419,6 @@ def test_the_objective_of_a_script_is_imported_when_its_search_is_guarded(
     assert machine.identity(second) == machine.identity(first)
 
 
-def test_a_script_that_would_search_when_it_is_imported_is_refused(
-    machine: Machine, tmp_path: Path
-) -> None:
-    scripted(machine, tmp_path, SCRIPT.replace('if __name__ == "__main__"', "if True"))
-    with pytest.raises(RestoreError, match="importing it would search") as refused:
-        machine.join("scripted", mapped={})
-    assert "trialbook run FILE.py:FUNCTION" in (refused.value.hint or "")
-
-
 _UNUSABLE = """
     import optuna, trialbook
     storage = trialbook.BookStorage()
@@ -453,6 +436,8 @@ _UNUSABLE = """
     study.optimize(objective, n_trials=1)
     study = trialbook.create_study(study_name="own", storage=storage, sampler=Own())
     study.optimize(objective, n_trials=1)
+    study = trialbook.create_study(study_name="unguarded", storage=storage)
+    study.optimize(objective, n_trials=1)
     storage.close()
 """
 
@@ -465,10 +450,12 @@ def test_a_study_that_no_worker_can_search_says_why(machine: Machine, tmp_path: 
         "empty": (RestoreError, "no tracked trial yet"),
         "plain": (RestoreError, "made by plain Optuna"),
         "own": (SettingsDifferError, "only its owner can build"),
+        "unguarded": (RestoreError, "importing it would search"),
     }
     for study, (kind, text) in refusals.items():
-        with pytest.raises(kind, match=text):
-            machine.join(study)
+        with pytest.raises(kind, match=text) as refused:
+            machine.join(study, mapped={})
+    assert "trialbook run FILE.py:FUNCTION" in (getattr(refused.value, "hint", None) or "")
 
 
 def test_what_placed_a_worker_is_said_by_its_launch_and_its_batch_system(url: str) -> None:
@@ -524,27 +511,36 @@ def test_children_run_in_the_recreated_environment(
     assert machine.identity(trials[2]) == machine.identity(trials[0])
 
 
-def test_a_worker_joins_on_a_server(
-    machine: Machine, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / "scripted"
-    write(place, {"search.py": SCRIPT})
-    command(place, "search.py", TRIALBOOK_STORAGE=postgres_url)
-    shutil.rmtree(place)
-    outcome = join_study(JoinOptions("scripted", postgres_url, trials=2, trust=True), Heard())
+def test_a_worker_joins_on_a_server(machine: Machine, postgres_url: str) -> None:
+    with closing(Book.open(postgres_url)) as book:
+        copied_to(book, machine.original)
+    options = JoinOptions(
+        "s", postgres_url, trials=2, trust=True, mapped={"large": str(machine.original.large)}
+    )
+    machine.raise_budget(4, book=postgres_url)
+    outcome = join_study(options, Heard())
     assert outcome.end is RunEnd.SHARE
     assert [trial.state for trial in outcome.trials] == ["COMPLETE"] * 2
 
 
 def test_the_workers_of_a_run_are_asked_to_leave_in_the_same_way(lab: Lab) -> None:
-    lab.write("def objective(trial):\n    return trial.suggest_float('x', 0, 1)\n")
+    lab.write(
+        """
+        import os, time
+        from pathlib import Path
+        def objective(trial):
+            Path(__file__).with_name(f"began-{os.getpid()}").touch()
+            time.sleep(0.1)
+            return trial.suggest_float("x", 0, 1)
+        """
+    )
 
     def ask(_: TrialEnd) -> None:
-        with closing(BookStorage(str(lab.book), create=False)) as storage:
-            storage.launches.ask_workers(storage.get_study_id_from_name("s"), DRAIN)
+        if len(list(lab.place.glob("began-*"))) == 2:  # a process of each worker
+            ask_to_leave(lab)
 
     lab.heard.on_trial = ask
-    outcome = lab.run("budget: {trials: 1000}\nworkers: 2")
+    outcome = lab.run("budget: {trials: 1000}\nworkers: 2\nisolation: none")
     assert outcome.end is RunEnd.ASKED
     assert {trial.state for trial in lab.trials()} == {"COMPLETE"}
     assert sum("was asked to leave" in text for text in lab.heard.said_) == 2

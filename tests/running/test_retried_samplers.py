@@ -30,6 +30,7 @@ from trialbook.records.retries import RetryBudgets
 from trialbook.records.study import StudySpec
 from trialbook.records.workers import Claim, Holder, WorkerIdentity
 from trialbook.running.isolation import forked
+from trialbook.running.run import RunEnd
 from trialbook.running.study import Study, create_study, load_study
 
 Moment = Literal["claimed", "begun", "sampled", "half", "all"]
@@ -254,10 +255,11 @@ def test_a_run_covers_a_grid_once_when_a_point_comes_back_last(lab: Any) -> None
             return x * y
         """
     )
-    lab.run(
+    outcome = lab.run(
         "sampler: {name: GridSampler, settings: {search_space: {x: [1, 2], y: [1, 2]}}}\n"
-        "workers: 2\nretries: {backoff_s: 2}"
+        "workers: 2\nisolation: none\nretries: {backoff_s: 2}"
     )
+    assert outcome.end is RunEnd.STOPPED
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * 4
     assert trials[2].attempt.number == 2
@@ -273,7 +275,7 @@ def test_a_run_covers_a_grid_to_which_trials_were_added(lab: Any) -> None:
     study = create_study(storage=str(lab.book), study_name="s", spec=spec)
     study.enqueue_trial({"x": 2})
     study._storage.close()
-    lab.run("")
+    assert lab.run("isolation: none").end is RunEnd.STOPPED
     points = {trial.params[0].value for trial in lab.trials()[1:]}
     assert points == {1, 2, 3}
 

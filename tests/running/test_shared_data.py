@@ -26,7 +26,7 @@ def _write(path: Path, content: bytes, mtime_ns: int = OLD_NS) -> None:
 def test_the_book_tells_what_another_worker_has_hashed(
     lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = "budget: {{trials: {}}}\nsampler: RandomSampler\ndata: {{train: train.bin}}"
+    settings = "budget: {{trials: {}}}\nisolation: none\ndata: {{train: train.bin}}"
     lab.write("def objective(trial): return trial.suggest_float('x', 0, 1)")
     train = lab.place / "train.bin"
     _write(train, b"a" * SIZE)
