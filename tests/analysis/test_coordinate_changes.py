@@ -15,10 +15,11 @@ import pytest
 from trialbook import analysis
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
+from trialbook.records.code import EntryPoint
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
 from trialbook.records.data import DataState, InputState
-from trialbook.records.execution import Seeds
+from trialbook.records.execution import LaunchState, Seeds
 
 EDITED = {"code: search.py", "config: model.epochs 5 -> 6"}
 KINDS = ("code (", "data (", "config (")
@@ -86,7 +87,8 @@ def test_a_comparison_tells_them(recorded):
 
     assert found.studies[0].mixed == 4
     assert (
-        "Trials ran with other code, data or configuration than the best one of their study: "
+        "Trials ran with another objective, code, data or configuration than the best one of "
+        "their study: "
         "4 of digits."
     ) in found.notes
 
@@ -115,6 +117,49 @@ def test_without_a_best_trial_the_first_is_held_against(storage: BookStorage):
     assert found.tracked == 5
     assert found.unknown[Kind.DATA] == (4,)
     assert found.unknown[Kind.CODE] == (0, 1, 2, 3, 4)
+
+
+def test_objectives_of_one_file_and_arguments_of_a_program_are_told_apart(
+    storage: BookStorage, capsys: pytest.CaptureFixture[str]
+):
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], "scripts")
+    script = ("python", "tune.py", "--model", "a", "--trials", "3")
+    runs = [
+        ("easy", script),
+        ("easy", (*script[:-1], "9")),
+        ("hard", script),
+        ("easy", ("python", "/lib/trialbook/running/start.py", "child", "6", "1107")),
+        ("easy", script),
+    ]
+    for pid, (name, argv) in enumerate(runs):
+        entry = EntryPoint("script", path="tune.py", name=name)
+        launch = LaunchState("host", None, pid, "", argv, "", entry, {}, (), "none")
+        trial_id = storage.create_new_trial(study_id)
+        snapshot = Snapshot.of(Kind.EXECUTION, Coverage.of(()), launch)
+        storage.begin_attempt(trial_id, snapshots=[snapshot], seeds=Seeds(trial=pid))
+        storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [float(pid)])
+    storage.flush()
+
+    found = analysis.coordinate_changes("scripts", storage=storage.url)
+    assert found.reference is not None
+    assert found.reference.text == "trial 0, the best"
+    assert [(group.trials, group.texts, group.weighs) for group in found.groups] == [
+        ((1,), ("execution: arguments --trials 3 -> --trials 9",), False),
+        ((2,), ("execution: objective tune.py:easy -> tune.py:hard",), True),
+    ]
+    assert found.of_another_problem((Kind.CODE,)) == 1
+    assert [row.differs for row in analysis.trial_rows("scripts", storage=storage.url)] == [
+        (),
+        ("execution: arguments --trials 3 -> --trials 9",),
+        ("execution: objective tune.py:easy -> tune.py:hard",),
+        (),
+        (),
+    ]
+    page = _page(capsys, "show", "scripts/2", "--storage", storage.url)
+    assert "differs     from trial 0, the best: execution (objective tune.py:easy ->" in page
 
 
 def test_of_a_study_that_nobody_tracked_nothing_is_known(recorded):

@@ -23,11 +23,12 @@ from trialbook.analysis.selection import selection
 from trialbook.book import schema
 from trialbook.book.coordinate_rows import named_coordinates
 from trialbook.book.identifying import identifying
+from trialbook.book.launch_rows import launched
 from trialbook.book.reading import Reader
 from trialbook.book.removal import remove_trial
 from trialbook.book.seals import sealed
 from trialbook.book.storage import BookStorage
-from trialbook.book.study_facts import SeededTrials, isolations, seeded, snapshot_uses
+from trialbook.book.study_facts import SeededTrials, seeded, snapshot_uses
 from trialbook.records.code import EntryPoint
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot
@@ -70,7 +71,9 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
         (SeededTrials(7, None, ("random", "numpy"), 4),),
         4,
     )
-    assert isolation_of(reader, reader.study(STUDY)) == IsolationUse("auto", {"fork": 4})
+    assert isolation_of(reader.study(STUDY), launched(storage.book, study_id)) == IsolationUse(
+        "auto", {"fork": 4}
+    )
     uses = snapshot_uses(storage.book, study_id)
     assert [(use.kind, use.trials) for use in uses] == [
         (kind, 4) for kind in Kind if kind is not Kind.EXECUTION
@@ -154,7 +157,10 @@ def test_trials_are_grouped_by_what_they_name_on_every_database(storage: BookSto
         storage.begin_attempt(trial_id, snapshots=[snapshot, config], seeds=Seeds(pid))
         storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     storage.flush()
-    assert isolations(storage.book, study_id) == {"none": 2, "fork": 1}
+    assert [(one.isolation, one.trials) for one in launched(storage.book, study_id)] == [
+        ("none", (0, 2)),
+        ("fork", (1,)),
+    ]
     found = named_coordinates(storage.book, study_id)
     assert [(one.digests.config, one.trials) for one in found] == [
         (names[0], (0, 2)),
@@ -166,7 +172,8 @@ def test_trials_are_grouped_by_what_they_name_on_every_database(storage: BookSto
         connection.execute(
             update(schema.snapshot).where(kept.contains('"isolation":"fork"')).values(document="{")
         )
-    assert isolations(storage.book, study_id) == {"none": 2}, "damaged, it is of no known way"
+    (left,) = launched(storage.book, study_id)
+    assert left.trials == (0, 2), "damaged, the other is of no known way"
 
 
 def test_texts_that_look_like_the_end_of_a_coverage(storage: BookStorage) -> None:

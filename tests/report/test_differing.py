@@ -106,6 +106,27 @@ def test_other_versions_of_packages_are_a_warning(of):
     assert table.table.rows == (("3", 1, "numpy 2.1.0 -> 2.2.0"),)
 
 
+def test_another_objective_is_a_warning_and_other_arguments_are_told(of):
+    one, two = (
+        CoordinateDifference(str(Kind.EXECUTION), "objective", "t.py:easy", "t.py:hard"),
+        CoordinateDifference(str(Kind.EXECUTION), "arguments", "--model a", "--model b"),
+    )
+    groups = ChangedTrials((1,), (one,)), ChangedTrials((2, 3), (two,))
+    source = of(CoordinateChanges(Reference(0, True, CoordinateDigests()), 4, groups, {}, {}))
+
+    warning, told, table = differing(source)
+    assert isinstance(warning, Notice)
+    assert warning.tone is Tone.WARNING
+    assert "1 of 4 tracked trials did not run with the program of trial 0, the best" in warning.text
+    assert isinstance(told, Notice)
+    assert told.text.startswith("The program of 2 trials was given other arguments than that of")
+    assert isinstance(table, TableBlock)
+    assert table.table.rows == (
+        ("1", 1, "objective t.py:easy -> t.py:hard"),
+        ("2, 3", 2, "arguments --model a -> --model b"),
+    )
+
+
 def test_trials_that_ran_alike_are_said_to_and_what_is_not_known_is_too(of):
     source = of(CoordinateChanges(None, 0, (), {}, {}))
     assert [block.text for block in differing(source)] == ["No trial has run yet."]
@@ -128,4 +149,4 @@ def test_a_study_that_was_not_changed_is_said_to_be_the_same(tmp_path: Path):
 
     texts = _texts(section)
     assert "4 tracked trials ran with the same code, data, configuration and environment" in texts
-    assert "Which objective of these files ran" in texts
+    assert "packages, the objective, and the arguments of the program" in texts

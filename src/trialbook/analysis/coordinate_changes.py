@@ -1,5 +1,8 @@
 """Which trials of a study ran with other code, data, configuration or environment, and in what.
 
+Of the execution only what they were run by is compared (``records/programs.py``): another objective
+of the same file, or other arguments of the program, is in none of the other coordinates.
+
 Every trial is held against one of them, the best: the others are what it was chosen among. What
 differs comes from the records of the attempts that count, whoever ran them: a worker that was let
 in (``marks.py``), or ``study.optimize`` after an edit. As with workers that join a study, what was
@@ -20,17 +23,19 @@ from trialbook.book.coordinate_rows import (
     named_by_one,
     named_coordinates,
 )
+from trialbook.book.launch_rows import Launched, launched
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import CoordinateDigests, Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.marks import difference_text, mark_of, named
+from trialbook.records.programs import ARGUMENTS, OBJECTIVE, Program, program_differences
 from trialbook.records.study import StudyRecord
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.running.admission import weighed
 
 KINDS = (Kind.CODE, Kind.DATA, Kind.CONFIG, Kind.ENVIRONMENT)
-"""The coordinates that trials are compared in, in this order."""
+"""The coordinates that trials are compared in as a whole, in this order."""
 Differences = tuple[CoordinateDifference, ...]
 
 
@@ -42,11 +47,13 @@ class Reference:
         number: Its number.
         is_best: Whether it is the best one; else it is the first that was tracked.
         digests: What it names.
+        program: What it was run by; ``None`` when that cannot be read.
     """
 
     number: int
     is_best: bool
     digests: CoordinateDigests
+    program: Program | None = None
 
     @property
     def text(self) -> str:
@@ -77,13 +84,31 @@ class ChangedTrials:
     def weighs(self) -> bool:
         """Whether a worker with these differences would be kept out (``running/admission.py``).
 
-        Else they are what several machines differ in by nature, such as the processor.
+        Else they are what several machines differ in by nature, such as the processor, or other
+        arguments, which may be no more than a larger budget.
         """
-        return bool(weighed(self.differences, ()).refused or self.marks)
+        others = [one for one in self.differences if one.kind != Kind.EXECUTION]
+        return bool(self.other_objective or weighed(others, ()).refused or self.marks)
+
+    @property
+    def other_objective(self) -> bool:
+        """Whether another objective was run, as another function of the same file."""
+        return any(one.what == OBJECTIVE for one in self.of(Kind.EXECUTION))
+
+    @property
+    def other_arguments(self) -> bool:
+        """Whether they were run by a program with other arguments; what that means, it knows."""
+        return any(one.what == ARGUMENTS for one in self.of(Kind.EXECUTION))
 
     def of(self, kind: Kind) -> Differences:
         """The differences of one coordinate."""
         return tuple(one for one in self.differences if one.kind == kind)
+
+    def differs_in(self, kinds: tuple[Kind, ...]) -> bool:
+        """Whether any of these coordinates differs."""
+        names = tuple(f"{kind}:" for kind in kinds)
+        marked = any(text.startswith(names) for text in self.marks)
+        return marked or any(self.of(kind) for kind in kinds)
 
     def said(self, kind: Kind, *, anonymous: bool = False) -> str:
         """What differs in one coordinate, the first few things; empty when nothing does.
@@ -142,12 +167,14 @@ class CoordinateChanges:
 
     def changed(self, kinds: tuple[Kind, ...]) -> int:
         """How many trials differ in any of these coordinates."""
-        names = tuple(f"{kind}:" for kind in kinds)
+        return sum(len(group.trials) for group in self.groups if group.differs_in(kinds))
+
+    def of_another_problem(self, kinds: tuple[Kind, ...]) -> int:
+        """How many trials differ in any of these coordinates, or ran another objective."""
         return sum(
             len(group.trials)
             for group in self.groups
-            if any(group.of(kind) for kind in kinds)
-            or any(text.startswith(names) for text in group.marks)
+            if group.other_objective or group.differs_in(kinds)
         )
 
 
@@ -163,11 +190,19 @@ def coordinate_changes(study: StudyOrName, *, storage: Storage = None) -> Coordi
     """
     with opened(storage, study) as reader:
         record = reader.study(name_of(study))
-        return changes_of(reader, record, named_coordinates(reader.book, record.study_id))
+        return changes_of(
+            reader,
+            record,
+            named_coordinates(reader.book, record.study_id),
+            launched(reader.book, record.study_id),
+        )
 
 
 def changes_of(
-    reader: Reader, study: StudyRecord, named: Sequence[NamedCoordinates]
+    reader: Reader,
+    study: StudyRecord,
+    named: Sequence[NamedCoordinates],
+    launched: Sequence[Launched],
 ) -> CoordinateChanges:
     """The same of a book that is open.
 
@@ -175,6 +210,7 @@ def changes_of(
         reader: The open book.
         study: The study.
         named: The coordinates that its trials name.
+        launched: How they were launched.
     """
     tracked = sum(len(row.trials) for row in named)
     reference = reference_trial(reader, study)
@@ -189,11 +225,18 @@ def changes_of(
     marks = {}
     if any(unknown.values()):  # else the coordinates say it all
         marks = {one.number: one.differs for one in differing_trials(reader, study.name)}
+    programs = {
+        number: differences
+        for way in launched
+        if (differences := held.of_program(way.program))
+        for number in way.trials
+    }
     groups: dict[tuple[Differences, tuple[str, ...]], list[int]] = {}
     for row, by in found:
-        differences = tuple(one for kind in KINDS for one in by[kind] or ())
+        in_coordinates = tuple(one for kind in KINDS for one in by[kind] or ())
         for number in row.trials:
             said = _of_kinds(marks.get(number, ()), [kind for kind in KINDS if by[kind] is None])
+            differences = in_coordinates + programs.get(number, ())
             if differences or said:
                 groups.setdefault((differences, said), []).append(number)
     return CoordinateChanges(
@@ -213,12 +256,16 @@ def changes_of(
 def reference_trial(reader: Reader, study: StudyRecord) -> Reference | None:
     """What the trials of a study are held against: its best trial, else its first tracked one."""
     best = reader.leader(study)
+    named = None
     if best is not None and best.values[0] == best.values[0]:  # NaN ranks last, and is no choice
         named = named_by_one(reader.book, study.study_id, best.number)
-        if named is not None:
-            return Reference(named[0], True, named[1])
-    first = named_by_one(reader.book, study.study_id)
-    return None if first is None else Reference(first[0], False, first[1])
+    is_best = named is not None
+    named = named or named_by_one(reader.book, study.study_id)
+    if named is None:
+        return None
+    number, digests = named
+    programs = [way.program for way in launched(reader.book, study.study_id, number)]
+    return Reference(number, is_best, digests, next(iter(programs), None))
 
 
 class HeldAgainst:
@@ -227,18 +274,23 @@ class HeldAgainst:
     def __init__(self, reader: Reader, reference: Reference | None) -> None:
         self._reader = reader
         self._digests = CoordinateDigests() if reference is None else reference.digests
+        self._program = None if reference is None else reference.program
         self._snapshots: dict[str, Snapshot | None] = {}
         self._differences: dict[str, Differences | None] = {}
 
-    def texts(self, digests: CoordinateDigests, mark: tuple[str, ...] = ()) -> tuple[str, ...]:
+    def texts(
+        self, digests: CoordinateDigests, program: Program | None, mark: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
         """What differs in a few words each, as ``ChangedTrials.texts``.
 
         Args:
             digests: What a trial names.
+            program: What it was run by; ``None`` when that cannot be read.
             mark: What its worker said of itself, for coordinates that cannot be compared.
         """
         by = {kind: self.differences(kind, digests) for kind in KINDS}
         differences = [one for kind in KINDS for one in by[kind] or ()]
+        differences += self.of_program(program)
         return (
             *mark_of(differences),
             *_of_kinds(mark, [kind for kind in KINDS if by[kind] is None]),
@@ -257,6 +309,12 @@ class HeldAgainst:
                 None if pair[0] is None or pair[1] is None else _counting(*pair)
             )
         return self._differences[here]
+
+    def of_program(self, program: Program | None) -> Differences:
+        """In what the program differs from the reference's; empty when nobody can tell."""
+        if self._program is None or program is None:
+            return ()
+        return program_differences(self._program, program)
 
     def _snapshot(self, digest: str) -> Snapshot | None:
         if digest not in self._snapshots:

@@ -5,6 +5,7 @@ What the book does not hold is said, with the reason, instead of being left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trialbook.analysis.coordinate_changes import HeldAgainst, Reference, reference_trial
@@ -14,6 +15,7 @@ from trialbook.book.reading import ConsoleText, Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.coverage import Coverage
+from trialbook.records.programs import Program, brief_launch
 from trialbook.records.references import TrialReference
 from trialbook.records.returned import unusable_return
 from trialbook.records.study import AttemptRecord, SeriesSummary, TrialRecord
@@ -50,8 +52,8 @@ class TrialDetail:
         console_problem: Why the console cannot be read, ``None`` when it can.
         places: Where each attempt of the trial ran, oldest first.
         against: The trial of the study that others are held against; ``None`` without one.
-        changes: In what the attempt's code, data, configuration and environment differ from those
-            of that trial, a few words each.
+        changes: In what the attempt's code, data, configuration, environment and program differ from
+            those of that trial, a few words each.
         unusable: What the attempt returned that is no result, as in ``unusable_return``.
     """
 
@@ -165,9 +167,18 @@ def trial_detail(reader: Reader, trial: TrialRecord, number: int | None = None) 
         console_problem,
         tuple(map(places.of, trial.attempts)),
         against,
-        () if attempt is None else held.texts(attempt.coordinates),
+        () if attempt is None else held.texts(attempt.coordinates, _program(coordinates)),
         "" if attempt is None else _unusable(attempt, len(study.directions)),
     )
+
+
+def _program(coordinates: Sequence[CoordinateDetail]) -> Program | None:
+    """What the attempt was run by; ``None`` when that cannot be read."""
+    for one in coordinates:
+        if one.kind is Kind.EXECUTION and one.snapshot is not None:
+            launch = brief_launch(one.snapshot.document)
+            return None if launch is None else launch.program
+    return None
 
 
 def _unusable(attempt: AttemptRecord, objectives: int) -> str:

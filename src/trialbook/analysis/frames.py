@@ -26,9 +26,9 @@ def frame(study: StudyOrName, *, storage: Storage = None) -> pd.DataFrame:
     * ``datetime_start``, ``datetime_complete`` (local wall time), ``duration``: NaT where unknown;
     * ``params_NAME`` for every param of any trial, as the objective saw it;
     * ``user_attrs_NAME``; ``metrics_NAME``: last value of the attempt that counts, ``float64``;
-    * ``differs``: in what code, data, configuration and environment differ from those of the best
-      trial, or of the one that ``coordinate_changes`` names, on one line; empty when in nothing,
-      ``None`` for a trial that was not tracked;
+    * ``differs``: in what code, data, configuration, environment, objective and the arguments of
+      the program differ from those of the best trial, or of the one that ``coordinate_changes``
+      names, on one line; empty when in nothing, ``None`` for a trial that was not tracked;
     * ``coverage``: the least complete coordinate's, and ``coverage_code`` and so on for each:
       ``complete``, ``partial`` or ``absent``, ``None`` for a trial that was not tracked.
 

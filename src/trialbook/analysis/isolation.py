@@ -7,10 +7,11 @@ hold either, and only a lost trial is tried again.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trialbook.book.reading import Reader
-from trialbook.book.study_facts import isolations
+from trialbook.book.launch_rows import Launched
 from trialbook.records.execution import Isolation
 from trialbook.records.study import StudyRecord
 
@@ -58,7 +59,15 @@ class IsolationUse:
         return ", ".join(f"{said[way]} ({n})" for way, n in self.trials.items()) or self.asked
 
 
-def isolation_of(reader: Reader, study: StudyRecord) -> IsolationUse:
-    """How the trials of a study were kept apart."""
+def isolation_of(study: StudyRecord, launched: Sequence[Launched]) -> IsolationUse:
+    """How the trials of a study were kept apart.
+
+    Args:
+        study: The study.
+        launched: How its trials were launched.
+    """
+    ways: Counter[Isolation] = Counter()
+    for way in launched:
+        ways[way.isolation] += len(way.trials)
     asked = None if study.spec is None else study.spec.isolation
-    return IsolationUse(asked, isolations(reader.book, study.study_id))
+    return IsolationUse(asked, dict(ways))

@@ -13,8 +13,7 @@ from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Level
-from trialbook.records.execution import LaunchState
-from trialbook.records.marks import MARKED
+from trialbook.records.programs import BriefLaunch, brief_launch
 from trialbook.records.study import AttemptRecord, StudyRecord, TrialRecord, TrialState
 from trialbook.records.test_metrics import is_test
 
@@ -38,8 +37,8 @@ class TrialRow:
         coverage: Coordinate to how complete it is; empty for a trial that was not tracked.
         attempts: How often it was executed under tracking.
         record_digest: Digest of the finished record, ``None`` while unfinished.
-        differs: In what code, data, configuration and environment differ from those of the study's
-            best trial, see ``coordinate_changes.py``; a few words each.
+        differs: In what code, data, configuration, environment and program differ from those of the
+            study's best trial, see ``coordinate_changes.py``; a few words each.
         host: The host of the attempt that counts, ``None`` when it is not recorded.
         launch: ``LAUNCH/INDEX`` of its worker when ``trialbook launch`` placed it.
         job: The engine's own id of that job, ``None`` without one.
@@ -96,7 +95,7 @@ class CoverageIndex:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._levels: dict[str, Level] = {}
-        self._marks: dict[str, tuple[str, ...]] = {}
+        self._launches: dict[str, BriefLaunch] = {}
 
     def of(self, attempt: AttemptRecord | None) -> dict[Kind, Level]:
         """How complete each coordinate of an attempt is; empty when nothing was tracked."""
@@ -104,10 +103,12 @@ class CoverageIndex:
             return {}
         return {kind: self._level(attempt.coordinates.of(kind)) for kind in Kind}
 
-    def mark_of(self, attempt: AttemptRecord | None) -> tuple[str, ...]:
-        """In what the process of an attempt differed from the study; after ``of``."""
-        digest = None if attempt is None else attempt.coordinates.execution
-        return () if digest is None else self._marks.get(digest, ())
+    def launch_of(self, attempt: AttemptRecord) -> BriefLaunch | None:
+        """How the process of an attempt was launched; ``None`` when that cannot be read.
+
+        After ``of``.
+        """
+        return self._launches.get(attempt.coordinates.execution or "")
 
     def _level(self, digest: str | None) -> Level:
         if digest is None:
@@ -116,8 +117,10 @@ class CoverageIndex:
             try:
                 snapshot = self._reader.snapshot(digest)
                 self._levels[digest] = snapshot.coverage.level
-                if snapshot.kind is Kind.EXECUTION and MARKED.encode() in snapshot.document:
-                    self._marks[digest] = snapshot.state_as(LaunchState).differs
+                if snapshot.kind is Kind.EXECUTION:
+                    launch = brief_launch(snapshot.document)
+                    if launch is not None:
+                        self._launches[digest] = launch
             except (NotFoundError, BookCorruptError):
                 self._levels[digest] = Level.ABSENT
         return self._levels[digest]
@@ -158,13 +161,22 @@ def rows_of(
             coverage=index.of(attempt),
             attempts=len(trial.attempts),
             record_digest=trial.record_digest,
-            differs=()
-            if attempt is None
-            else held.texts(attempt.coordinates, index.mark_of(attempt)),
+            differs=_differs(held, index, attempt),
             host=None if attempt is None else attempt.host,
             launch=None if attempt is None else attempt.launch,
             job=None if attempt is None else attempt.job,
         )
+
+
+def _differs(
+    held: HeldAgainst, index: CoverageIndex, attempt: AttemptRecord | None
+) -> tuple[str, ...]:
+    if attempt is None:
+        return ()
+    launch = index.launch_of(attempt)
+    if launch is None:
+        return held.texts(attempt.coordinates, None)
+    return held.texts(attempt.coordinates, launch.program, launch.differs)
 
 
 def study_summaries(*, storage: Storage = None) -> list[StudySummary]:

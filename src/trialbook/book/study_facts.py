@@ -20,14 +20,13 @@ from trialbook.book.engine import is_sqlite
 from trialbook.records.canonical import parsed
 from trialbook.records.coordinates import Kind
 from trialbook.records.coverage import Coverage
-from trialbook.records.execution import EndReason, Isolation, Seeds
+from trialbook.records.execution import EndReason, Seeds
 from trialbook.records.returned import unusable_return
 from trialbook.records.study import TrialState
 
 _s, _t, _a, _n = schema.study.c, schema.trial.c, schema.attempt.c, schema.snapshot.c
 _KIND = ',"kind":'
 """Behind the coverage in the canonical JSON of a snapshot; no text in it can hold these quotes."""
-_CHUNK = 500
 _UNEVENTFUL = (EndReason.COMPLETE, EndReason.PRUNED)
 
 
@@ -197,54 +196,6 @@ def seeded(book: Book, study_id: int) -> tuple[tuple[SeededTrials, ...], int]:
             ways[seeds.study, seeds.decorator, seeds.set_globals] += 1
             own.add(seeds.trial)
     return tuple(SeededTrials(*way, trials) for way, trials in ways.items()), len(own)
-
-
-@dataclass(frozen=True, slots=True)
-class _Launch:
-    """Of the launch part of an execution how trials were kept apart."""
-
-    isolation: Isolation
-
-
-@dataclass(frozen=True, slots=True)
-class _Execution:
-    """Of the document of an execution's snapshot what is asked for here."""
-
-    state: _Launch
-
-
-def isolations(book: Book, study_id: int) -> dict[Isolation, int]:
-    """How many tracked trials of a study were kept apart in which way, the first one's first.
-
-    A trial whose snapshot is gone or damaged counts in none.
-    """
-    ways: Counter[Isolation] = Counter()
-    with book.reading() as connection:
-        uses = connection.execute(
-            select(_a.execution, func.count())
-            .select_from(schema.attempt)
-            .join(schema.trial, and_(_t.trial_id == _a.trial_id, _t.attempt == _a.number))
-            .where(_t.study_id == study_id, _t.deleted.is_(None), _a.execution.is_not(None))
-            .group_by(_a.execution)
-            .order_by(func.min(_t.number))
-        ).all()
-        for start in range(0, len(uses), _CHUNK):
-            chunk: dict[str, int] = dict(uses[start : start + _CHUNK])
-            documents = dict(
-                connection.execute(select(_n.digest, _n.document).where(_n.digest.in_(chunk))).all()
-            )
-            for digest, trials in chunk.items():
-                way = _isolation(documents.get(digest, ""))
-                if way is not None:
-                    ways[way] += trials
-    return dict(ways)
-
-
-def _isolation(document: str) -> Isolation | None:
-    try:
-        return msgspec.json.decode(document, type=_Execution).state.isolation
-    except msgspec.DecodeError:
-        return None
 
 
 def snapshot_uses(book: Book, study_id: int) -> tuple[SnapshotUse, ...]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from trialbook.analysis.coordinate_changes import CoordinateChanges, changes_of
-from trialbook.analysis.isolation import isolation_of
+from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.searches.asked import AskedSearch, Part, asked_searches, component_uses
 from trialbook.analysis.status import StudyStatus, study_status
 from trialbook.analysis.tables import TrialRow, rows_of
 from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.book.coordinate_rows import NamedCoordinates, named_coordinates
+from trialbook.book.launch_rows import Launched, launched
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import link, linked_studies, source_of
 from trialbook.book.seals import seal_of
@@ -68,8 +69,9 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
             write_trials_csv(study, reader.param_names(study.name), rows)
         case Format.TABLE:
             named = named_coordinates(reader.book, study.study_id)
-            changes = changes_of(reader, study, named)
-            status = _write_head(reader, study, named, changes)
+            ways = launched(reader.book, study.study_id)
+            changes = changes_of(reader, study, named, ways)
+            status = _write_head(reader, study, named, ways, changes)
             total = sum(study.states.values())
             if total:
                 write_line()
@@ -82,6 +84,7 @@ def write_study(reader: Reader, study: StudyRecord, format: Format, limit: int |
 def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) -> None:
     """One object, its trials written as they are read."""
     named = named_coordinates(reader.book, study.study_id)
+    ways = launched(reader.book, study.study_id)
     best = reader.leader(study)
     status = study_status(reader, study.name)
     head = {
@@ -90,7 +93,7 @@ def _write_json(reader: Reader, study: StudyRecord, rows: Iterator[TrialRow]) ->
         "retries": status.retries,
         "quarantined": status.quarantined,
         "differing": status.differing,
-        "changes": _changes_json(changes_of(reader, study, named)),
+        "changes": _changes_json(changes_of(reader, study, named, ways)),
         "compute": compute_json(status.compute),
         "best": None if best is None else best.number,
         "seal": seal_of(reader.book, study.study_id),
@@ -141,13 +144,15 @@ def _write_head(
     reader: Reader,
     study: StudyRecord,
     named: Sequence[NamedCoordinates],
+    ways: Sequence[Launched],
     changes: CoordinateChanges,
 ) -> StudyStatus:
     """Print what is known of a study; how it is doing."""
     status = study_status(reader, study.name)
     write_heading(study.name)
     asked = asked_searches(reader, named)
-    for name, text in _head(reader, study, status, asked, changes):
+    isolation = isolation_of(study, ways)
+    for name, text in _head(reader, study, status, asked, changes, isolation):
         if text:
             write_line(f"  {name:<12}{text}")
     write_hosts(status.compute)
@@ -160,6 +165,7 @@ def _head(
     status: StudyStatus,
     asked: Sequence[AskedSearch],
     changes: CoordinateChanges,
+    isolation: IsolationUse,
 ) -> Iterator[tuple[str, str]]:
     yield "directions", ", ".join(study.directions)
     yield "trials", states_text(study)
@@ -189,7 +195,7 @@ def _head(
     if spec is not None:
         yield "seed", _seed(spec)
         yield "budget", _budget(spec.search.trials, spec.search.hours)
-        yield "isolation", isolation_of(reader, study).text or ""
+        yield "isolation", isolation.text or ""
         for key, value in spec.tags.items():
             yield "tag", f"{key}={value}"
         for change in spec.change_texts:

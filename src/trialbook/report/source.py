@@ -19,6 +19,7 @@ from trialbook.analysis.isolation import IsolationUse, isolation_of
 from trialbook.analysis.replication import Replication, replications
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import Space, space
+from trialbook.book.launch_rows import launched
 from trialbook.book.reading import Reader
 from trialbook.book.replicates import linked_studies
 from trialbook.book.seals import StudySeal, sealed
@@ -78,7 +79,8 @@ class Account:
         different_seeds: How many different seeds they had.
         space: The search space, ``None`` when no trial has asked for a param.
         isolation: How trials were kept apart.
-        changes: Which trials ran with other code, data, configuration or environment.
+        changes: Which trials ran with other code, data, configuration or environment, or were run
+            by something else.
     """
 
     compute: ComputeUse
@@ -284,6 +286,7 @@ def report_source(reader: Reader, study: str, options: ReportOptions) -> ReportS
 def _account(reader: Reader, search: Search) -> Account:
     study_id = search.study.study_id
     seeds, different = seeded(reader.book, study_id)
+    ways = launched(reader.book, study_id)
     return Account(
         compute=compute_of(reader, study_id),
         gaps=gaps_of(reader, search),
@@ -292,8 +295,8 @@ def _account(reader: Reader, search: Search) -> Account:
         seeds=seeds,
         different_seeds=different,
         space=space(search) if search.params else None,
-        isolation=isolation_of(reader, search.study),
-        changes=changes_of(reader, search.study, search.named),
+        isolation=isolation_of(search.study, ways),
+        changes=changes_of(reader, search.study, search.named, ways),
     )
 
 

@@ -105,7 +105,8 @@ def _notes(studies: Sequence[ComparedStudy], rows: Sequence[SettingRow]) -> list
     mixed = [f"{study.mixed} of {study.name}" for study in studies if study.mixed]
     if mixed:
         notes.append(
-            "Trials ran with other code, data or configuration than the best one of their study: "
+            "Trials ran with another objective, code, data or configuration than the best one of "
+            "their study: "
             f"{', '.join(mixed)}."
         )
     apart = [study.name for study in studies if study.searched_apart]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from trialbook.analysis.coordinate_changes import changes_of
 from trialbook.analysis.searches.search import Search, search_of
 from trialbook.analysis.searches.space import SpaceParam, space
+from trialbook.book.launch_rows import launched
 from trialbook.book.reading import Reader
 from trialbook.book.studies import Studies
 from trialbook.book.study_facts import seeded
@@ -43,7 +44,8 @@ class ComparedStudy:
         search: Its search.
         space: The params of its space, in the order in which they were first asked.
         snapshots: Those of its newest tracked trial; a coordinate that was not captured is absent.
-        mixed: How many of its trials ran with other code, data or configuration than its best one.
+        mixed: How many of its trials ran with another objective, code, data or configuration than
+            its best one.
         trial_seeds: What the seeds of its trials were derived from, where it was not the study's
             own random identity: the study's seed, else the decorator's.
     """
@@ -141,11 +143,18 @@ def _study(reader: Reader, name: str, called: str) -> ComparedStudy:
             except (NotFoundError, BookCorruptError):
                 continue  # told as not recorded; 'verify' names it
     params = space(search).params if search.params else ()
-    mixed = changes_of(reader, search.study, search.named).changed(PROBLEM)
+    changes = changes_of(
+        reader, search.study, search.named, launched(reader.book, search.study.study_id)
+    )
     ways, _ = seeded(reader.book, search.study.study_id)
     trial_seeds = {way.decorator if way.study is None else way.study for way in ways}
     return ComparedStudy(
-        called, search, params, snapshots, mixed, frozenset(s for s in trial_seeds if s is not None)
+        called,
+        search,
+        params,
+        snapshots,
+        changes.of_another_problem(PROBLEM),
+        frozenset(s for s in trial_seeds if s is not None),
     )
 
 

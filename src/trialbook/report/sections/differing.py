@@ -1,4 +1,4 @@
-"""Which trials ran with other code, data, configuration or environment than the selected one."""
+"""Which trials ran with other code, data, configuration, environment or program than the best."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted, listed
 
 _SHOWN = 20
+_COMPARED = (*KINDS, Kind.EXECUTION)
 CALLED = {
     Kind.CODE: "code",
     Kind.DATA: "data",
     Kind.CONFIG: "configuration",
     Kind.ENVIRONMENT: "environment",
+    Kind.EXECUTION: "program",
 }
-"""What a report calls a coordinate."""
+"""What a report calls a coordinate; of the execution, what it compares of it."""
 
 
 def differing(source: ReportSource) -> list[Block]:
@@ -64,15 +66,15 @@ def _found(source: ReportSource, changes: CoordinateChanges) -> list[Block]:
             Paragraph(
                 f"{counted(changes.tracked, 'tracked trial')} ran with the same {listed(same)}: "
                 "compared were the loaded files, declared data, keys of the configuration, "
-                "interpreter, machine and packages. Which objective of these files ran, and with "
-                "which arguments of the program, was not compared."
+                "interpreter, machine and packages, the objective, and the arguments of the "
+                "program where it was not a worker."
             )
         ]
     blocks: list[Block] = []
     weighing = changes.weighing
     if weighing:
         count = _count(weighing)
-        kinds = [CALLED[k] for k in KINDS if any(group.said(k) for group in weighing)]
+        kinds = [CALLED[k] for k in _COMPARED if any(group.said(k) for group in weighing)]
         blocks.append(
             Notice(
                 f"{count} of {counted(changes.tracked, 'tracked trial')} did not run with the "
@@ -81,7 +83,16 @@ def _found(source: ReportSource, changes: CoordinateChanges) -> list[Block]:
                 Tone.WARNING,
             )
         )
-    light = [group for group in changes.groups if not group.weighs]
+    given = [group for group in changes.groups if group.other_arguments]
+    if given:
+        count = _count(given)
+        blocks.append(
+            Notice(
+                f"The program of {counted(count, 'trial')} was given other arguments than that of "
+                f"{than}. Whether they change what is measured, the program knows."
+            )
+        )
+    light = [group for group in changes.groups if not group.weighs and group.differs_in(KINDS)]
     if light:
         blocks.append(
             Paragraph(
@@ -106,7 +117,7 @@ def _count(groups: Sequence[ChangedTrials]) -> int:
 
 def _table(groups: Sequence[ChangedTrials], *, anonymous: bool) -> Table:
     """One row a group, one column a coordinate in which any of them differs."""
-    kinds = [kind for kind in KINDS if any(group.said(kind) for group in groups)]
+    kinds = [kind for kind in _COMPARED if any(group.said(kind) for group in groups)]
     rows: list[tuple[Cell, ...]] = [
         (
             numbers_text(group.trials),
