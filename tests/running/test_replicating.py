@@ -64,6 +64,7 @@ OBJECTIVE = """
 SETTINGS = """
     seed: 5
     budget: {trials: 5}
+    isolation: none
     sampler: RandomSampler
     pruner: {name: ThresholdPruner, settings: {upper: 1.0e+6}}
     default: {kind: b, rate: 0.1, width: 2}
@@ -75,7 +76,10 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a book in which ``s`` was searched."""
     lab = Lab(tmp_path_factory.mktemp("searched"))
     lab.write(OBJECTIVE)
-    lab.run(SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp("home")))
+        lab.run(SETTINGS)
     return lab.place
 
 
