@@ -256,23 +256,16 @@ def finish(
         system_attrs=texts.system_attrs,
         values=contents,
     )
-    coordinates = [known.coordinates[name] for name in COORDINATES]
     attempt = {"seeds": known.coordinates["seeds"], "end_reason": str(reason), **facts}
     this = {
         "trial_id_": row.trial_id,
         "completed": trials.local_now(),
-        "record_digest": digest_of(
-            assembled(fields, [(1, coordinates)], (attempt, fold.digests, ()))
-        ),
+        "record_digest": _digest(known, fields, attempt, fold),
     }
     step = _finish.given(
         **this,
+        **_as_known(row),
         attempt_id_=identity.attempt_id,
-        study_id=row.study_id,
-        known_params=row.params,
-        known_space=row.space,
-        known_user_attrs=row.user_attrs,
-        known_system_attrs=row.system_attrs,
         ended=time.time(),
         end_reason=str(reason),
         **facts,
@@ -293,3 +286,22 @@ def finish(
     if not rows:
         return None
     return Written(row, fields, this["completed"], int(rows[0][0]))
+
+
+def _digest(
+    known: Known, fields: TrialFields, attempt: Mapping[str, str | int | None], fold: Folded
+) -> str:
+    """The digest of the record that such a trial has."""
+    coordinates = [known.coordinates[name] for name in COORDINATES]
+    return digest_of(assembled(fields, [(1, coordinates)], (attempt, fold.digests, ())))
+
+
+def _as_known(row: TrialRow) -> dict[str, Any]:
+    """What must still be so for the statement to do anything."""
+    return {
+        "study_id": row.study_id,
+        "known_params": row.params,
+        "known_space": row.space,
+        "known_user_attrs": row.user_attrs,
+        "known_system_attrs": row.system_attrs,
+    }

@@ -98,12 +98,7 @@ def copy_study(
         BookError: The target has another state of the study, or refused.
         BookCorruptError: A content is not what its digest says.
     """
-    if source.book_id == target.book_id and source.url == target.url:
-        raise InvalidInputError(
-            "a study cannot be copied into its own book",
-            where=target.url,
-            hint="name another book with --to",
-        )
+    _refuse_same_book(source, target)
     name = checked_name(study if name is None else name, "a study")
     say = progress or (lambda _: None)
     count = size_bytes = 0
@@ -133,12 +128,25 @@ def copy_study(
                     name, row.uid, target.url, seal, len(trial_ids), count, size_bytes, False
                 )
         bringing(source, target, {digest: named.blobs[digest] for digest in missing}, brought)
-    raise BookBusyError(
+    raise _changing(study, target)
+
+
+def _changing(study: str, target: Book) -> BookBusyError:
+    return BookBusyError(
         f"the study {study!r} or the contents of the other book changed during each of {_TRIES} "
         "tries to copy it",
         where=target.url,
         hint="stop its workers, then run the same command again",
     )
+
+
+def _refuse_same_book(source: Book, target: Book) -> None:
+    if source.book_id == target.book_id and source.url == target.url:
+        raise InvalidInputError(
+            "a study cannot be copied into its own book",
+            where=target.url,
+            hint="name another book with --to",
+        )
 
 
 def _found(connection: Connection, book: Book, study: str) -> Row[Any]:

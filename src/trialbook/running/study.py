@@ -249,21 +249,22 @@ def create_study(
     asked_directions = _directions(direction, directions)
     if created or is_bare(book, record):
         _require_directions(record, asked_directions)
-        asked = with_sampler_seed(asked, given)
-        full = replace(
-            asked,
-            search=replace(
-                asked.search,
-                sampler=asked.search.sampler or DEFAULT_SAMPLER,
-                pruner=asked.search.pruner or DEFAULT_PRUNER,
-            ),
-            keeps_adjustments=True,
-        )
-        book.set_study_spec(study_id, full, origin=origin_of(record.uid))
+        spec = _of_new_study(with_sampler_seed(asked, given))
+        book.set_study_spec(study_id, spec, origin=origin_of(record.uid))
     else:
         asked = resumed_with_seed(asked, given, record.spec, may_change="settings" in allow)
         _resume(book, record, asked, asked_directions, allow)
     return _opened(book, study_name, sampler, pruner)
+
+
+def _of_new_study(asked: StudySpec) -> StudySpec:
+    """The settings that a new study begins with: what is asked for, and defaults for the rest."""
+    search = replace(
+        asked.search,
+        sampler=asked.search.sampler or DEFAULT_SAMPLER,
+        pruner=asked.search.pruner or DEFAULT_PRUNER,
+    )
+    return replace(asked, search=search, keeps_adjustments=True)
 
 
 def is_bare(book: BookStorage, record: StudyRecord) -> bool:
