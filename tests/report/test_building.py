@@ -275,7 +275,7 @@ def test_a_report_is_one_showing_of_test_metrics_however_often_it_is_written(
         metrics = section(document, "metrics")
         assert fact(metrics, "times that test metrics were shown").value == 1
     texts = [block.text for block in metrics.blocks if isinstance(block, Paragraph)]
-    assert "Test metrics of 1 trial were shown so far" in texts[-1]
+    assert "Test metrics of 1 trial have been shown so far" in texts[-1]
     assert "The search did not go on afterwards" in texts[-1]
 
     tracked_once_more(storage)

@@ -233,7 +233,7 @@ def test_replicates_of_another_trial_prove_nothing(tmp_path: Path) -> None:
     assert not [macro.name for macro in macros(source) if macro.name.startswith("Replicate")]
     storage.close()
     assert not found.replicates.found
-    assert "not the selected trial" in found.replicates.text
+    assert "was not replicated, but" in found.replicates.text
 
 
 def test_a_study_of_plain_optuna_says_what_is_missing(shelf: Shelf) -> None:

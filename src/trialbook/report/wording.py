@@ -21,6 +21,16 @@ def listed(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def are(count: int) -> str:
+    """``is`` of one, ``are`` of several."""
+    return "is" if count == 1 else "are"
+
+
+def state_text(state: str) -> str:
+    """What a report calls a state of Optuna: ``complete``, ``pruned``, ``failed``."""
+    return "failed" if state == "FAIL" else state.lower()
+
+
 def moment(seconds: float | None) -> str | None:
     """Seconds since the epoch as date and time in UTC; ``None`` for ``None`` and NaN."""
     if seconds is None or seconds != seconds:

@@ -148,8 +148,8 @@ def test_what_no_trial_of_the_top_tenth_has_is_left_out_of_ped_anova(uneven, mon
     ped = part(found, "PED-ANOVA")
     # Optuna gives it 0, and so does every resample: an interval from 0 to 0 would be no evidence.
     assert dict(ped.left_out) == {
-        "bad": "asked in 30 of 60 complete trials, and in none of the 6 in the top tenth: "
-        "nothing to compare"
+        "bad": "asked in 30 of 60 complete trials, and in none of the 6 in the top tenth, so "
+        "there is nothing to compare"
     }
     assert dict(zip(ped.names, ped.having, strict=True)) == {"x": 60, "y": 60, "good": 30}
     assert (ped.low < ped.high).all()

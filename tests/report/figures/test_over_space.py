@@ -158,7 +158,7 @@ def test_infeasible_trials_are_told_apart_and_do_not_squash_the_rest(tmp_path):
     (apart,) = [mark for mark in marks(chart, Points) if mark.style is Role.INFEASIBLE]
     assert apart.y.tolist() == [0.25, 0.3]
     assert chart.trials == (1,)
-    assert any("1 infeasible trial of 3 not drawn" in note for note in chart.notes)
+    assert any("1 of 3 infeasible trials is not drawn" in note for note in chart.notes)
     storage.close()
 
 

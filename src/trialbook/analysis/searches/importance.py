@@ -256,7 +256,7 @@ def _nothing_to_compare(name: str, trials: list[Trial], top: list[Trial]) -> str
     if any(name in trial.distributions for trial in top):
         return f"{asked}, of which too few have one range"
     ties = " (with ties)" if len(top) > math.ceil(TARGET_QUANTILE * len(trials)) else ""
-    return f"{asked}, and in none of the {len(top)} in the top tenth{ties}: nothing to compare"
+    return f"{asked}, and in none of the {len(top)} in the top tenth{ties}, so there is nothing to compare"
 
 
 def _by_fanova(
@@ -277,7 +277,7 @@ def _by_fanova(
         (
             axis.name,
             f"asked in {int(axis.given[trials.indices].sum())} of {len(trials)} complete trials; "
-            "fANOVA takes only params that all of them have",
+            "it takes only params that all of them have",
         )
         for axis in axes
         if axis not in everywhere

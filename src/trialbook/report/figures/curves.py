@@ -166,5 +166,5 @@ def _notes(
         notes.append(f"of long curves (up to {longest} points) every so-many-th point is drawn")
     without = ~given & np.isin(found.states, ("COMPLETE", "PRUNED", "FAIL"))
     if without.any():
-        notes.append(f"{counted(int(without.sum()), 'finished trial')} without points of it")
+        notes.append(f"without a point of it: {counted(int(without.sum()), 'finished trial')}")
     return tuple(notes)

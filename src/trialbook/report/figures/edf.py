@@ -53,7 +53,7 @@ def edf(source: FigureSource) -> Chart:
         ),
         table=found.table(),
         caption=(
-            f"Share of {counted(len(found.values), 'complete, feasible trial')} whose value is not "
+            f"Share of {counted(len(found.values), 'feasible complete trial')} whose value is not "
             f"above each value{f' (left out: {left_out})' if left_out else ''}." + text
         ),
         notes=tuple(notes),

@@ -13,7 +13,7 @@ from trialbook.report.figures.thinning import chosen, corners, infinite_note
 from trialbook.report.figures.wording import objective_label, objective_scale
 from trialbook.report.geometry import finite
 from trialbook.report.numbers import number_text
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 
 _OBJECTIVES = 4
 """More of them make more pairs than a page holds."""
@@ -74,11 +74,14 @@ def hypervolume(source: FigureSource) -> Chart:
     )
     notes: list[str] = []
     if found.infinite:
-        notes.append(f"{counted(found.infinite, 'trial')} with an infinite value not counted")
+        notes.append(
+            f"{counted(found.infinite, 'trial')} with an infinite value "
+            f"{are(found.infinite)} not counted"
+        )
     if found.beyond:
         notes.append(
-            f"{counted(found.beyond, 'trial')} not better than the reference point in every "
-            "objective: nothing of them counts"
+            f"{counted(found.beyond, 'trial')} {are(found.beyond)} not better than the "
+            "reference point in every objective: nothing of them counts"
         )
     if len(found.finished) < found.finished[-1]:
         notes.append(f"computed after {len(found.finished)} of {found.finished[-1]} trials")
@@ -154,7 +157,7 @@ def _front_caption(found: ParetoFront) -> str:
         "good in every objective and better in one."
     )
     if infeasible:
-        text += f" {counted(infeasible, 'infeasible trial')} shown apart."
+        text += f" {counted(infeasible, 'infeasible trial')} {are(infeasible)} shown apart."
     if found.values.shape[1] > 2:
         text += " Trials on the front may look dominated in a pair of objectives."
     return text

@@ -14,7 +14,7 @@ from trialbook.report.figures.kinds import FigureOptions, FigureSource
 from trialbook.report.figures.thinning import chosen, corners, infinite_note
 from trialbook.report.figures.wording import objective_label, objective_scale
 from trialbook.report.geometry import finite
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 
 _NOTHING = "no complete trial with a finite value"
 _UNITS = (("hours", 1.0), ("minutes", 60.0), ("seconds", 3600.0))
@@ -64,9 +64,9 @@ def history(source: FigureSource) -> Chart:
         panels=((panel,),),
         table=found.table(),
         caption=(
-            f"Value of each of {counted(count, 'complete trial')} and the best so far, in the "
-            f"order in which {counted(len(x), 'trial')} finished. Pruned, failed and infeasible "
-            "trials take their place on the axis and do not count."
+            f"Value of each of {counted(count, 'feasible complete trial')} and the best so far, "
+            f"in the order in which {counted(len(x), 'trial')} finished. Pruned, failed and "
+            "infeasible trials take their place on the axis and do not count."
         ),
         notes=notes,
         trials=() if found.best_number is None else (found.best_number,),
@@ -96,7 +96,9 @@ def compute(source: FigureSource) -> Chart:
         panels.append(Panel(axis, y, marks, empty="" if marks else _NOTHING))
     notes = [*thinned]
     if found.running:
-        notes.append(f"{counted(found.running, 'running attempt')} not counted")
+        notes.append(
+            f"{counted(found.running, 'running attempt')} {are(found.running)} not counted"
+        )
     if found.untracked:
         notes.append(
             f"{counted(len(found.untracked), 'complete trial')} left out: nobody ran them under "

@@ -76,7 +76,7 @@ def _text(part: EvaluatedImportance, place: int) -> str:
 
 def _caption(source: FigureSource, found: Importances) -> str:
     said = [
-        f"Importance of each param for {objective_name(source.search, found.objective)}, "
+        f"Importance of each param for {_objective(source, found)}, "
         "normalized to the sum 1 by evaluator."
     ]
     for part in found.parts:
@@ -92,6 +92,11 @@ def _caption(source: FigureSource, found: Importances) -> str:
         versions += f", scikit-learn {found.sklearn_version}"
     said.append(f"Computed by {versions}.")
     return " ".join(said)
+
+
+def _objective(source: FigureSource, found: Importances) -> str:
+    name = objective_name(source.search, found.objective)
+    return f"the {name}" if name == "objective" else name
 
 
 def _notes(found: Importances) -> list[str]:

@@ -11,7 +11,7 @@ from trialbook.report.figures.kinds import FigureSource
 from trialbook.report.figures.thinning import chosen, infinite_note
 from trialbook.report.figures.wording import objective_label, objective_scale
 from trialbook.report.geometry import finite
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 
 
 def pruning(source: FigureSource) -> Chart:
@@ -26,7 +26,10 @@ def pruning(source: FigureSource) -> Chart:
             "those of all"
         )
     if found.silent:
-        notes.append(f"{counted(found.silent, 'pruned trial')} reported nothing and not shown")
+        notes.append(
+            f"{counted(found.silent, 'pruned trial')} that reported nothing "
+            f"{are(found.silent)} not shown"
+        )
     panels = [_reached(source, found, drawn)]
     compared = bool(np.isfinite(found.margin).any())
     if compared:

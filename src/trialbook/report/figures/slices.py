@@ -21,7 +21,7 @@ from trialbook.report.figures.over_params import (
 )
 from trialbook.report.figures.thinning import chosen
 from trialbook.report.figures.wording import objective_label, objective_scale
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 
 MOST_PARAMS = 12
 COLUMNS = 3
@@ -77,8 +77,8 @@ def _infeasible(source: FigureSource, found: Slices) -> tuple[Ints, tuple[str, .
     if not missing:
         return kept, ()
     return kept, (
-        f"{counted(missing, 'infeasible trial')} of {len(trials.infeasible)} not drawn: beyond the "
-        "range of the others, or left out at random",
+        f"{missing} of {counted(len(trials.infeasible), 'infeasible trial')} "
+        f"{are(missing)} not drawn: beyond the range of the others, or left out at random",
     )
 
 

@@ -246,13 +246,16 @@ def _caption(found: Timeline) -> str:
         f"{found.outcomes.count(outcome)} {outcome.replace('_', ' ')}"
         for outcome in dict.fromkeys(found.outcomes)
     ]
+    alone = len(found.workers) == 1
+    were, their, clocks = ("was", "its", "clock") if alone else ("were", "their", "clocks")
+    one = "it" if alone else "one of them"
     idle = max(found.workers, key=lambda worker: worker.longest_gap_s)
     text = (
         f"{counted(len(found), 'attempt')} ({listed(counts)}) of "
-        f"{counted(len(found.workers), 'worker')}, which were busy for "
-        f"{100 * found.utilisation:.1f} % of the time between their first start and their "
-        "last end, by their own clocks."
+        f"{counted(len(found.workers), 'worker')}, which {were} busy for "
+        f"{100 * found.utilisation:.1f} % of the time between {their} first start and {their} "
+        f"last end, by {their} own {clocks}."
     )
     if idle.longest_gap_s > 0:
-        text += f" The longest that one of them was idle in between is {idle.longest_gap_s:.3g} s."
+        text += f" The longest that {one} was idle in between is {idle.longest_gap_s:.3g} s."
     return text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from trialbook.analysis.replication_tables import interval_text
 from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics
 from trialbook.records.verdict import Verdict
-from trialbook.report.proofs.proof import Proof, missing
+from trialbook.report.proofs.proof import Proof, chosen_trial, missing
+from trialbook.report.sections.metrics import metrics_title
 from trialbook.report.selected_replicates import selected_replicates
 from trialbook.report.source import ReportSource
 from trialbook.report.wording import counted
@@ -18,7 +19,7 @@ def rerun(source: ReportSource) -> Proof:
         return missing("no trial is selected, so none can be rerun")
     name = source.trial_name(found.trial.number)
     if not found.trial.reruns:
-        return missing(f"the selected trial was not rerun: run 'trialbook rerun {name}'")
+        return missing(f"{chosen_trial(source)} was not rerun: run 'trialbook rerun {name}'")
     report = found.trial.reruns[-1].report
     said = f"trial {found.trial.number} was rerun: {report.verdict}"
     if report.verdict is Verdict.WITHIN_TOLERANCE:
@@ -49,8 +50,8 @@ def replicates(source: ReportSource) -> Proof:
     chosen = selected_replicates(source)
     if chosen is None:
         return missing(
-            f"not the selected trial was replicated but {source.replications[0].chosen.name}: run "
-            f"'trialbook replicate {name}'"
+            f"{chosen_trial(source)} was not replicated, but {source.replications[0].chosen.name}: "
+            f"run 'trialbook replicate {name}'"
         )
     names = source.replications[0].objectives
     told, lacking = [], []
@@ -81,6 +82,5 @@ def test(source: ReportSource) -> Proof:
     )
     return Proof(
         f"test metrics of trial {found.trial.number}, which sampler, pruner and selection did not "
-        f"use; those of {seen.text} were shown, and {went_on} (section Metrics of the selected "
-        "trial)"
+        f"use; those of {seen.text} were shown, and {went_on} (section {metrics_title(source)})"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from trialbook.analysis.searches.pruning_rules import executed_trials
 from trialbook.report.proofs.proof import TRACK, Proof, missing
 from trialbook.report.source import ReportSource
-from trialbook.report.wording import counted
+from trialbook.report.wording import counted, state_text
 
 
 def runs(source: ReportSource) -> Proof:
@@ -19,7 +19,7 @@ def runs(source: ReportSource) -> Proof:
     unfinished = states.get("RUNNING", 0) + states.get("WAITING", 0)
     if unfinished:
         return missing(f"{counted(unfinished, 'trial')} can still end: let the study finish")
-    parts = ", ".join(f"{states[s]} {s.lower()}" for s in states if states[s])
+    parts = ", ".join(f"{states[s]} {state_text(s)}" for s in states if states[s])
     attempts = sum(attempt.executed for attempt in source.search.attempts)
     # A trial that was added by hand and one of an objective without tracking look the same.
     untracked = source.account.gaps.untracked
@@ -74,7 +74,7 @@ def runtime(source: ReportSource) -> Proof:
     if not use.attempts:
         return missing(f"no attempt was timed: {TRACK}")
     mean_s = sum(host.wall_s for host in use.hosts) / use.attempts
-    text = f"{mean_s:.4g} s an attempt in the mean (section Compute)"
+    text = f"{mean_s:.4g} s an attempt on average (section Compute)"
     found = source.selected or source.front_first
     if found is None:
         return Proof(text)

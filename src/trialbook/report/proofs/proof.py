@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trialbook.report.source import ReportSource
+
 TRACK = "decorate the objective with trialbook.tracked_objective and run the search with it"
 """What to do where trials were not tracked."""
 NAMED = 4
@@ -23,6 +25,14 @@ class Proof:
     text: str
     found: bool = True
     against: bool = False
+
+
+def chosen_trial(source: ReportSource) -> str:
+    """The trial that proofs are about, at the beginning of a sentence."""
+    first = source.front_first
+    if first is None:
+        return "the selected trial"
+    return f"trial {first.trial.number}, the first of the front,"
 
 
 def missing(text: str) -> Proof:

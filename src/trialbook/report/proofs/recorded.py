@@ -12,7 +12,7 @@ from trialbook.records.code import CodeState
 from trialbook.records.coordinates import Kind
 from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
-from trialbook.report.proofs.proof import NAMED, TRACK, Proof, missing
+from trialbook.report.proofs.proof import NAMED, TRACK, Proof, chosen_trial, missing
 from trialbook.report.source import ReportSource, snapshot_state
 from trialbook.report.wording import counted
 
@@ -127,7 +127,9 @@ def artifacts(source: ReportSource) -> Proof:
     found = source.selected or source.front_first
     attempt = None if found is None else found.trial.attempt
     if found is None or attempt is None or not attempt.artifacts:
-        return missing("the selected trial kept no file: keep its model with trial.log_artifact")
+        return missing(
+            f"{chosen_trial(source)} kept no file: keep its model with trial.log_artifact"
+        )
     kept = counted(len(attempt.artifacts), "file")
     return Proof(f"{kept} of trial {found.trial.number}, by SHA-256")
 

@@ -11,6 +11,7 @@ from trialbook.analysis.trial_numbers import numbers_text
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind
 from trialbook.report.proofs.proof import NAMED, TRACK, Proof, missing
+from trialbook.report.sections.configuration import configuration_title
 from trialbook.report.source import ReportSource, snapshot_state
 from trialbook.report.wording import counted
 
@@ -87,8 +88,8 @@ def configuration(source: ReportSource) -> Proof:
         )
     return Proof(
         f"{counted(len(found.trial.params), 'param')} of trial {found.trial.number} in full and "
-        f"{counted(len(state.resolved), 'key')} of its resolved configuration (section Best "
-        "configuration); what the code fixes is in the code"
+        f"{counted(len(state.resolved), 'key')} of its resolved configuration (section "
+        f"{configuration_title(source)}); what the code fixes is in the code"
     )
 
 

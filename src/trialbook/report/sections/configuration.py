@@ -20,6 +20,11 @@ _FIXED = "fixed_params"
 _SHOWN = 40
 
 
+def configuration_title(source: ReportSource) -> str:
+    """The heading of the section: of several objectives no configuration is the best."""
+    return "Best configuration" if source.front_first is None else "A configuration of the front"
+
+
 def configuration(source: ReportSource) -> Section:
     """Params of the selected trial, exact, and the configuration as it was recorded."""
     shown = source.selected or source.front_first
@@ -27,7 +32,7 @@ def configuration(source: ReportSource) -> Section:
         blocks: tuple[Block, ...] = (
             Notice("No trial is selected, so there is no configuration to show."),
         )
-        return Section("configuration", "Best configuration", blocks)
+        return Section("configuration", configuration_title(source), blocks)
     trial = shown.trial
     first: list[Block] = []
     if source.selected is None:
@@ -48,7 +53,7 @@ def configuration(source: ReportSource) -> Section:
         )
     else:
         first.append(Notice("The trial has asked for no param."))
-    return Section("configuration", "Best configuration", (*first, *_config(source, shown)))
+    return Section("configuration", configuration_title(source), (*first, *_config(source, shown)))
 
 
 def params_table(shown: TrialDetail, search: Search) -> Table:
@@ -78,7 +83,7 @@ def _config(source: ReportSource, shown: TrialDetail) -> Iterator[Block]:
         yield Notice("The resolved configuration was not recorded: the trial was not tracked.")
         return
     if state.source is None and not state.resolved:
-        yield Notice("The objective declared no configuration file: all that it fixed is its code.")
+        yield Notice("The objective declared no configuration: what it fixed is in its code alone.")
         return
     if state.source is not None:
         name = "withheld" if source.anonymous else state.source

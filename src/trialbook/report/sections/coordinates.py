@@ -42,8 +42,8 @@ def coordinates(source: ReportSource) -> Section:
         *_environment(source, shown),
         source.table(
             "snapshots",
-            "How many different snapshots of code, data, configuration and environment the "
-            "study's trials name.",
+            "The snapshots of code, data, configuration and environment that the study's trials "
+            "name.",
             _uses_table(uses),
             shown=_SHOWN,
         ),

@@ -10,7 +10,7 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.details import TrialDetail
 from trialbook.analysis.test_metrics import begun_after, exposure, has_test_metrics, shown
 from trialbook.errors import BookReadOnlyError
-from trialbook.records.series import Series
+from trialbook.records.series import OBJECTIVE, Series
 from trialbook.records.study import SeriesSummary
 from trialbook.records.test_metrics import is_test
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
@@ -22,12 +22,18 @@ def metrics(source: ReportSource) -> Section:
     """Last, least and greatest value of each metric, with their steps; artifacts; test metrics."""
     found = source.selected or source.front_first
     if found is None:
-        return _section((Notice("No trial is selected, so there are no metrics to show."),))
-    return _section((*_series(source, found), *_test(source, found), *_artifacts(source, found)))
+        blocks: tuple[Block, ...] = (
+            Notice("No trial is selected, so there are no metrics to show."),
+        )
+    else:
+        blocks = (*_series(source, found), *_test(source, found), *_artifacts(source, found))
+    return Section("metrics", metrics_title(source), blocks)
 
 
-def _section(blocks: tuple[Block, ...]) -> Section:
-    return Section("metrics", "Metrics of the selected trial", blocks)
+def metrics_title(source: ReportSource) -> str:
+    """The heading of the section: of several objectives no trial is selected."""
+    trial = "a trial of the front" if source.front_first is not None else "the selected trial"
+    return f"Metrics of {trial}"
 
 
 def _series(source: ReportSource, found: TrialDetail) -> Iterator[Block]:
@@ -39,7 +45,8 @@ def _series(source: ReportSource, found: TrialDetail) -> Iterator[Block]:
         return
     yield source.table(
         "best-metrics",
-        f"Metrics of trial {trial.number}. objective is what it reported to the pruner.",
+        f"Metrics of trial {trial.number}."
+        + f" The metric {OBJECTIVE} is what it reported to the pruner." * (OBJECTIVE in named),
         series_table(named),
         trials=(trial.number,),
     )
@@ -96,8 +103,7 @@ def _test(source: ReportSource, found: TrialDetail) -> Iterator[Block]:
         return
     yield source.table(
         "test-metrics",
-        f"Test metrics of trial {trial.number}; samplers, pruners and the selection never saw "
-        "them.",
+        f"Test metrics of trial {trial.number}, which no sampler, pruner or selection was given.",
         held_out_table(values),
         trials=(trial.number,),
     )
@@ -135,14 +141,14 @@ def _exposure(source: ReportSource) -> Iterator[Block]:
         ]
     yield Facts((*facts, Fact("shown first", moment(seen.first_s))))
     after = begun_after(seen, source.search)
-    text = f"Test metrics of {seen.text} were shown so far; a report is a showing too. "
+    text = f"Test metrics of {seen.text} have been shown so far; a report is a showing too. "
     if after:
         text += (
             f"The search went on afterwards: {counted(after, 'trial')} began after they were shown "
             "first. "
         )
     else:
-        text += "The search did not go on afterwards: no tracked trial began since. "
+        text += "The search did not go on afterwards: no tracked trial has begun since. "
     yield Paragraph(
         f"{text}Each look that can change what is done next uses the test data up a little."
     )

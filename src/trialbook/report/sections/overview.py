@@ -12,7 +12,7 @@ from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Fact, Facts, Notice, Section, Tone
 from trialbook.report.sections.trials import STATES
 from trialbook.report.source import ReportSource
-from trialbook.report.wording import counted, moment
+from trialbook.report.wording import counted, moment, state_text
 
 
 def overview(source: ReportSource) -> Section:
@@ -20,7 +20,9 @@ def overview(source: ReportSource) -> Section:
     study, search = source.study, source.search
     facts = [
         Fact("study", "withheld" if source.anonymous else study.name),
-        Fact("directions", ", ".join(study.directions)),
+        Fact(
+            "direction" if len(study.directions) == 1 else "directions", ", ".join(study.directions)
+        ),
         Fact("trials", states_text(study.states)),
         *_result(source),
         Fact("created", moment(study.created_s)),
@@ -49,7 +51,7 @@ def overview(source: ReportSource) -> Section:
 def states_text(states: Mapping[TrialState, int]) -> str:
     """``40: 30 complete, 10 pruned``."""
     total = sum(states.values())
-    parts = [f"{states[state]} {state.lower()}" for state in STATES if states.get(state)]
+    parts = [f"{states[state]} {state_text(state)}" for state in STATES if states.get(state)]
     return f"{total}: {', '.join(parts)}" if parts else "0"
 
 

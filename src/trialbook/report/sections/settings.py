@@ -11,6 +11,7 @@ from trialbook.analysis.columns import Column, Holds, Table
 from trialbook.analysis.isolation import IsolationUse
 from trialbook.analysis.searches.asked import ComponentUse, Part, same_component
 from trialbook.analysis.trial_numbers import numbers_text
+from trialbook.book.study_facts import SeededTrials
 from trialbook.records.config import ComponentSettings
 from trialbook.records.study import StudySpec
 from trialbook.report.document import Block, Fact, Facts, Notice, Paragraph, Section, Tone
@@ -117,12 +118,12 @@ def _seeds(source: ReportSource) -> list[Block]:
         return [Notice("No seed of a trial is recorded: no trial was tracked.")]
     trials = sum(way.trials for way in ways)
     counts = f"{counted(different, 'different seed')} in {counted(trials, 'trial')}"
+    bases = listed(list(dict.fromkeys(map(_base, ways))))
     if source.holds_replicates:
         text = f"Replicates of one number have one seed, whatever they run: {counts}."
     elif different == trials:
         text = (
-            "Each tracked trial had a seed of its own, derived from its number and the study's "
-            "seed, else the objective's, else one that is the study's own: "
+            f"Each tracked trial had a seed of its own, derived from its number and {bases}: "
             f"{counts}."
         )
     else:
@@ -142,18 +143,30 @@ def _seeds(source: ReportSource) -> list[Block]:
     return [Paragraph(text), source.table("seeds", "How the trials were seeded.", table)]
 
 
+def _base(way: SeededTrials) -> str:
+    """What seeds of trials were derived from."""
+    if way.study is not None:
+        return f"the study's seed {way.study}"
+    if way.decorator is not None:
+        return f"the objective's seed {way.decorator}"
+    return "the identity of the study, which has no seed"
+
+
 def _budget_facts(source: ReportSource, spec: StudySpec | None) -> list[Fact]:
     search = source.search
     budget = [Fact("budget", None, note=_UNKNOWN)]
     if spec is not None:
         asked = spec.search
+        # Whoever called study.optimize gave it a number of trials, or seconds, that nobody kept.
+        apart = source.account.isolation.unsupervised
+        note = "of the study; what study.optimize was called with is not recorded" if apart else ""
         budget = [
-            Fact("budget in trials", asked.trials, Holds.INTEGER)
+            Fact("budget in trials", asked.trials, Holds.INTEGER, note=note)
             if asked.trials is not None
-            else Fact("budget in trials", "no limit"),
-            Fact("budget in hours", asked.hours, Holds.EXACT, "h")
+            else Fact("budget in trials", "no limit", note=note),
+            Fact("budget in hours", asked.hours, Holds.EXACT, "h", note)
             if asked.hours is not None
-            else Fact("budget in hours", "no limit"),
+            else Fact("budget in hours", "no limit", note=note),
         ]
     started, ended = search.started_s, search.ended_s
     spent = None

@@ -10,7 +10,7 @@ from trialbook.records.study import TrialState
 from trialbook.report.document import Block, Notice, Paragraph, Section, Tone
 from trialbook.report.sections.differing import differing
 from trialbook.report.source import ReportSource
-from trialbook.report.wording import counted
+from trialbook.report.wording import counted, state_text
 
 STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def trials(source: ReportSource) -> Section:
     states = source.study.states
     table = Table(
         (Column("state"), Column("trials", Holds.INTEGER)),
-        tuple((state.lower(), states.get(state, 0)) for state in STATES),
+        tuple((state_text(state), states.get(state, 0)) for state in STATES),
     )
     blocks: list[Block] = [source.table("states", "Trials by state.", table)]
     found = source.account.failures
@@ -53,10 +53,14 @@ def trials(source: ReportSource) -> Section:
 def exclusions(source: ReportSource) -> Section:
     """Which trials cannot be selected, and which ran with something else than the selected one."""
     found = source.account.exclusions
+    count = counted(found.trials, "trial")
     blocks: list[Block] = [
         Paragraph(
-            f"Of {counted(found.trials, 'trial')} that the study ever had, {found.eligible} can "
-            "be selected. The others cannot, for these reasons."
+            f"Of {count} that the study ever had, {found.eligible or 'none'} can be selected. The "
+            "others cannot, for these reasons."
+            if found.eligible < found.trials
+            else f"Of {count} that the study ever had, none is left out of the selection for any "
+            "of these reasons."
         ),
         source.table("exclusions", "Trials that cannot be selected.", found.table()),
     ]
@@ -108,7 +112,7 @@ def trials_table(search: Search) -> Table:
     given = search.has_values.tolist()
     cells: list[list[Cell]] = [
         search.numbers.tolist(),
-        [state.lower() for state in search.states.tolist()],
+        [state_text(state) for state in search.states.tolist()],
     ]
     for index in range(search.objectives):
         values = search.values[:, index].tolist()
