@@ -7,7 +7,6 @@ import itertools
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pytest
 from trialbook.capture.imports import import_watch
 
 if TYPE_CHECKING:
+    from .interpreter import WarmInterpreter
     from .machines import Network
     from .postgres import Server
     from .s3 import S3Server
@@ -141,6 +141,15 @@ def postgres_url(postgres: Server) -> Iterator[str]:
         yield postgres.url(name)
 
 
+@pytest.fixture
+def postgres_book_url(postgres: Server) -> Iterator[str]:
+    """Storage URL of a book without studies on PostgreSQL, which is cheaper than making one."""
+    from trialbook.book.book import Book
+
+    with postgres.prepared_database(lambda url: Book.open(url).close()) as name:
+        yield postgres.url(name)
+
+
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     """A desk, two hosts with SSH (``alpha``, ``beta``) and a machine for a database."""
@@ -245,36 +254,35 @@ class Recorded:
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """A book with tracked trials, made by programs as a user would run them."""
+def interpreter() -> Iterator[WarmInterpreter]:
+    """Runs scripts, each in a process of its own that need not import what all of them do."""
+    from .interpreter import WarmInterpreter
+
+    with WarmInterpreter() as interpreter:
+        yield interpreter
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory, interpreter: WarmInterpreter) -> Recorded:
+    """A book with tracked trials, made by scripts as a user would run them."""
     home = tmp_path_factory.mktemp("recorded-home")
     directory = tmp_path_factory.mktemp("recorded")
     storage = str(directory / ".trialbook" / "book.db")
     environment = {
-        **os.environ,
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "TRIALBOOK_STORAGE": storage,
-        "PYTHONWARNINGS": "ignore",
     }
+
+    def execute(script: str) -> None:
+        code, said = interpreter.run(script, cwd=directory, environment=environment)
+        assert code == 0, said
+
     for factor, rows, epochs in ((1, "a,b\n", 5), (2, "a,b\nc,d\n", 6)):
         (directory / "search.py").write_text(_SEARCH.replace("FACTOR = 1", f"FACTOR = {factor}"))
         (directory / "train.csv").write_text(rows)
         (directory / "conf.yaml").write_text(f"model: {{epochs: {epochs}, width: 3}}\n")
-        _executed(directory, environment, "search.py")
+        execute("search.py")
     (directory / "plain.py").write_text(_PLAIN)
-    _executed(directory, environment, "plain.py")
+    execute("plain.py")
     return Recorded(directory, storage)
-
-
-def _executed(directory: Path, environment: dict[str, str], script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, script],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

@@ -32,9 +32,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Storage URL of a book that does not exist yet, on the database of this test's turn."""
+    """Storage URL of a book that does not exist yet, on the database of this test's turn.
+
+    For whoever asks for an open one, it may be there.
+    """
     if request.param == "postgresql":
-        found: str = request.getfixturevalue("postgres_url")
+        opened = "storage" in request.fixturenames
+        found: str = request.getfixturevalue("postgres_book_url" if opened else "postgres_url")
         return found
     return f"sqlite:///{tmp_path / 'book.db'}"
 
