@@ -111,7 +111,7 @@ def ordinary_trial(storage: BookStorage, study_id: int) -> int:
 def test_an_ordinary_trial_is_three_commits_and_each_may_lose_its_connection(
     postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr("trialbook.book.attempt.URGENT_S", 60.0)  # all goes with the result
+    monkeypatch.setattr("trialbook.book.pending.URGENT_S", 60.0)  # all goes with the result
     storage = BookStorage(through(proxy, postgres_url))
     study_id = storage.create_new_study(MINIMIZE, "s")
     for at in (0, 1, 2, 3, 0):  # the first one makes known what is in the book
@@ -137,7 +137,7 @@ def test_what_somebody_else_wrote_meanwhile_is_kept_with_the_result(
     postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
 ) -> None:
     """Then the result is not what was sent first; a lost answer must not pass for it."""
-    monkeypatch.setattr("trialbook.book.attempt.URGENT_S", 60.0)
+    monkeypatch.setattr("trialbook.book.pending.URGENT_S", 60.0)
     storage, other = BookStorage(through(proxy, postgres_url)), BookStorage(postgres_url)
     study_id = storage.create_new_study(MINIMIZE, "s")
     for _ in range(2):

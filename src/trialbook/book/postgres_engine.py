@@ -17,55 +17,27 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import sqlalchemy
 from sqlalchemy import Connection
-from sqlalchemy.pool import NullPool
 
 from trialbook.book.forks import abandon
 from trialbook.book.outlasting import Outage, Pauses
 from trialbook.book.postgres_address import address_of, quoted
+from trialbook.book.postgres_session import Session, Sessions
 from trialbook.book.postgres_setup import BEGIN, NOW, TIDY, bare_setup, setup, whole_setup
 from trialbook.book.statements import Row, Step
 from trialbook.book.translation import translating
 from trialbook.errors import BookBusyError, BookError, BookUncertainError, BookUnreachableError
 
 if TYPE_CHECKING:
-    from trialbook.book.postgres_connection import BoundedConnection, Server
-    from trialbook.book.postgres_pipeline import Pipeline, Sent
+    from trialbook.book.postgres_connection import Server
+    from trialbook.book.postgres_pipeline import Sent
 
 LEAST_PATIENCE_S = 10.0
 """How long the outcome of a commit is asked for at the least."""
 
 _CREATING = 0x7472_6961_6C62_6F6B
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """An open connection, as the driver's and as SQLAlchemy's."""
-
-    raw: BoundedConnection
-    connection: Connection
-    server: Server
-    number: int
-    pipeline: Pipeline
-
-    def run(self, text: str) -> Any:
-        """Send statements without values, in one round trip; the last one's cursor."""
-        cursor = self.raw.cursor()
-        cursor.execute(text, prepare=False)
-        return cursor
-
-    def end(self) -> None:
-        """Close it, whatever state it is in."""
-        with suppress(Exception):
-            self.connection.invalidate()
-        with suppress(Exception):
-            self.connection.close()
-        with suppress(Exception):
-            self.raw.close()
 
 
 class PostgresEngine:
@@ -84,19 +56,12 @@ class PostgresEngine:
         self._address = address_of(url)
         self._read_only = read_only
         self._outage = outage
-        try:
-            from trialbook.book.postgres_connection import connected
-            from trialbook.book.postgres_pipeline import Pipeline, Sent
-        except ImportError as error:
-            raise BookError(
-                "the driver for PostgreSQL is not installed",
-                hint="pip install 'trialbook[postgres]'",
-            ) from error
-        self._connected: Callable[..., tuple[BoundedConnection, Server]] = connected
-        self._pipeline, self._sent = Pipeline, Sent
+        self._sessions = Sessions(self._address, outage)
+        from trialbook.book.postgres_pipeline import Sent  # there with the driver
+
+        self._sent = Sent
         schema = self._address.schema
         self._path = "" if schema is None else f"SET LOCAL search_path TO {quoted(schema)}; "
-        self._made = 0
         self._start()
 
     def __repr__(self) -> str:
@@ -104,19 +69,10 @@ class PostgresEngine:
 
     def _start(self) -> None:
         self._turn = threading.RLock()
-        self._session: _Session | None = None
-        self._open: _Session | None = None
+        self._session: Session | None = None
+        self._open: Session | None = None
         self._writes = False
         self._new_client()
-        self._new: list[tuple[BoundedConnection, Server]] = []
-        self._maker = sqlalchemy.create_engine(
-            "postgresql+psycopg://",
-            creator=self._created,
-            poolclass=NullPool,
-            pool_reset_on_return=None,
-            use_native_hstore=False,
-            hide_parameters=True,
-        )
 
     def _new_client(self) -> None:
         self._client = uuid.uuid4().hex
@@ -124,25 +80,12 @@ class PostgresEngine:
 
     # Connections.
 
-    def _created(self) -> BoundedConnection:
-        raw, server = self._connected(self._address)
-        self._new.append((raw, server))
-        return raw
-
-    def _new_session(self) -> _Session:
-        self._new.clear()
-        connection = self._maker.connect()
-        raw, server = self._new.pop()
-        self._made += 1
-        self._outage.over()
-        return _Session(raw, connection, server, self._made, self._pipeline(raw))
-
-    def _drop(self, session: _Session) -> None:
+    def _drop(self, session: Session) -> None:
         if session is self._session:
             self._session = None
         session.end()
 
-    def _begun(self, text: Callable[[Server], str]) -> _Session:
+    def _begun(self, text: Callable[[Server], str]) -> Session:
         """The connection, with a transaction that begins with these statements."""
         session = self._session
         if session is not None:
@@ -158,7 +101,7 @@ class PostgresEngine:
                 self._drop(session)
                 raise
         # The server or something in between has closed what was idle; nothing is lost by that.
-        session = self._session = self._new_session()
+        session = self._session = self._sessions.opened()
         try:
             session.run(text(session.server))
         except BaseException:
@@ -167,7 +110,7 @@ class PostgresEngine:
         return session
 
     @contextmanager
-    def _in_turn(self, *, writes: bool) -> Iterator[_Session | None]:
+    def _in_turn(self, *, writes: bool) -> Iterator[Session | None]:
         """This thread's turn; what it has open already when it takes it once more."""
         with self._turn:
             session = self._open
@@ -213,7 +156,7 @@ class PostgresEngine:
                 session = self._awake()
                 try:
                     found = session.pipeline.rows(self._whole(session.server, number, steps))
-                    return steps[-1].statement.made(self._maker.dialect, found[-2])
+                    return steps[-1].statement.made(self._sessions.dialect, found[-2])
                 except BaseException as error:
                     interrupted = isinstance(error, KeyboardInterrupt)
                     if not session.raw.lost and not interrupted:
@@ -228,7 +171,7 @@ class PostgresEngine:
             with self.reading() as connection:
                 return written.statement.rows(connection, **written.values, client_=self._client)
 
-    def _awake(self) -> _Session:
+    def _awake(self) -> Session:
         """The connection, a new one when the server has closed it while it was idle."""
         session = self._session
         if session is None or session.pipeline.stale:
@@ -241,7 +184,7 @@ class PostgresEngine:
         sent = [*map(self._sent, begin), self._sent(receipt, (self._client, number))]
         if number == 1:
             sent.append(self._sent(TIDY, prepared=False))
-        dialect = self._maker.dialect
+        dialect = self._sessions.dialect
         for step in steps:
             text, values = step.statement.numbered(
                 dialect, {**step.values, "client_": self._client}
@@ -251,7 +194,7 @@ class PostgresEngine:
         return sent
 
     @contextmanager
-    def _transaction(self, session: _Session, *, writes: bool) -> Iterator[Connection]:
+    def _transaction(self, session: Session, *, writes: bool) -> Iterator[Connection]:
         """The block of a transaction that has begun; it is rolled back on an error."""
         self._open, self._writes = session, writes
         try:
@@ -263,7 +206,7 @@ class PostgresEngine:
         finally:
             self._open, self._writes = None, False
 
-    def _roll_back(self, session: _Session) -> None:
+    def _roll_back(self, session: Session) -> None:
         with suppress(Exception):
             session.connection.rollback()
             if not session.raw.idle:
@@ -271,7 +214,7 @@ class PostgresEngine:
         if session.raw.lost or not session.raw.idle:
             self._drop(session)
 
-    def _commit(self, session: _Session, number: int | None) -> None:
+    def _commit(self, session: Session, number: int | None) -> None:
         """Commit; on return it is done, and with an error it is not.
 
         Raises:
@@ -368,7 +311,7 @@ class PostgresEngine:
             finally:
                 self._drop(session)
 
-    def _schema_to_make(self, session: _Session) -> str | None:
+    def _schema_to_make(self, session: Session) -> str | None:
         name = self._address.schema
         if name is None:
             return None
@@ -376,7 +319,7 @@ class PostgresEngine:
         return name if cursor.fetchone() is None else None
 
     @contextmanager
-    def _naming_the_grant(self, session: _Session, missing: str | None) -> Iterator[None]:
+    def _naming_the_grant(self, session: Session, missing: str | None) -> Iterator[None]:
         from trialbook.book.postgres_errors import may_not_create
 
         try:
@@ -412,7 +355,7 @@ class PostgresEngine:
         if self._path:  # which is set for a transaction only
             with self.reading() as connection:
                 return step.statement.rows(connection, **step.values)
-        dialect = self._maker.dialect
+        dialect = self._sessions.dialect
         with self._in_turn(writes=False) as open_already:
             session = open_already or self._awake()
             try:
@@ -459,7 +402,8 @@ class PostgresEngine:
 
     def after_fork(self) -> None:
         """See ``Engine``."""
-        abandon((self._maker, self._session, self._open))
+        abandon((self._session, self._open))
+        self._sessions.after_fork()
         self._start()
 
     def close(self) -> None:
