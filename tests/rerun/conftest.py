@@ -18,7 +18,7 @@ from trialbook.book.reading import Reader
 from trialbook.records.study import TrialRecord
 from trialbook.records.verdict import RerunReport
 
-from .interpreter import WarmInterpreter
+from ..interpreter import WarmInterpreter
 
 HEAD = """
 import optuna, trialbook
@@ -93,13 +93,6 @@ class Project:
         return report
 
 
-@pytest.fixture(scope="session")
-def interpreter() -> Iterator[WarmInterpreter]:
-    """What runs the scripts of all projects."""
-    with WarmInterpreter() as interpreter:
-        yield interpreter
-
-
 @pytest.fixture
 def project(tmp_path: Path, interpreter: WarmInterpreter) -> Project:
     """An empty project."""
@@ -131,7 +124,7 @@ def objective(trial):
     print("hello from the objective")
     return x
 """
-        + SEARCH
+        + SEARCH.replace("n_trials=2", "n_trials=3")
     )
     return project
 

@@ -36,11 +36,6 @@ def objective(trial):
 )
 
 
-def record_plain(project) -> None:
-    project.write("helper.py", "def loss(lr):\n    return lr * 10\n")
-    project.script(PLAIN)
-
-
 def is_identical(report, *, points: int, artifacts: int = 0) -> bool:
     assert report.differences == (), report
     assert report.coordinates == ()
@@ -49,10 +44,11 @@ def is_identical(report, *, points: int, artifacts: int = 0) -> bool:
 
 
 def test_an_edited_or_lost_objective_changes_nothing(project):
-    record_plain(project)
+    project.write("helper.py", "def loss(lr):\n    return lr * 10\n")
+    project.script(PLAIN.replace("n_trials=2", "n_trials=38"))
     project.write("train.py", "raise SystemExit('edited since')\n")
     project.write("helper.py", "raise SystemExit('edited since')\n")
-    assert is_identical(project.rerun("s/best"), points=9, artifacts=1)
+    assert is_identical(project.rerun("s/37"), points=9, artifacts=1)  # the 38th in its process
     shutil.rmtree(project.root)
     assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
 
@@ -70,14 +66,6 @@ def test_an_untracked_helper_module_is_restored_without_git(project):
         subprocess.run(command, cwd=project.root, check=True)
     project.script(PLAIN)
     shutil.rmtree(project.root)
-    assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
-
-
-def test_a_link_into_the_original_directory_leads_to_the_restored_copy(project):
-    project.write("real.py", "def loss(lr):\n    return lr * 10\n")
-    (project.root / "helper.py").symlink_to(project.root / "real.py")
-    project.script(PLAIN)
-    project.write("real.py", "def loss(lr):\n    return lr * 11\n")
     assert is_identical(project.rerun("s/0"), points=9, artifacts=1)
 
 
@@ -131,59 +119,39 @@ def test_missing_data_is_named_and_not_even_allowed(project, outside):
         assert str(outside) in str(caught.value)
 
 
-def test_data_in_the_code_tree_come_out_of_the_book(project):
-    project.write("data/train.csv", "3.5")
-    project.script(DATA.replace("INPUT", "'data/train.csv'") + SEARCH)
-    project.write("data/train.csv", "9.9")
-    assert is_identical(project.rerun(), points=1)
-
-
-def test_an_objective_that_reads_the_clock_is_different_from_its_first_point(project):
+def test_an_objective_that_reads_the_clock_or_global_state_is_different_from_there(project):
     project.script(
         """
 import time
 
-@tracked_objective
-def objective(trial):
-    trial.suggest_float("x", 0, 1)
-    for step in range(4):
-        trial.log({"steady": float(step)}, step=10 * step)
-        if step == 2:
-            trial.log({"clock": time.time_ns() % 1e12}, step=10 * step)
-    return 1.0
-"""
-        + SEARCH
-    )
-    report = project.rerun()
-    assert report.verdict is Verdict.DIFFERENT
-    first = report.differences[0]
-    assert (first.what, first.name, first.step) == ("point", "clock", 20)
-    assert isinstance(first.recorded, float)
-    assert isinstance(first.rerun, float)
-    assert len(report.differences) == 1
-    assert report.points == 5
-
-
-def test_an_objective_that_reads_global_state_is_different(project):
-    project.script(
-        """
 count = 0
 
 @tracked_objective
 def objective(trial):
     global count
     count += 1
-    trial.log({"count": count})
+    trial.suggest_float("x", 0, 1)
+    for step in range(4):
+        trial.log({"steady": float(step)}, step=10 * step)
+        if step == 2:
+            trial.log({"clock": time.time_ns() % 1e12}, step=10 * step)
+        if step == 3:
+            trial.log({"count": count}, step=10 * step)
     return float(count)
 """
         + SEARCH
     )
     report = project.rerun("s/1")
     assert report.verdict is Verdict.DIFFERENT
-    assert [(d.what, d.recorded, d.rerun) for d in report.differences] == [
-        ("point", 2.0, 1.0),
-        ("returned", 2.0, 1.0),
+    first, *others = report.differences
+    assert (first.what, first.name, first.step) == ("point", "clock", 20)
+    assert isinstance(first.recorded, float)
+    assert isinstance(first.rerun, float)
+    assert [(d.what, d.name, d.recorded, d.rerun) for d in others] == [
+        ("point", "count", 2.0, 1.0),
+        ("returned", "returned", 2.0, 1.0),
     ]
+    assert report.points == 6
 
 
 def test_a_param_asked_by_another_name_is_not_comparable(project):
@@ -267,12 +235,6 @@ study.optimize(objective, n_trials=1)
     assert is_identical(project.rerun(), points=2 * len(trial.attempt.prune_answers))
 
 
-def test_a_trial_that_ran_37th_in_its_process_is_identical(project):
-    project.write("helper.py", "def loss(lr):\n    return lr * 10\n")
-    project.script(PLAIN.replace("n_trials=2", "n_trials=38"))
-    assert is_identical(project.rerun("s/37"), points=9, artifacts=1)
-
-
 def test_a_script_with_argparse_is_executed_with_its_arguments(project):
     project.write(
         "train.py",
@@ -313,14 +275,19 @@ open("after.txt", "w").write("the search went on")
     assert trial.attempt.returned != 2.5 * 0.25
 
 
-def test_output_files_in_the_code_tree_change_nothing(project):
+def test_links_data_and_output_in_the_code_tree_are_those_of_the_record(project):
+    project.write("real.py", "def loss(x):\n    return x * 10\n")
+    (project.root / "helper.py").symlink_to(project.root / "real.py")
+    project.write("data/train.csv", "3.5")
     project.script(
         """
 from pathlib import Path
+import helper
 
-@tracked_objective
+@tracked_objective(data={"train": "data/train.csv"})
 def objective(trial):
     x = trial.suggest_float("x", 0, 1)
+    trial.log({"loss": helper.loss(x), "data": float(trial.data["train"].read_text())})
     out = Path("out")
     out.mkdir(exist_ok=True)
     (out / f"{trial.number}.txt").write_text(repr(x))
@@ -331,8 +298,10 @@ def objective(trial):
 """
         + SEARCH
     )
+    project.write("real.py", "def loss(x):\n    return x * 11\n")
+    project.write("data/train.csv", "9.9")
     before = sorted(path.name for path in project.root.rglob("*"))
-    assert is_identical(project.rerun("s/1"), points=0, artifacts=1)
+    assert is_identical(project.rerun("s/1"), points=2, artifacts=1)
     assert sorted(path.name for path in project.root.rglob("*")) == before
     assert len((project.root / "log.txt").read_text().splitlines()) == 2
 
