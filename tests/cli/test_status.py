@@ -108,6 +108,12 @@ def test_the_page_says_what_goes_on_and_what_waits(run):
     assert re.search(r"^  gone +13 .* left", run(ODD, "--all")[1], re.MULTILINE)
 
 
+def test_ls_hints_at_leases_that_are_over(busy, capsys):
+    assert exit_code_of_command(["ls", "--storage", str(busy.path)]) == 0
+    (hint,) = capsys.readouterr().err.splitlines()
+    assert "=x': 1 trial RUNNING without a sign of life from the worker; 'trialbook reap'" in hint
+
+
 def test_json_and_csv_have_everything(run):
     document = json.loads(run(ODD, "--format", "json")[1])
     assert document["study"] == ODD

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +21,7 @@ from trialbook.cli.output import (
     write_note,
     write_table,
 )
+from trialbook.cli.wording import counted
 from trialbook.records.study import TrialState
 
 if TYPE_CHECKING:
@@ -31,8 +34,12 @@ if TYPE_CHECKING:
 def ls(format: Format, storage: str | None) -> None:  # noqa: A002
     """List the studies of the book."""
     from trialbook import analysis
+    from trialbook.analysis.opening import opened
+    from trialbook.book.leases import Leases
 
-    summaries = analysis.study_summaries(storage=storage)
+    with opened(storage) as reader:
+        summaries = analysis.study_summaries(storage=reader.book)
+        silent = Counter(study_id for _, _, study_id in Leases(reader.book).expired())
     match format:
         case Format.JSON:
             write_json_rows(map(_json, summaries))
@@ -42,6 +49,12 @@ def ls(format: Format, storage: str | None) -> None:  # noqa: A002
             write_table(_COLUMNS, map(_row, summaries))
         case Format.TABLE:
             write_note("the book holds no study yet")
+    for study in (summary.study for summary in summaries):
+        if silent[study.study_id]:
+            write_note(
+                f"{shlex.quote(study.name)}: {counted(silent[study.study_id], 'trial')} RUNNING "
+                "without a sign of life from the worker; 'trialbook reap' tries again"
+            )
 
 
 _COLUMNS = (
