@@ -85,13 +85,17 @@ def test_a_plain_objective_is_forked_and_recorded_whole(lab) -> None:
             global count
             count += 1
             trial.set_user_attr("who", [TEMPLATE, os.getpid(), count])
+            if trial.number == 3:
+                trial.study.stop()
             return trial.suggest_float("x", 0, 1)
         """
     )
-    lab.run("budget: {trials: 4}\nsampler: RandomSampler")
+    outcome = lab.run("budget: {trials: 50}\nsampler: RandomSampler")
+    assert outcome.end is RunEnd.STOPPED, "the objective may stop the study"
     trials = lab.trials()
     templates = {trial.user_attrs["who"][0] for trial in trials}
     processes = {trial.user_attrs["who"][1] for trial in trials}
+    assert states(lab) == ["COMPLETE"] * 4
     assert len(templates) == 1
     assert len(processes) == 4
     assert templates.isdisjoint(processes)
@@ -355,20 +359,6 @@ def test_time_ends_a_run_and_running_trials_finish(lab, monkeypatch: pytest.Monk
     outcome = lab.run("budget: {hours: 0.5}\nisolation: none")
     assert outcome.end is RunEnd.TIME
     assert states(lab) == ["COMPLETE"]
-
-
-def test_the_objective_may_stop_the_study(lab) -> None:
-    lab.write(
-        """
-        def objective(trial):
-            if trial.number == 2:
-                trial.study.stop()
-            return trial.suggest_float("x", 0, 1)
-        """
-    )
-    outcome = lab.run("budget: {trials: 50}\nisolation: none")
-    assert outcome.end is RunEnd.STOPPED
-    assert states(lab) == ["COMPLETE"] * 3
 
 
 def test_a_hanging_import_is_told_and_ends_with_the_time(
