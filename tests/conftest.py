@@ -104,13 +104,16 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    """A PostgreSQL server of this session's own; each process of pytest-xdist has one."""
+    """A PostgreSQL server of this session's own; each process of pytest-xdist has one.
+
+    It does not wait for the disk: tests end its processes, but nobody pulls the plug.
+    """
     pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
     from .postgres import WHEEL, Server, programs
 
     if programs() is None:
         pytest.skip(f"the wheel {WHEEL} is not installed")
-    with Server() as server:
+    with Server(outlives_power_loss=False) as server:
         yield server
 
 

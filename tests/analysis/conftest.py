@@ -20,7 +20,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BookStor
     where = (
         tmp_path / "book.db"
         if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
+        else request.getfixturevalue("postgres_book_url")
     )
     storage = BookStorage(where)
     yield storage

@@ -57,7 +57,7 @@ def source(storage: BookStorage, tmp_path: Path) -> Book:
 def target(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Iterator[Book]:
     """An empty book on the other database."""
     if url.startswith("sqlite"):
-        there: str = request.getfixturevalue("postgres_url")
+        there: str = request.getfixturevalue("postgres_book_url")
     else:
         there = f"sqlite:///{tmp_path / 'there.db'}"
     book = Book.open(there)

@@ -316,7 +316,7 @@ def test_drafts_that_come_and_go_do_not_disturb_collecting(storage, study_id, tm
     for thread in threads:
         thread.start()
     try:
-        for _ in range(200):
+        for _ in range(80):
             assert find_garbage(storage.book) == NOTHING
     finally:
         stop.set()
