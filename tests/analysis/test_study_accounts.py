@@ -47,7 +47,7 @@ def test_a_tracked_study_is_counted(storage: BookStorage) -> None:
     study_id = reader.study(STUDY).study_id
     first, second = failures(STUDY, storage=storage).groups
     assert (first.reason, first.exception, first.trials) == (
-        "failed",
+        "exception",
         "zqmarklab.errors.Diverged",
         (3,),
     )

@@ -215,7 +215,7 @@ def test_a_tracked_study_is_told_in_full(storage: BookStorage) -> None:
     assert [row[0] for row in rows(section(document, "metrics"), "test-metrics")] == ["accuracy"]
     failures = rows(section(document, "trials"), "failures")
     assert [row[:6] for row in failures] == [
-        ("failed", "failed", "zqmarklab.errors.Diverged", 1, 1, 3)
+        ("failed", "exception", "zqmarklab.errors.Diverged", 1, 1, 3)
     ]
     assert fact(section(document, "compute"), "CPU time").value == pytest.approx(6 / 3600)
     assert rows(section(document, "coverage"), "coverage")[3] == ("environment", 0, 4, 0)

@@ -9,6 +9,7 @@ from trialbook.analysis.columns import Cell, Column, Holds, Table
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
 from trialbook.book.reading import Reader
 from trialbook.book.study_facts import Ending, endings
+from trialbook.records.execution import EndReason
 
 _MESSAGE = 160
 
@@ -20,8 +21,8 @@ class FailureGroup:
     Args:
         became: What became of their trials: ``failed`` when the attempt is the one that counts,
             else ``tried again``.
-        reason: Why they ended, such as ``lost`` or ``returned NaN``; ``None`` where nobody recorded
-            it.
+        reason: Why they ended: ``exception``, ``lost``, ``returned NaN``; ``None`` where nobody
+            recorded it.
         exception: Dotted type of the exception, ``None`` without one.
         signal: Name of the signal that killed the process, ``None`` without one.
         attempts: How many.
@@ -103,13 +104,22 @@ def failures_of(reader: Reader, study_id: int) -> Failures:
     for ending in endings(reader.book, study_id):
         key = (
             "failed" if ending.counts and ending.state == "FAIL" else "tried again",
-            ending.returned or ("" if ending.reason is None else str(ending.reason)),
+            _reason(ending),
             ending.exception or "",
             ending.signal or "",
         )
         groups[key].append(ending)
     found = [_group(*key, members) for key, members in groups.items()]
     return Failures(tuple(sorted(found, key=lambda group: (-group.attempts, group.trials[0]))))
+
+
+def _reason(ending: Ending) -> str:
+    """Why an attempt came to no result; empty when nothing tells."""
+    if ending.returned:
+        return ending.returned
+    if ending.reason is EndReason.FAILED and ending.exception:
+        return "exception"  # that it failed is said already
+    return "" if ending.reason is None else str(ending.reason)
 
 
 def _named(exception: str | None, telling: bool) -> str | None:

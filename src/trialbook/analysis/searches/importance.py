@@ -256,7 +256,10 @@ def _nothing_to_compare(name: str, trials: list[Trial], top: list[Trial]) -> str
     if any(name in trial.distributions for trial in top):
         return f"{asked}, of which too few have one range"
     ties = " (with ties)" if len(top) > math.ceil(TARGET_QUANTILE * len(trials)) else ""
-    return f"{asked}, and in none of the {len(top)} in the top tenth{ties}, so there is nothing to compare"
+    return (
+        f"{asked}, and in none of the {len(top)} in the top tenth{ties}, so there is nothing to "
+        "compare"
+    )
 
 
 def _by_fanova(
