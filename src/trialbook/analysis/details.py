@@ -52,8 +52,8 @@ class TrialDetail:
         console_problem: Why the console cannot be read, ``None`` when it can.
         places: Where each attempt of the trial ran, oldest first.
         against: The trial of the study that others are held against; ``None`` without one.
-        changes: In what the attempt's code, data, configuration, environment and program differ from
-            those of that trial, a few words each.
+        changes: In what the attempt's code, data, configuration, environment and program differ
+            from those of that trial, a few words each.
         unusable: What the attempt returned that is no result, as in ``unusable_return``.
     """
 
