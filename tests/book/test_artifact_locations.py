@@ -13,6 +13,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
@@ -40,13 +41,15 @@ from trialbook.records.blobs import Blob
 from trialbook.records.checkpoints import Told
 from trialbook.records.execution import Seeds
 
-from ..s3 import S3Server
+if TYPE_CHECKING:
+    from ..s3 import S3Server
+
+    S3 = tuple[S3Server, str]
 
 MIB = 1 << 20
 _KEY = "AKIA" + "IOSFODNN7EXAMPLE"
 _KEYS = _KEY + ":wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY@"
 _USER = "me:" + "word@"
-S3 = tuple[S3Server, str]
 
 
 @pytest.fixture
@@ -596,6 +599,9 @@ def test_collecting_never_takes_what_others_are_storing(
         for n in range(2)
     ]
     reader, collected = Reader(storage.book), 0
+    while not list(reader.trials("s", states=["COMPLETE"])):  # they still start
+        assert all(process.poll() is None for process in writers)
+        time.sleep(0.05)
     while any(process.poll() is None for process in writers):
         for trial in reader.trials("s", states=["COMPLETE"]):
             remove_trial(storage.book, trial)
@@ -675,7 +681,7 @@ def test_a_forked_process_stores_what_its_parent_could(
 def test_a_large_content_is_never_whole_in_memory(storage, attempt, tmp_path: Path, s3: S3) -> None:
     set_artifact_location(storage.book, s3[1])
     with (tmp_path / "large").open("wb") as file:
-        for part in range(8):
+        for part in range(6):
             file.write(bytes([part]) * (16 * MIB))
     program = textwrap.dedent(
         """

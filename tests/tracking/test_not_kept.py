@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,8 @@ from trialbook.cli.main import exit_code_of_command
 from trialbook.errors import TrialbookWarning
 from trialbook.records.study import TrialRecord
 
-from ..s3 import S3Server
+if TYPE_CHECKING:
+    from ..s3 import S3Server
 
 LARGE = b"L" * (3 << 20)
 DIGEST = hashlib.sha256(LARGE).hexdigest()

@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 
 from trialbook.analysis.searches import importance as module
 from trialbook.analysis.searches.evaluated_importance import evaluated_importance
@@ -61,7 +60,7 @@ def test_ped_anova_is_optunas_own(searched, studies, name, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = optuna.importance.get_param_importances(
-            studies(name), evaluator=PedAnovaImportanceEvaluator()
+            studies(name), evaluator=optuna.importance.PedAnovaImportanceEvaluator()
         )
     shares = dict(zip(one.names, one.shares.tolist(), strict=True))
     expected = {key: value for key, value in expected.items() if key in shares}
@@ -89,7 +88,7 @@ def test_choices_that_are_equal_to_optuna_are_counted_apart(searched, monkeypatc
         )
     )
     expected = optuna.importance.get_param_importances(
-        named, evaluator=PedAnovaImportanceEvaluator()
+        named, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
     )
     assert dict(zip(one.names, one.shares.tolist(), strict=True)) == pytest.approx(expected)
 
@@ -100,7 +99,7 @@ def test_fanova_is_optunas_own(searched, studies, monkeypatch):
     one = part(importances(searched("two objectives"), 0, resamples=0, seed=3), "fANOVA")
     expected = optuna.importance.get_param_importances(
         studies("two objectives"),
-        evaluator=FanovaImportanceEvaluator(n_trees=8, seed=3),
+        evaluator=optuna.importance.FanovaImportanceEvaluator(n_trees=8, seed=3),
         params=names,
         target=lambda trial: trial.values[0],
     )
