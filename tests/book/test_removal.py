@@ -283,6 +283,9 @@ def test_collecting_never_takes_what_others_are_storing(storage, study_id, url, 
     reader = Reader(storage.book)
     rounds = removed = collected = 0
     try:
+        while not list(reader.trials("digits", states=["COMPLETE"])):  # they still start
+            assert all(process.poll() is None for process in writers)
+            time.sleep(0.05)
         while rounds < 10 or removed < 20 or not collected:
             assert all(process.poll() is None for process in writers)
             for trial in islice(reader.trials("digits", states=["COMPLETE"]), 100):

@@ -90,7 +90,7 @@ def test_a_clock_that_is_off_by_a_day_neither_takes_nor_loses_a_trial(
         storage.end_dead_attempt(claim.trial_id, _PREEMPTED)
         storage.close()
         (tmp_path / "go").touch()
-        said, _ = run.communicate(timeout=60)
+        said, _ = run.communicate(timeout=150)
         assert run.returncode == 0, said
     finally:
         lab.end()

@@ -111,11 +111,11 @@ class Site:
             assert not ended, self.said(ended[0]).read_text()
             return bool(condition())
 
-        wait_until(holds)
+        wait_until(holds, within_s=150)
 
     def wait(self, name: str) -> None:
         """Wait until a machine has done its work."""
-        assert self.workers.pop(name).wait(60) == 0, self.said(name).read_text()
+        assert self.workers.pop(name).wait(150) == 0, self.said(name).read_text()
 
     def open(self, number: int | None = None) -> None:
         """Let one trial end, or all."""

@@ -77,7 +77,7 @@ def _began(lab: Lab, run: subprocess.Popen[str], count: int = 1) -> Processes:
 
 
 def _finished(run: subprocess.Popen[str]) -> str:
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=150)
     assert run.returncode == 0, said
     return said
 
