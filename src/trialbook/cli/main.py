@@ -7,6 +7,8 @@ in ``failures.py``.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -18,6 +20,7 @@ import click
 
 from trialbook.cli.failures import ExitCode, exit_code_of, reported, say_warnings
 from trialbook.cli.options import Invocation, debug_option, group_storage_option
+from trialbook.running.garbage import OBJECTS_BETWEEN_LOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +244,18 @@ def _silence_stdout() -> None:
     os.close(descriptor)
 
 
+def _spare_garbage() -> None:
+    """Look for garbage seldom, and not at the end (``running/garbage.py`` says why).
+
+    A command imports what it needs at any time, so this holds until its end.
+    """
+    gc.set_threshold(OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)
+
+
 def main() -> None:
     """The console script."""
+    _spare_garbage()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a recorded name gets its escapes, not an error.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":

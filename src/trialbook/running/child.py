@@ -9,6 +9,7 @@ It ends when its worker ends. Claims and budgets are no business of it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ from trialbook.capture.imports import install_import_watch, unwatched
 from trialbook.errors import TrialbookError
 from trialbook.records.code import ROOT
 from trialbook.restoring.search_path import use_search_path
+from trialbook.running.garbage import seldom_collected
 from trialbook.running.isolation import fork_safety, forked
 from trialbook.running.messages import (
     Began,
@@ -167,11 +169,12 @@ class Child:
         if job.place is not None:
             os.chdir(job.place.cwd)
             use_search_path(job.place.path)
-        loaded = load_objective(source, job.search_path)
-        # Only now: these import NumPy, whose settings are the objective's to make.
-        from trialbook.records.coordinates import Kind
-        from trialbook.running.study import load_study  # noqa: F401  (forked children need it)
-        from trialbook.tracking.launch import Launch, set_launch
+        with seldom_collected():
+            loaded = load_objective(source, job.search_path)
+            # Only now: these import NumPy, whose settings are the objective's to make.
+            from trialbook.records.coordinates import Kind
+            from trialbook.running.study import load_study  # noqa: F401  (forked children need it)
+            from trialbook.tracking.launch import Launch, set_launch
 
         self._objective = self._with_settings(loaded)
         self._isolation, reason = self._chosen_isolation()
@@ -196,6 +199,8 @@ class Child:
             from trialbook.running.rehearsal import rehearse
 
             rehearse(job.search, session.snapshots)
+            # A trial that looks for garbage would copy every page of what was imported here.
+            gc.freeze()
         self._is_ready = True
         return Ready(
             self._isolation,

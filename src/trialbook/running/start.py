@@ -13,7 +13,12 @@ if __name__ == "__main__":
         del sys.path[0]  # this file's own directory, where nothing is to be found by name
     if len(sys.argv) > 4:
         sys.path.insert(0, sys.argv.pop())  # where Trialbook is found that is not installed here
+    import gc
     from importlib import import_module
 
     program, descriptor, parent = sys.argv[1:]
-    import_module(f"trialbook.running.{program}").main(int(descriptor), int(parent))
+    gc.disable()  # what is imported stays until the end, see garbage.py
+    main = import_module(f"trialbook.running.{program}").main
+    gc.freeze()
+    gc.enable()
+    main(int(descriptor), int(parent))

@@ -7,6 +7,7 @@ redirects the file descriptors instead and sees native writes too.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from dataclasses import dataclass
@@ -124,10 +125,14 @@ class _Tee:
         self._stream = stream
         self._kept = kept
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def write(self, text: str) -> int:
-        with self._lock:
-            self._kept.add(text.encode("utf-8", "replace"))
+        # What a forked child kept would reach no record, and a thread that is not there may hold
+        # its lock.
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._kept.add(text.encode("utf-8", "replace"))
         return self._stream.write(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -142,8 +147,8 @@ class ProcessConsole:
     """Captures what this process's Python code writes while a trial runs."""
 
     _GAP = (
-        "the console was captured inside the caller's process: native writes, and log handlers "
-        "made before the trial, are not seen"
+        "the console was captured inside the caller's process: native writes, those of other "
+        "processes, and log handlers made before the trial, are not seen"
     )
 
     def __init__(self) -> None:
