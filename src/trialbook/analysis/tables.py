@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from trialbook.analysis.coordinate_changes import HeldAgainst, reference_trial
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
+from trialbook.book.leases import Leases
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
 from trialbook.records.coordinates import Kind
@@ -82,11 +84,13 @@ class StudySummary:
         best_trial: Number of its best trial; ``None`` without one, with several objectives, or of
             replicates.
         best_value: Its value, likewise.
+        silent: How many of its RUNNING trials have a worker that gives no sign of life.
     """
 
     study: StudyRecord
     best_trial: int | None
     best_value: float | None
+    silent: int
 
 
 class CoverageIndex:
@@ -190,8 +194,9 @@ def study_summaries(*, storage: Storage = None) -> list[StudySummary]:
     """
     summaries = []
     with opened(storage) as reader:
+        silent = Counter(study_id for _, _, study_id in Leases(reader.book).expired())
         for study in reader.studies():
             best = reader.leader(study)
             number, value = (None, None) if best is None else (best.number, best.values[0])
-            summaries.append(StudySummary(study, number, value))
+            summaries.append(StudySummary(study, number, value, silent[study.study_id]))
     return summaries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -34,12 +33,8 @@ if TYPE_CHECKING:
 def ls(format: Format, storage: str | None) -> None:  # noqa: A002
     """List the studies of the book."""
     from trialbook import analysis
-    from trialbook.analysis.opening import opened
-    from trialbook.book.leases import Leases
 
-    with opened(storage) as reader:
-        summaries = analysis.study_summaries(storage=reader.book)
-        silent = Counter(study_id for _, _, study_id in Leases(reader.book).expired())
+    summaries = analysis.study_summaries(storage=storage)
     match format:
         case Format.JSON:
             write_json_rows(map(_json, summaries))
@@ -49,10 +44,10 @@ def ls(format: Format, storage: str | None) -> None:  # noqa: A002
             write_table(_COLUMNS, map(_row, summaries))
         case Format.TABLE:
             write_note("the book holds no study yet")
-    for study in (summary.study for summary in summaries):
-        if silent[study.study_id]:
+    for summary in summaries:
+        if summary.silent:
             write_note(
-                f"{shlex.quote(study.name)}: {counted(silent[study.study_id], 'trial')} RUNNING "
+                f"{shlex.quote(summary.study.name)}: {counted(summary.silent, 'trial')} RUNNING "
                 "without a sign of life from the worker; 'trialbook reap' tries again"
             )
 
@@ -119,6 +114,7 @@ def _json(summary: StudySummary) -> dict[str, object]:
         "directions": study.directions,
         "trials": sum(study.states.values()),
         "states": {state: study.states.get(state, 0) for state in _STATES},
+        "silent": summary.silent,
         "best_value": summary.best_value,
         "best_trial": summary.best_trial,
         "created_s": study.created_s,
