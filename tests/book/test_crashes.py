@@ -68,20 +68,30 @@ def test_a_killed_process_loses_no_result_and_at_most_the_flush_interval(url: st
     BookStorage(url).close()
     _, (said,) = in_processes([PREAMBLE + ACKNOWLEDGED, PREAMBLE + LOGGING], url, killed=True)
     storage = _sound(url)
-    reader = Reader(storage.book)
-    trials = list(reader.trials("told"))[:20]
+    trials = list(Reader(storage.book).trials("told"))[:20]
     assert [trial.values for trial in trials] == [(float(n),) for n in range(20)]
     assert [trial.params[0].value for trial in trials] == [n / 20 for n in range(20)]
     assert all(trial.attempt and trial.attempt.series[0].count == 1 for trial in trials)
-    attempt = reader.trial("logging/0").attempt
+    losses_s = [_lost_s(storage, "logging", float(said))]
+    while losses_s[-1] > 0.55:  # where every core is busy, the flusher may be late
+        study = f"logging {len(losses_s)}"
+        assert len(losses_s) < 8, losses_s
+        again = LOGGING.replace('"logging"', repr(study))
+        ((said,),) = in_processes([PREAMBLE + again], url, killed=True)
+        losses_s.append(_lost_s(storage, study, float(said)))
+    storage.close()
+
+
+def _lost_s(storage: BookStorage, study: str, died_s: float) -> float:
+    """How old the oldest point is that a killed process has lost."""
+    reader = Reader(storage.book)
+    attempt = reader.trial(f"{study}/0").attempt
     assert attempt is not None
     series = reader.series(attempt.attempt_id)
     for name in ("elapsed", "objective"):
         kept = series[name]
         assert kept.steps.tolist() == list(range(len(kept)))  # no holes: only the end is missing
-        # Half a second more than the interval: the tests beside this one keep every core busy.
-        assert float(said) - kept.last <= 1.0
-    storage.close()
+    return died_s - min(series[name].last for name in ("elapsed", "objective"))
 
 
 POINTS = [

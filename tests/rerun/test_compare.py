@@ -165,6 +165,21 @@ def test_a_failed_trial_is_the_same_when_it_fails_with_the_same_exception():
     assert (difference.recorded, difference.rerun) == ("FAIL (ValueError)", "FAIL (KeyError)")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (End("FAIL", exit_code=3), End("FAIL", exit_code=3), True),
+        (End("FAIL", exit_code=3), End("FAIL", exit_code=4), False),
+        (End("FAIL", exit_code=0), End("FAIL"), True),
+        (End("FAIL", signal="SIGKILL"), End("FAIL", signal="SIGSEGV"), False),
+    ],
+)
+def test_an_end_is_the_same_with_the_same_status_and_signal(one, other, same):
+    ended = results(end=one, returned=None, values=None)
+    found = compared(ended, replace(ended, end=other), EXACT).differences
+    assert [difference.what for difference in found] == ([] if same else ["end"])
+
+
 def test_addresses_in_a_returned_text_are_no_difference():
     one = results(returned="<object object at 0x7f00aa>")
     other = results(returned="<object object at 0x7fffbb>")
