@@ -1,7 +1,7 @@
 """How often Python looks for garbage while a process imports what stays until its end.
 
 Modules, functions and classes are no garbage. Python looks at them again and again while they are
-imported, and once more when the process ends: together a third of the time of a short process.
+imported, and once more when the process ends: together a quarter of the time of a short command.
 """
 
 from __future__ import annotations
