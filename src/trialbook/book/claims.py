@@ -8,6 +8,7 @@ a trial goes back in ``retrying.py``.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from sqlalchemy import (
@@ -154,6 +155,24 @@ def waiting_again(connection: Connection, study_id: int) -> int:
     """How many trials were given back and wait to be tried again."""
     row = _waiting_again.row(connection, study_id=study_id)
     return 0 if row is None else int(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How much of a study's budget is used up.
+
+    Args:
+        taken: Trials that run, have finished or wait to be tried again; see ``taken``.
+        waiting: Those of them that wait.
+    """
+
+    taken: int
+    waiting: int
+
+
+def budget_use(connection: Connection, study_id: int) -> BudgetUse:
+    """How much of a study's budget is used up."""
+    return BudgetUse(taken(connection, study_id), waiting_again(connection, study_id))
 
 
 def lock_study(connection: Connection, study_id: int) -> None:

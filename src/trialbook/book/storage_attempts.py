@@ -71,6 +71,11 @@ class AttemptStorage(StorageLife):
             self._cache.created(study_id, claimed.trial_id)
         return claimed
 
+    def budget_use(self, study_id: int) -> claims.BudgetUse:
+        """How much of a study's budget is used up."""
+        with self.book.reading() as connection:
+            return claims.budget_use(connection, study_id)
+
     def place_replicates(self, study_id: int, wanted: Sequence[Replicate]) -> int:
         """Add those replicates as WAITING trials that a study does not have; how many.
 

@@ -7,7 +7,6 @@ from typing import cast
 
 from optuna.trial import TrialState as OptunaState
 
-from trialbook.book.claims import taken, waiting_again
 from trialbook.book.ranking import Contender, is_feasible, ranked
 from trialbook.book.storage import BookStorage
 from trialbook.records.replicates import runs_given_trials
@@ -70,9 +69,8 @@ class Standing:
             if self._direction is not None and trial.state is OptunaState.COMPLETE:
                 feasible = is_feasible(trial.system_attrs)
                 contenders.append(Contender(trial.number, tuple(trial.values), feasible))
-        with self._storage.book.reading() as connection:
-            going = counts.get("RUNNING", 0) + waiting_again(connection, self._study_id)
-            done = taken(connection, self._study_id) - going
+        use = self._storage.budget_use(self._study_id)
+        done = use.taken - use.waiting - counts.get("RUNNING", 0)
         if self._done_before is None:
             self._done_before = done
         first = ranked(contenders, self._direction)[:1] if self._direction is not None else []

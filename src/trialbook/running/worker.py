@@ -266,12 +266,10 @@ class Worker:
             return False
         if self._child is not None and self._child.usable:
             return False
-        from trialbook.book.claims import taken, waiting_again
-
-        study_id = self._job.study_id
-        with self._leases.book() as storage, storage.book.reading() as connection:
-            is_met = taken(connection, study_id) >= order.budget
-            return is_met and not waiting_again(connection, study_id)
+        self._leases.reap()  # a trial whose worker was lost is to be tried again
+        with self._leases.book() as storage:
+            use = storage.budget_use(self._job.study_id)
+        return use.taken >= order.budget and not use.waiting
 
     def _run_next(self, child: SupervisedChild, order: Next) -> None:
         keeper = self._leases
