@@ -116,7 +116,7 @@ def test_without_a_best_trial_the_first_is_held_against(storage: BookStorage):
     assert found.groups[0].texts == ("data: train (sha256:aaaaaaaa -> sha256:bbbbbbbb)",)
     assert found.tracked == 5
     assert found.unknown[Kind.DATA] == (4,)
-    assert found.unknown[Kind.CODE] == (0, 1, 2, 3, 4)
+    assert found.unknown[Kind.CODE] == found.unknown[Kind.EXECUTION] == (0, 1, 2, 3, 4)
 
 
 def test_objectives_of_one_file_and_arguments_of_a_program_are_told_apart(
@@ -151,6 +151,7 @@ def test_objectives_of_one_file_and_arguments_of_a_program_are_told_apart(
         ((2,), ("execution: objective tune.py:easy -> tune.py:hard",), True),
     ]
     assert found.of_another_problem((Kind.CODE,)) == 1
+    assert Kind.EXECUTION not in found.unknown
     assert [row.differs for row in analysis.trial_rows("scripts", storage=storage.url)] == [
         (),
         ("execution: arguments --trials 3 -> --trials 9",),

@@ -28,6 +28,11 @@ def _texts(before: Program, here: Program) -> list[tuple[str, str | None, str | 
 def test_a_launch_that_is_damaged_is_none():
     assert brief_launch("{") is None
     assert brief_launch('{"state": {"isolation": "none"}}') is None
+    assert brief_launch('{"state": {"$text": "no hexadecimal digits"}}') is None
+
+
+def test_an_argument_may_be_no_utf_8():
+    assert _run_by(FILE, "python", "t.py", "caf\udce9").arguments == ("caf\udce9",)
 
 
 @pytest.mark.parametrize(

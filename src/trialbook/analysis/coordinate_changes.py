@@ -151,7 +151,8 @@ class CoordinateChanges:
         groups: Those that differ from it, the group of the first trial first; a trial is in one.
         versions: The versions of each coordinate, the reference's first.
         unknown: Trials of which a coordinate cannot be compared, since it was not recorded for
-            them or for the reference, or its snapshot cannot be read.
+            them or for the reference, or its snapshot cannot be read; of the execution their
+            program.
     """
 
     reference: Reference | None
@@ -225,12 +226,7 @@ def changes_of(
     marks = {}
     if any(unknown.values()):  # else the coordinates say it all
         marks = {one.number: one.differs for one in differing_trials(reader, study.name)}
-    programs = {
-        number: differences
-        for way in launched
-        if (differences := held.of_program(way.program))
-        for number in way.trials
-    }
+    programs = {n: held.of_program(way.program) for way in launched for n in way.trials}
     groups: dict[tuple[Differences, tuple[str, ...]], list[int]] = {}
     for row, by in found:
         in_coordinates = tuple(one for kind in KINDS for one in by[kind] or ())
@@ -239,6 +235,9 @@ def changes_of(
             differences = in_coordinates + programs.get(number, ())
             if differences or said:
                 groups.setdefault((differences, said), []).append(number)
+    every = (number for row in named for number in row.trials)
+    without = every if reference.program is None else (n for n in every if n not in programs)
+    unknown[Kind.EXECUTION] = tuple(sorted(without))
     return CoordinateChanges(
         reference,
         tracked,

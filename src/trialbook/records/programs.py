@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
+from trialbook.records.canonical import parsed
 from trialbook.records.code import EntryPoint
 from trialbook.records.coordinates import Kind
 from trialbook.records.execution import Isolation
@@ -73,7 +74,17 @@ def brief_launch(document: str | bytes) -> BriefLaunch | None:
     """The launch that the document of an execution's snapshot holds; ``None`` when damaged."""
     try:
         return msgspec.json.decode(document, type=_Execution).state
+    except msgspec.ValidationError:
+        return _tagged_launch(document)
     except msgspec.DecodeError:
+        return None
+
+
+def _tagged_launch(document: str | bytes) -> BriefLaunch | None:
+    """The same where a text is in its tagged form, as an argument that is no UTF-8."""
+    try:
+        return msgspec.convert(parsed(document), _Execution).state
+    except (msgspec.MsgspecError, ValueError, TypeError):
         return None
 
 
@@ -82,10 +93,9 @@ def program_differences(before: Program, here: Program) -> tuple[CoordinateDiffe
     found = []
     if None not in (before.name, here.name) and not _is_same_objective(before, here):
         found.append((OBJECTIVE, before.objective, here.objective))
-    if before.arguments is not None and here.arguments is not None:
-        texts = _apart(before.arguments, here.arguments)
-        if before.arguments != here.arguments:
-            found.append((ARGUMENTS, *texts))
+    first, second = before.arguments, here.arguments
+    if first is not None and second is not None and first != second:
+        found.append((ARGUMENTS, *_apart(first, second)))
     return tuple(CoordinateDifference(str(Kind.EXECUTION), *one) for one in found)
 
 

@@ -25,8 +25,7 @@ from trialbook.errors import (
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.differences import coordinate_differences
 from trialbook.records.environment import EnvironmentState
-from trialbook.records.execution import LaunchState
-from trialbook.records.recorded_command import recorded_command
+from trialbook.records.programs import BriefLaunch, brief_launch
 from trialbook.records.verdict import CoordinateDifference
 
 PROBLEM = (Kind.CODE, Kind.DATA, Kind.CONFIG)
@@ -69,18 +68,15 @@ class ComparedStudy:
         return None if spec is None else spec.search.seed
 
     @property
-    def launch(self) -> LaunchState | None:
+    def launch(self) -> BriefLaunch | None:
         """How the process of its newest tracked trial was started; ``None`` when unknown."""
         snapshot = self.snapshots.get(Kind.EXECUTION)
-        return None if snapshot is None else snapshot.state_as(LaunchState)
+        return None if snapshot is None else brief_launch(snapshot.document)
 
     @property
     def objective(self) -> str | None:
         """The objective in its module or file; ``None`` when that is not recorded."""
-        if self.launch is None or self.launch.entry.name is None:
-            return None
-        entry = self.launch.entry
-        return f"{entry.module or entry.path or '?'}:{entry.name}"
+        return None if self.launch is None else self.launch.program.objective
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -88,10 +84,7 @@ class ComparedStudy:
 
         Empty where a worker ran the trials: no argument reaches an objective there.
         """
-        if self.launch is None:
-            return ()
-        command = recorded_command(self.launch.argv)
-        return () if command.is_worker else (*command.options, *command.arguments)
+        return () if self.launch is None else self.launch.program.arguments or ()
 
 
 def compared_studies(
