@@ -8,8 +8,6 @@ the running one importable.
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -42,6 +40,7 @@ _LIST_PROGRAM = (
     "import json; from importlib.metadata import distributions; "
     "print(json.dumps([[d.metadata['Name'], d.version] for d in distributions()]))"
 )
+_PIP_PROGRAM = "import pip; print(pip.__version__)"
 _PIP_WITH_PYTHON = (22, 3)  # the first that installs for another interpreter, by --python
 _PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_FIND_LINKS")
 _UV_VARIABLES = (
@@ -171,7 +170,7 @@ def _interpreter(wanted: Interpreter) -> Path | None:
     """An interpreter of exactly the recorded version, ``None`` when there is none."""
     asked = (wanted.implementation, wanted.version)
     if (platform.python_implementation(), platform.python_version()) == asked:
-        return Path(getattr(sys, "_base_executable", None) or sys.executable)
+        return _own_base()
     minor = wanted.version.rpartition(".")[0]
     stem = "pypy" if wanted.implementation == "PyPy" else "python"
     for name in (f"{stem}{wanted.version}", f"{stem}{minor}", f"{stem}3", stem):
@@ -185,6 +184,11 @@ def _interpreter(wanted: Interpreter) -> Path | None:
         if found is not None and _version_of(found) == asked:
             return Path(found)
     return None
+
+
+def _own_base() -> Path:
+    """The interpreter that runs this program, outside of any virtual environment."""
+    return Path(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def _version_of(python: str) -> tuple[str, ...] | None:
@@ -244,15 +248,17 @@ def _build_with_pip(recipe: Recipe, directory: Path) -> None:
     _run([str(recipe.python), "-I", "-m", "venv", "--without-pip", str(directory)], environment)
     if recipe.requirements:
         # pip lives elsewhere, so that the built environment holds what was recorded only.
-        installer = directory / "installer"
+        installer: Path | None = None
         python = sys.executable
         if not _has_pip_for(recipe.python):
+            installer = directory / "installer"
             python = str(_python_of(installer))
             _run([str(recipe.python), "-I", "-m", "venv", str(installer)], environment)
         install = [python, "-I", "-m", "pip", "--python", str(_python_of(directory)), "install"]
         install += ["--no-deps", "--disable-pip-version-check", "--no-input", *options]
         _run([*install, "-r", str(_requirements(recipe, directory))], environment)
-        shutil.rmtree(installer, ignore_errors=True)
+        if installer is not None:
+            shutil.rmtree(installer)
 
 
 def _has_pip_for(python: Path) -> bool:
@@ -261,10 +267,11 @@ def _has_pip_for(python: Path) -> bool:
     Its code runs in that interpreter, so it has to be the one that Trialbook itself runs in;
     making an environment for another pip takes five times as long as to install with one.
     """
-    base = getattr(sys, "_base_executable", None) or sys.executable
-    if importlib.util.find_spec("pip") is None or python != Path(base):
+    if python != _own_base():
         return False
-    numbers = re.findall(r"\d+", importlib.metadata.version("pip"))
+    # Asked as it will be called: a pip of the user's own directory is not found then.
+    version = _answer([sys.executable, "-I", "-c", _PIP_PROGRAM])
+    numbers = re.findall(r"\d+", version or "")
     return tuple(int(number) for number in numbers[:2]) >= _PIP_WITH_PYTHON
 
 
