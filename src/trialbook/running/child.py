@@ -9,7 +9,6 @@ It ends when its worker ends. Claims and budgets are no business of it.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import select
 import signal
@@ -199,8 +198,6 @@ class Child:
             from trialbook.running.rehearsal import rehearse
 
             rehearse(job.search, session.snapshots)
-            # A trial that looks for garbage would copy every page of what was imported here.
-            gc.freeze()
         self._is_ready = True
         return Ready(
             self._isolation,

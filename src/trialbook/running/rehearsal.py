@@ -77,4 +77,4 @@ def rehearse(search: SearchSettings, snapshots: Iterable[Snapshot]) -> None:
         finally:
             storage.close()
     gc.collect()
-    gc.freeze()  # children need not copy the pages of what is here already
+    gc.freeze()  # a trial that looks for garbage would copy every page of what is here already
