@@ -99,7 +99,7 @@ class Reader:
 
         Raises:
             NotFoundError: There is neither.
-            BadReferenceError: ``STUDY/best`` of a study with several objectives.
+            BadReferenceError: ``STUDY/best`` of several objectives, or of replicates.
         """
         reference = study_or_trial(text)
         if isinstance(reference, str):
@@ -122,7 +122,8 @@ class Reader:
 
         Raises:
             NotFoundError: There is no such study or trial, or it was deleted.
-            BadReferenceError: The text names no trial, or ``best`` of several objectives.
+            BadReferenceError: The text names no trial, or ``best`` of several objectives or of
+                replicates.
         """
         if isinstance(reference, str):
             reference = trial_reference(reference)
@@ -203,7 +204,7 @@ class Reader:
     def leader(self, study: StudyRecord) -> Contender | None:
         """Number and value of the best trial; ``None`` where there is none.
 
-        None is the best with several objectives, nor of replicates: that one had the luckiest seed.
+        With several objectives no trial is the best; of replicates the best had the luckiest seed.
         """
         if len(study.directions) > 1:
             return None

@@ -185,7 +185,7 @@ def _write_best(outcome: RunOutcome, storage: str | None) -> None:
     """The best trials to stdout, the front when there are several objectives."""
     from trialbook.analysis.opening import opened
     from trialbook.cli.study_page import write_ranking
-    from trialbook.errors import NotFoundError
+    from trialbook.errors import BadReferenceError, NotFoundError
 
     if not outcome.state.states.get("COMPLETE"):
         write_note("no trial is complete")
@@ -197,7 +197,8 @@ def _write_best(outcome: RunOutcome, storage: str | None) -> None:
         else:
             try:
                 trials, ranked = reader.best(outcome.study, _BEST_SHOWN), True
-            except NotFoundError as error:  # complete ones, but none that keeps its constraints
+            # Complete ones, but none that keeps its constraints; or replicates.
+            except (BadReferenceError, NotFoundError) as error:
                 write_note(error.what)
                 return
         write_ranking(reader, record, trials, Format.TABLE, ranked=ranked)
