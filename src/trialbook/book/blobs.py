@@ -1,11 +1,10 @@
 """Blobs in the book: small contents in their row, larger ones where the book's setting says.
 
 Content is stored once. It is checked against its digest on its way in; reading is in
-``blob_contents.py``. What is
-no row is written before the transaction that names it: a file beside an SQLite book takes its place
-inside it (``blob_files.py``), an object of another location lies under a name of its content
-(``blob_parts.py``), and does no harm when nothing comes to name it. Where larger contents go is in
-``artifact_setting.py``; the row of each says where it lies.
+``blob_contents.py``. What is no row is written before the transaction that names it: a file beside
+an SQLite book takes its place inside it (``blob_files.py``), an object of another location lies
+under a name of its content (``blob_parts.py``), and does no harm when nothing comes to name it.
+Where larger contents go is in ``artifact_setting.py``; the row of each says where it lies.
 """
 
 from __future__ import annotations
