@@ -69,7 +69,14 @@ def test_of_arguments_those_are_told_that_differ(before, here, texts):
     assert found == ([] if texts is None else [("arguments", *texts)])
 
 
-def test_the_arguments_of_a_worker_are_nobodys():
-    worker = _run_by(FILE, "python", "/lib/trialbook/running/start.py", "child", "6", "1107")
-    assert worker.arguments is None
-    assert _texts(worker, _run_by(FILE, "python", "t.py", "--model", "b")) == []
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("python", "/lib/trialbook/running/start.py", "child", "6", "1107"),
+        ("python", "-m", "ipykernel_launcher", "-f", "/run/kernel-3f2a.json"),
+    ],
+)
+def test_the_arguments_of_a_worker_and_of_a_kernel_are_nobodys(argv: tuple[str, ...]):
+    found = _run_by(FILE, *argv)
+    assert found.arguments is None
+    assert _texts(found, _run_by(FILE, "python", "t.py", "--model", "b")) == []

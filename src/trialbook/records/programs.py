@@ -32,7 +32,8 @@ class Program:
         path: Its file, ``None`` when it is a module.
         name: Qualified name of the objective there; ``None`` when it was not found out.
         arguments: What the user gave the interpreter and the program on the command line. ``None``
-            where a worker ran the trial: no argument reaches an objective there.
+            where a worker or a notebook ran the trial: no argument of the user's reaches an
+            objective there.
     """
 
     module: str | None
@@ -61,8 +62,10 @@ class BriefLaunch:
     def program(self) -> Program:
         """What it ran."""
         command = recorded_command(self.argv)
-        arguments = None if command.is_worker else (*command.options, *command.arguments)
-        return Program(self.entry.module, self.entry.path, self.entry.name, arguments)
+        given = None
+        if not (command.is_worker or command.is_kernel):
+            given = (*command.options, *command.arguments)
+        return Program(self.entry.module, self.entry.path, self.entry.name, given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ _WITH_VALUE = ("W", "X", "c", "m")
 _KEPT_FLAGS = "bBOu"
 _KEPT_WITH_VALUE = ("W", "X")
 _START = "/trialbook/running/start.py"
+_KERNELS = ("ipykernel_launcher", "ipykernel", "colab_kernel_launcher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class RecordedCommand:
     def is_worker(self) -> bool:
         """Whether it started a process of Trialbook: its arguments are not the user's."""
         return self.target.endswith(_START)
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it started a notebook's kernel: its arguments are others in every session."""
+        return self.module in _KERNELS
 
 
 def recorded_command(argv: Sequence[str]) -> RecordedCommand:

@@ -82,7 +82,7 @@ class ComparedStudy:
     def arguments(self) -> tuple[str, ...]:
         """What the user gave the interpreter and the program on the command line.
 
-        Empty where a worker ran the trials: no argument reaches an objective there.
+        Empty where a worker or a notebook ran the trials (``records/programs.py``).
         """
         return () if self.launch is None else self.launch.program.arguments or ()
 

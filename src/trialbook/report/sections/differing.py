@@ -67,7 +67,7 @@ def _found(source: ReportSource, changes: CoordinateChanges) -> list[Block]:
                 f"{counted(changes.tracked, 'tracked trial')} ran with the same {listed(same)}: "
                 "compared were the loaded files, declared data, keys of the configuration, "
                 "interpreter, machine and packages, the objective, and the arguments of the "
-                "program where it was not a worker."
+                "program where it was neither a worker nor a notebook."
             )
         ]
     blocks: list[Block] = []
