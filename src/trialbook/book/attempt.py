@@ -37,7 +37,7 @@ FULL_POINTS = 100_000
 
 
 class Attempt(Resumable):
-    """The pending writes of one held attempt; safe for threads.
+    """One held attempt; safe for threads.
 
     Made by ``BookStorage.begin_attempt``.
 
