@@ -146,6 +146,7 @@ def test_killed_inside_a_transaction_leaves_all_or_nothing(url: str) -> None:
         assert (trial.state, trial.values, trial.record_digest) == ("RUNNING", None, None), point
         assert [param.value for param in trial.params] == [0.5], point
         assert trial.attempt is not None, point
+        assert trial.attempt.end_reason is None, point
         assert [s.count for s in trial.attempt.series] == [1], point
     storage.close()
 

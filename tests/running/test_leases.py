@@ -1,5 +1,6 @@
 """Leases of workers: renewed whatever the child does, lost to a reaper, left at the end."""
 
+import itertools
 import os
 import signal
 import sys
@@ -82,6 +83,8 @@ def test_a_lease_is_renewed_whatever_the_trial_does_and_after_it_expired_unreape
     ends_s = {lease_ends_s(storage)}
     lab.wait_until(lambda: ends_s.add(lease_ends_s(storage)) or len(ends_s) == 4)
     assert reap(storage) == ()
+    apart_s = [later - sooner for sooner, later in itertools.pairwise(sorted(ends_s))]
+    assert max(apart_s) < 4, "it was over before it was renewed"
 
     stop_outside_a_transaction(storage, worker)
     lab.wait_until(lambda: lapse_s(storage) > 0.2)
@@ -161,13 +164,17 @@ def test_workers_of_another_host_are_reaped_when_their_lease_is_over(lab, storag
 def test_workers_reap_each_others_trials(lab, storage) -> None:
     """The second run does it by itself, without a command, and while it runs a trial."""
     lab.write(PATIENT)
-    first = lab.started("--lease", "2", "--retries", "backoff_s=0.01", budget=1)
+    first = lab.started("--lease", "3600", "--retries", "backoff_s=0.01", budget=1)
     _, worker = began(lab)
     with storage.book.writing() as connection:
         connection.exec_driver_sql("UPDATE tb_worker SET host = 'elsewhere'")
     stop_outside_a_transaction(storage, first.pid, worker)
-    second = lab.started(budget=2)
-    began(lab, 2)  # the new trial, or the one that was given back
+    second = lab.started("--lease", "2", budget=2)
+    began(lab, 2)
+    with storage.book.writing() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE tb_attempt SET lease = {NOW} - 1 WHERE ended IS NULL AND lease > {NOW} + 60"
+        )
     lab.wait_until(lambda: lab.trials()[0].attempts[0].end_reason is EndReason.LOST)
     (lab.place / "go").touch()
     _, err = second.communicate(timeout=60)
