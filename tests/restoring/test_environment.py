@@ -181,6 +181,7 @@ def test_an_environment_whose_building_was_interrupted_is_not_used(small, built,
     monkeypatch.setattr(environment, "_has_pip_for", lambda python: False)
     assert recreate(small, cache_dir=built.cache_dir) == built.python
     assert packages_of(built.python) == {"iniconfig": small.packages[0].version}
+    assert list(directory.rglob("iniconfig/__init__.py"))
     assert not list(directory.rglob("pip"))
 
 
