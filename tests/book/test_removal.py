@@ -29,6 +29,7 @@ from trialbook.book.removal import (
     remove_study,
     remove_trial,
 )
+from trialbook.book.removal_mark import removals
 from trialbook.book.seals import seal_of
 from trialbook.book.storage import BookStorage
 from trialbook.book.verification import verify
@@ -219,7 +220,11 @@ def test_a_process_that_remembers_what_was_collected_stores_it_again(
     _trial(storage, study_id, tmp_path, b"the code")
     other = Book.open(url)
     remove_trial(other, Reader(other).trial("digits/0"))
+    with other.reading() as connection:
+        before = removals(connection)
     assert collect_garbage(other).blobs == 3
+    with other.reading() as connection:
+        assert removals(connection) != before  # for whoever has looked in between
     other.close()
     _trial(storage, study_id, tmp_path, b"the code")
     assert verify(storage.book).mismatches == ()

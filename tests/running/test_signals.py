@@ -1,6 +1,7 @@
 """Signals of a scheduler: trials save what they have and are given back, and the exit code is 0."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from trialbook.records.execution import EndReason
 from trialbook.running.coordinator import Coordinator
 from trialbook.running.outcome import Limits
 from trialbook.running.progress import Silence
-from trialbook.running.signals import STOP_SIGNALS
+from trialbook.running.signals import STOP_SIGNALS, StopRequests
 
 ASKING = """
     import time
@@ -155,8 +156,8 @@ def test_a_trial_that_never_asks_may_finish_within_its_grace(lab) -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     began(lab)
-    for pid in (*children(process.pid), process.pid):
-        os.kill(pid, signal.SIGHUP)
+    assert all(ignores(pid, signal.SIGHUP) for pid in family(process.pid))
+    process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     said = until_said(process, "asking 1 running trial")
     (lab.place / "go").touch()
@@ -186,6 +187,20 @@ def test_a_second_signal_gives_back_at_once_and_ctrl_c_abandons(lab, again: sign
     else:
         assert process.returncode == 0
         assert (trial.state, trial.attempts[0].end_reason) == ("WAITING", EndReason.PREEMPTED)
+
+
+def test_signals_that_come_together_are_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial that was asked by the first one is not ended by the second."""
+    clock = SimpleNamespace(monotonic=lambda: moments_s.pop(0))
+    monkeypatch.setattr("trialbook.running.signals.time", clock)
+    moments_s = [100.0, 100.9, 101.1]
+    requests = StopRequests()
+    counts = []
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        requests.heard(number, None)
+        counts.append(requests.count)
+    assert counts == [1, 1, 2]
+    assert requests.name == "SIGUSR1"
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, *STOP_SIGNALS])
@@ -297,3 +312,12 @@ def children(pid: int) -> list[int]:
 def family(pid: int) -> list[int]:
     """A process and everything that it started, directly or not."""
     return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    """Whether a process ignores a signal; where the kernel does not say so, it is taken to."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return sys.platform != "linux"
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)", status.read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
