@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -13,13 +14,17 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy import Connection
 
+from trialbook.book import attempt_rows
 from trialbook.book.attempt import FULL_POINTS, Attempt
+from trialbook.book.attempt_rows import Batch, Identity
 from trialbook.book.reading import Reader
 from trialbook.book.retrying import Fate
 from trialbook.book.storage import BookStorage
 from trialbook.errors import (
     AttemptFencedError,
+    BookError,
     BookUnreachableError,
     InvalidInputError,
     InvalidMetricError,
@@ -516,6 +521,32 @@ def test_a_flush_in_the_background_that_fails_is_said_and_tried_again(
     storage.set_trial_user_attr(attempt.trial_id, "u", 1)
     _until(lambda: elsewhere.get_trial(attempt.trial_id).user_attrs == {"u": 1})
     assert "no space" in caplog.text
+
+
+def test_what_is_told_while_a_write_fails_comes_after_what_it_was_to_write(
+    begin: Begin, storage: BookStorage, elsewhere: BookStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, refused = begin(), threading.Event()
+    plain = attempt_rows.write_own
+
+    def write(connection: Connection, identity: Identity, batch: Batch) -> None:
+        if not refused.is_set() and "loss" in batch.series:
+            storage.set_trial_user_attr(attempt.trial_id, "u", 2)
+            attempt.log({"loss": 2.0}, 1, 0.0)
+            refused.set()
+            raise BookError("not now")
+        plain(connection, identity, batch)
+
+    monkeypatch.setattr(attempt_rows, "write_own", write)
+    storage.set_trial_user_attr(attempt.trial_id, "u", 1)
+    attempt.log({"loss": 1.0}, 0, 0.0)
+    with suppress(BookError):  # the thread may have been first
+        attempt.flush()
+    assert refused.wait(30)
+    storage.set_trial_state_values(attempt.trial_id, TrialState.COMPLETE, (1.0,))
+    assert elsewhere.get_trial(attempt.trial_id).user_attrs == {"u": 2}
+    series = Reader(elsewhere.book).series(_attempt(elsewhere).attempt_id)
+    assert series["loss"].values.tolist() == [1.0, 2.0]
 
 
 def test_a_dead_attempt_is_ended_once(

@@ -27,7 +27,7 @@ _PARKED_S = 5.0
 _RETRY_S = 2.0
 
 
-class Pending(Protocol):
+class Flushable(Protocol):
     """What the flusher needs of an attempt."""
 
     def due(self, now: float) -> bool:
@@ -47,7 +47,7 @@ class Flusher:
     """
 
     def __init__(
-        self, held: Callable[[], Collection[Pending] | None], failed: Callable[[Exception], None]
+        self, held: Callable[[], Collection[Flushable] | None], failed: Callable[[Exception], None]
     ) -> None:
         self._held = held
         self._failed = failed
@@ -118,7 +118,7 @@ class Flusher:
                 self._failed(error)
                 time.sleep(_RETRY_S)
 
-    def _flush(self, held: Collection[Pending]) -> None:
+    def _flush(self, held: Collection[Flushable]) -> None:
         now = time.monotonic()
         for attempt in held:
             if attempt.due(now):
