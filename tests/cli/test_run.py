@@ -19,6 +19,8 @@ from trialbook.book.reading import Reader
 from trialbook.book.storage import BookStorage
 from trialbook.cli.main import exit_code_of_command
 from trialbook.records.execution import EndReason
+from trialbook.running.outcome import RunEnd, RunOutcome
+from trialbook.running.progress import RunState, TrialEnd
 
 from ..terminals import OnTerminal
 
@@ -181,6 +183,34 @@ def test_first_failures_end_the_run_with_the_last_error(lab: Path, run) -> None:
     assert result.code == 1
     assert "OSError: 2!" in result.err.splitlines()[-3]
     assert [trial.state for trial in trials()] == ["FAIL"] * 3
+
+
+@pytest.mark.parametrize(
+    ("end", "states", "code", "says"),
+    [
+        (RunEnd.BUDGET, {"PRUNED": 1}, 0, ""),
+        (RunEnd.BUDGET, {"FAIL": 1}, 1, "every trial of this run failed"),
+        (RunEnd.TIME, {"FAIL": 1}, 1, "the time is over"),
+        (RunEnd.BUDGET, {"RUNNING": 1}, 5, "1 trial is RUNNING elsewhere"),
+        (RunEnd.BUDGET, {"PRUNED": 1, "RUNNING": 2}, 5, "2 trials are RUNNING elsewhere"),
+        (RunEnd.TIME, {"RUNNING": 1}, 0, "the time is over"),
+        (RunEnd.PREEMPTED, {"RUNNING": 1}, 0, "the same command goes on"),
+        (RunEnd.DRAINED, {"FAIL": 1}, 130, "the same command goes on"),
+        (RunEnd.ABANDONED, {}, 130, "the same command goes on"),
+    ],
+)
+def test_the_code_says_how_a_run_ended(
+    lab: Path, run, monkeypatch: pytest.MonkeyPatch, end: RunEnd, states, code: int, says: str
+) -> None:
+    ended = tuple(
+        TrialEnd(number, state, None, None)
+        for number, state in enumerate(state for state in states if state != "RUNNING")
+    )
+    outcome = RunOutcome("train", end, RunState("train", 1, 1, states=states), ended)
+    monkeypatch.setattr("trialbook.running.run.run_study", lambda *_: outcome)
+    said = run("train.py:objective")
+    assert (said.code, said.out) == (code, "")
+    assert says in said.err
 
 
 def test_a_run_that_is_not_as_recorded_is_refused_with_the_ways_out(

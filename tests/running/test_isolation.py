@@ -69,10 +69,12 @@ def test_what_only_imported_openmp_may_fork_and_the_probe_tells_when_a_region_wo
         "region = ctypes.CDLL(path).GOMP_parallel\n"
         "free = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)\n"
         "region(free, None, ctypes.c_uint(2), ctypes.c_uint(0))\n"
-        "after = isolation.parallel_region_returns(path, 1)\n"
-        "print(imported, before, after)\n"
+        "isolation._other_threads = lambda: None\n"
+        "isolation.parallel_region_returns.__defaults__ = (1,)\n"
+        "after = isolation.fork_safety()\n"
+        "print(imported, before, after.safe, 'would hang' in after.reason)\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
-    assert result.stdout.split() == ["True", "True", "False"], result.stderr
+    assert result.stdout.split() == ["True", "True", "False", "True"], result.stderr
