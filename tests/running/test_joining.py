@@ -353,7 +353,7 @@ def test_an_idle_worker_sees_a_budget_that_grows_and_leaves_after_a_while_or_whe
 
     machine.raise_budget(4)
     asked = Heard(on_trial=lambda _: ask_to_leave(machine))
-    outcome = join_study(replace(options, idle_exit_s=3600.0), asked)
+    outcome = join_study(replace(options, idle_exit_s=60.0), asked)
     assert (outcome.end, len(outcome.trials)) == (RunEnd.ASKED, 1)
     assert "was asked to leave" in asked.said_[-1]
 
