@@ -155,21 +155,23 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_trial_of_a_worker_that_is_killed_is_tried_again_at_once(lab) -> None:
     """The run notices the death itself and does not wait for the lease of an hour."""
     lab.write(
-        PARENT_OF
-        + """
-    from pathlib import Path
-    def objective(trial):
-        x = trial.suggest_float("x", 0, 1)
-        marker = Path(__file__).with_name("killed")
-        if trial.number == 1 and not marker.exists():
-            marker.touch()
-            # The worker supervises a template, which forked this process.
-            os.kill(parent_of(os.getppid()), signal.SIGKILL)
-            signal.pause()
-        return x
-    """
+        """
+        import os, signal
+        from pathlib import Path
+        def objective(trial):
+            x = trial.suggest_float("x", 0, 1)
+            marker = Path(__file__).with_name("killed")
+            if trial.number == 1 and not marker.exists():
+                marker.write_text(str(os.getpid()))
+                os.kill(os.getppid(), signal.SIGKILL)
+                signal.pause()
+            return x
+        """
     )
-    outcome = lab.run("budget: {trials: 4}\nretries: {backoff_s: 0.01}\nlease: 3600")
+    settings = "isolation: none\nretries: {backoff_s: 0.01}\nlease: 3600"
+    outcome = lab.run(f"budget: {{trials: 4}}\n{settings}")
+    trial = int((lab.place / "killed").read_text())
+    lab.wait_until(lambda: not _lives(trial))  # though nobody told it, and it heard of nothing
     trials = lab.trials()
     assert [trial.state for trial in trials] == ["COMPLETE"] * 4
     first, second = trials[1].attempts
