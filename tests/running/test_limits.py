@@ -14,12 +14,13 @@ def test_a_trial_that_hangs_is_ended_and_one_that_shows_progress_goes_on(lab) ->
             if trial.number == 0:
                 threading.Event().wait()
             if trial.number == 1:
-                for step in itertools.count():
+                began_s = time.monotonic()
+                for step in itertools.count():  # either for longer than the limit of progress
                     time.sleep(0.1)
-                    if step % 2:
-                        trial.log({"loss": 1.0})
-                    else:
+                    if time.monotonic() - began_s < 3.4:
                         trial.report(1.0, step)
+                    else:
+                        trial.log({"loss": 1.0})
             return 0.0
         """
     )

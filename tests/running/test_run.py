@@ -41,8 +41,8 @@ def test_two_workers_run_exactly_the_budget_and_a_later_run_goes_on(
         SEEN = os.environ["CUDA_VISIBLE_DEVICES"]
         def objective(trial):
             trial.set_user_attr("seen", SEEN)
-            Path(__file__).with_name(f"{SEEN}.seen").touch()
-            while trial.number < 2 and len(list(Path(__file__).parent.glob("*.seen"))) < 2:
+            Path(__file__).with_name(f"{trial.number}.began").touch()
+            while trial.number < 2 and len(list(Path(__file__).parent.glob("*.began"))) < 2:
                 time.sleep(0.01)  # until the other worker is there
             x = trial.suggest_float("x", -1, 1)
             return x * x
