@@ -15,6 +15,7 @@ from trialbook.records.coordinates import CoordinateDigests, Kind
 from trialbook.records.verdict import CoordinateDifference
 from trialbook.report.document import Notice, Paragraph, Section, TableBlock, Tone
 from trialbook.report.evidence import evidence
+from trialbook.report.proofs.recorded import code
 from trialbook.report.sections.differing import differing
 from trialbook.report.sections.trials import exclusions
 from trialbook.report.source import ReportOptions, ReportSource, report_source
@@ -125,6 +126,20 @@ def test_another_objective_is_a_warning_and_other_arguments_are_told(of):
         ("1", 1, "objective t.py:easy -> t.py:hard"),
         ("2, 3", 2, "arguments --model a -> --model b"),
     )
+
+
+def test_code_that_is_the_same_is_not_said_to_be_without_its_other_objectives(tmp_path: Path):
+    storage = BookStorage(tmp_path / "book.db")
+    tracked(storage)
+    other = CoordinateDifference(str(Kind.EXECUTION), "objective", "t.py:easy", "t.py:hard")
+    with opened(storage.url) as reader:
+        source = report_source(reader, STUDY, ReportOptions(figures=False))
+        changes = replace(source.account.changes, groups=(ChangedTrials((1,), (other,)),))
+        proof = code(replace(source, account=replace(source.account, changes=changes)))
+    storage.close()
+
+    assert proof.text.startswith("the same in all 4 trials")
+    assert proof.text.endswith("; 1 trial ran another objective of it (section Exclusions)")
 
 
 def test_trials_that_ran_alike_are_said_to_and_what_is_not_known_is_too(of):

@@ -94,7 +94,7 @@ def _tagged_launch(document: str | bytes) -> BriefLaunch | None:
 def program_differences(before: Program, here: Program) -> tuple[CoordinateDifference, ...]:
     """In what two trials were run by something else; empty where that is not known of both."""
     found = []
-    if None not in (before.name, here.name) and not _is_same_objective(before, here):
+    if None not in (before.name, here.name) and not is_same_objective(before, here):
         found.append((OBJECTIVE, before.objective, here.objective))
     first, second = before.arguments, here.arguments
     if first is not None and second is not None and first != second:
@@ -102,9 +102,12 @@ def program_differences(before: Program, here: Program) -> tuple[CoordinateDiffe
     return tuple(CoordinateDifference(str(Kind.EXECUTION), *one) for one in found)
 
 
-def _is_same_objective(before: Program, here: Program) -> bool:
-    """A worker names a file where a program that imports it names a module: then the last part."""
-    if before.name != here.name:
+def is_same_objective(before: Program, here: Program) -> bool:
+    """Whether two programs name one objective; not so where one of them names none.
+
+    A worker names a file where a program that imports it names a module: then the last part counts.
+    """
+    if before.name is None or before.name != here.name:
         return False
     if before.path is not None and here.path is not None:
         return before.path == here.path

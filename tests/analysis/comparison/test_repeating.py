@@ -11,6 +11,7 @@ import trialbook
 from trialbook.analysis.comparison.comparison import compare
 from trialbook.analysis.comparison.repeating import groups, repetition_notes
 from trialbook.analysis.comparison.studies import ComparedStudy
+from trialbook.records.code import EntryPoint
 from trialbook.records.config import ConfigState
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.environment import EnvironmentState
@@ -63,6 +64,25 @@ def judged(*studies: ComparedStudy, anonymous: bool = False) -> tuple[int, list[
 
 def test_studies_that_differ_in_name_and_seed_alone_are_repetitions(pair):
     assert judged(*pair) == (1, [])
+
+
+def test_an_objective_is_the_same_in_its_file_and_in_the_module_of_it(pair):
+    one, two = (
+        with_state(study, Kind.EXECUTION, entry=entry)
+        for study, entry in zip(
+            pair,
+            (
+                EntryPoint("file", path="lab/train.py", name="objective"),
+                EntryPoint("module", module="lab.train", name="objective"),
+            ),
+            strict=True,
+        )
+    )
+    assert judged(one, two) == (1, [])
+    other = EntryPoint("file", path="lab/train.py", name="other")
+    count, (note,) = judged(one, with_state(pair[1], Kind.EXECUTION, entry=other))
+    assert count == 2
+    assert "differ in objective (lab/train.py:objective, lab/train.py:other)" in note
 
 
 def test_other_arguments_of_the_program_are_no_repetition(pair):

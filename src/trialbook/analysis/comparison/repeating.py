@@ -21,6 +21,7 @@ from trialbook.analysis.comparison.studies import (
 from trialbook.records.config import ComponentSettings
 from trialbook.records.coordinates import Kind
 from trialbook.records.marks import difference_text, named
+from trialbook.records.programs import is_same_objective
 
 RULE = (
     "Studies count as repetitions of one another when these are the same: sampler and pruner with "
@@ -182,7 +183,7 @@ def _reasons(first: ComparedStudy, other: ComparedStudy) -> Iterator[tuple[str, 
     apart = [study.name for study in (first, other) if study.searched_apart]
     if apart:
         yield "the sampler or pruner of their own trials", f" ({', '.join(apart)})"
-    if first.objective != other.objective:
+    if not _is_same_objective(first, other):
         yield "objective", f" ({first.objective}, {other.objective})"
     elif any(
         study.launch is not None and study.launch.entry.how == "none" for study in (first, other)
@@ -197,6 +198,13 @@ def _reasons(first: ComparedStudy, other: ComparedStudy) -> Iterator[tuple[str, 
             yield called, f" ({named([difference_text(one) for one in found])})"
     if not _same_arguments(first, other):
         yield "arguments", f" ({_shown(first)}; {_shown(other)})"
+
+
+def _is_same_objective(first: ComparedStudy, other: ComparedStudy) -> bool:
+    """As ``is_same_objective``; studies that record none are told apart by nothing of it."""
+    if first.launch is None or other.launch is None or first.objective is None:
+        return first.objective == other.objective
+    return is_same_objective(first.launch.program, other.launch.program)
 
 
 def _same_arguments(first: ComparedStudy, other: ComparedStudy) -> bool:

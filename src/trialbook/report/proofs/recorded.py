@@ -42,6 +42,7 @@ def code(source: ReportSource) -> Proof:
         return Proof(
             f"{same}{where}: {counted(len(state.files), 'file')}, kept in the book with their "
             f"contents, identity {state.identity[:_SHORT]} (section Code, data and environment)"
+            f"{_other_objectives(source)}"
         )
     named = [
         f"{_trials(version)} identity {one.identity[:_SHORT]}"
@@ -147,6 +148,14 @@ def _of_all(source: ReportSource, kind: Kind) -> str:
     """That all trials ran with one version; nothing where there is one trial alone."""
     count = sum(len(one.trials) for one in source.account.changes.versions[kind])
     return f"the same in all {count} trials, " if count > 1 else ""
+
+
+def _other_objectives(source: ReportSource) -> str:
+    """How many trials ran another function of the same code; empty when none did."""
+    trials = source.account.changes.of_another_problem(())
+    if not trials:
+        return ""
+    return f"; {counted(trials, 'trial')} ran another objective of it (section Exclusions)"
 
 
 def _trials(version: Version) -> str:
