@@ -18,6 +18,7 @@ from trialbook.book.reading import ConsoleText, Reader
 from trialbook.records.coordinates import Kind, Snapshot
 from trialbook.records.execution import LaunchState
 from trialbook.records.study import StudyRecord, TrialRecord
+from trialbook.running.messages import Job
 from trialbook.running.own_study import own_study
 from trialbook.running.progress import RunState, TrialEnd
 from trialbook.running.run import RunOptions, RunOutcome, run_study
@@ -69,10 +70,10 @@ class Lab:
         text = f"study: s\nobjective: {objective}\n{dedent(settings)}"
         return parsed_spec(text, self.place / file)
 
-    def opened(self, settings: str) -> None:
-        """Open the study as a run does, and run nothing."""
-        with own_study(self.spec(settings), RunOptions(storage=str(self.book))):
-            pass
+    def opened(self, settings: str) -> Job:
+        """Open the study as a run does, and run nothing; what its workers would be told."""
+        with own_study(self.spec(settings), RunOptions(storage=str(self.book))) as own:
+            return own.job
 
     def run(
         self,

@@ -154,6 +154,8 @@ def test_budgets_stay_with_the_study(lab) -> None:
     lab.opened("budget: {trials: 1}\nretries: {backoff_s: 0.01, failed: 1}\nlimits: {trial_s: 60}")
     lab.run("budget: {trials: 1}\nlease: 30\nisolation: none")
     assert [len(trial.attempts) for trial in lab.trials()] == [2]
+    job = lab.opened("budget: {trials: 2}")
+    assert (job.limits.trial_s, job.lease_s) == (60.0, 30.0)
     lab.opened("budget: {trials: 3}\nretries: {failed: 2}\nlimits: {trial_s: null, progress_s: 9}")
     spec = lab.study().spec
     assert (spec.retries.failed, spec.retries.backoff_s, spec.retries.lost) == (2, 0.01, 3)
