@@ -356,7 +356,7 @@ def test_time_ends_a_run_and_running_trials_finish(lab, monkeypatch: pytest.Monk
         return 3600.0
 
     monkeypatch.setattr(Standing, "elapsed_s", property(elapsed_s))
-    outcome = lab.run("budget: {hours: 0.5}\nisolation: none")
+    outcome = lab.run("budget: {hours: 0.5, trials: 50}\nisolation: none")
     assert outcome.end is RunEnd.TIME
     assert states(lab) == ["COMPLETE"]
 
