@@ -18,11 +18,7 @@ from dataclasses import dataclass
 
 from trialbook.analysis.marks import differing_trials
 from trialbook.analysis.opening import Storage, StudyOrName, name_of, opened
-from trialbook.book.coordinate_rows import (
-    NamedCoordinates,
-    named_by_one,
-    named_coordinates,
-)
+from trialbook.book.coordinate_rows import NamedCoordinates, named_by_one, named_coordinates
 from trialbook.book.launch_rows import Launched, launched
 from trialbook.book.reading import Reader
 from trialbook.errors import BookCorruptError, NotFoundError
@@ -106,9 +102,7 @@ class ChangedTrials:
 
     def differs_in(self, kinds: tuple[Kind, ...]) -> bool:
         """Whether any of these coordinates differs."""
-        names = tuple(f"{kind}:" for kind in kinds)
-        marked = any(text.startswith(names) for text in self.marks)
-        return marked or any(self.of(kind) for kind in kinds)
+        return bool(_of_kinds(self.marks, kinds)) or any(self.of(kind) for kind in kinds)
 
     def said(self, kind: Kind, *, anonymous: bool = False) -> str:
         """What differs in one coordinate, the first few things; empty when nothing does.
@@ -263,8 +257,8 @@ def reference_trial(reader: Reader, study: StudyRecord) -> Reference | None:
     if named is None:
         return None
     number, digests = named
-    programs = [way.program for way in launched(reader.book, study.study_id, number)]
-    return Reference(number, is_best, digests, next(iter(programs), None))
+    ways = launched(reader.book, study.study_id, number)
+    return Reference(number, is_best, digests, ways[0].program if ways else None)
 
 
 class HeldAgainst:
@@ -340,9 +334,9 @@ def _counting(before: Snapshot | None, here: Snapshot | None) -> Differences:
     )
 
 
-def _of_kinds(mark: tuple[str, ...], kinds: list[Kind]) -> tuple[str, ...]:
+def _of_kinds(mark: tuple[str, ...], kinds: Sequence[Kind]) -> tuple[str, ...]:
     names = tuple(f"{kind}:" for kind in kinds)
-    return tuple(text for text in mark if names and text.startswith(names))
+    return tuple(text for text in mark if text.startswith(names))
 
 
 def _versions(

@@ -20,7 +20,7 @@ import click
 
 from trialbook.cli.failures import ExitCode, exit_code_of, reported, say_warnings
 from trialbook.cli.options import Invocation, debug_option, group_storage_option
-from trialbook.running.garbage import OBJECTS_BETWEEN_LOOKS
+from trialbook.running.garbage import look_seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def _spare_garbage() -> None:
 
     A command imports what it needs at any time, so this holds until its end.
     """
-    gc.set_threshold(OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
+    look_seldom()
     atexit.register(gc.freeze)
 
 

@@ -23,7 +23,7 @@ from trialbook.report.document import Answer, Checklist, Document, Notice, Tone
 from trialbook.report.file_names import slug_of
 from trialbook.report.placing import placing
 from trialbook.report.source import ReportOptions
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 from trialbook.report.writers import FORMATS, ReportFormat
 
 COMPARISON = "comparison"
@@ -254,8 +254,7 @@ def _older(directory: Path, files: tuple[Path, ...]) -> tuple[str, ...]:
     if not left:
         return ()
     counted_left = "1 other file" if len(left) == 1 else f"{len(left)} other files"
-    are = "is" if len(left) == 1 else "are"
-    return (f"{counted_left} in {left[0].parent} {are} not of this report",)
+    return (f"{counted_left} in {left[0].parent} {are(len(left))} not of this report",)
 
 
 def notices_of(document: Document) -> tuple[str, ...]:
@@ -269,8 +268,8 @@ def notices_of(document: Document) -> tuple[str, ...]:
             elif isinstance(block, Checklist):
                 missing += sum(item.answer is Answer.MISSING for item in block.items)
     if missing:
-        are = "is" if missing == 1 else "are"
         notices.append(
-            f"Checklist: {counted(missing, 'answer')} {are} MISSING; the report says what is needed"
+            f"Checklist: {counted(missing, 'answer')} {are(missing)} MISSING; the report says what "
+            "is needed"
         )
     return tuple(notices)

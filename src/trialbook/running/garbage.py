@@ -17,12 +17,17 @@ They are a few megabytes. It still looks, so whoever imports a data set is not s
 """
 
 
+def look_seldom() -> None:
+    """Look for garbage seldom from now on."""
+    gc.set_threshold(OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
+
+
 @contextmanager
 def seldom_collected() -> Iterator[None]:
     """Look for garbage seldom in this block; what the block itself sets stays."""
     before = gc.get_threshold()
-    seldom = (OBJECTS_BETWEEN_LOOKS, *before[1:])
-    gc.set_threshold(*seldom)
+    look_seldom()
+    seldom = gc.get_threshold()
     try:
         yield
     finally:

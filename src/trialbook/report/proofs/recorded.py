@@ -14,7 +14,7 @@ from trialbook.records.data import DataState
 from trialbook.records.environment import EnvironmentState
 from trialbook.report.proofs.proof import NAMED, TRACK, Proof, chosen_trial, missing
 from trialbook.report.source import ReportSource, snapshot_state
-from trialbook.report.wording import counted
+from trialbook.report.wording import are, counted
 
 _SHORT = 12
 
@@ -117,7 +117,7 @@ def coverage(gaps: Gaps) -> Proof:
     partial = [str(kind) for kind in Kind if not gaps.complete(kind)]
     if partial:
         return missing(
-            f"{', '.join(partial)} {'is' if len(partial) == 1 else 'are'} not complete in some "
+            f"{', '.join(partial)} {are(len(partial))} not complete in some "
             "trials: the section What was not recorded has the reasons"
         )
     return Proof(f"all five coordinates of all {counted(gaps.tracked, 'trial')} are complete")
